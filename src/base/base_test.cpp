@@ -1,0 +1,132 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "base/channel.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/strings.h"
+#include "base/thread_pool.h"
+
+namespace squish {
+namespace {
+
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string name = (std::filesystem::temp_directory_path() / "squish-test-XXXXXX").string();
+    path = ::mkdtemp(name.data());
+  }
+  ~TemporaryDirectory() { std::filesystem::remove_all(path); }
+  std::string path;
+};
+
+Result<int> half(int value) {
+  if (value % 2 != 0) return Error{ErrorCode::invalid_argument, "odd"};
+  return value / 2;
+}
+Result<int> quarter(int value) {
+  SQ_TRY(const int once, half(value));
+  return half(once);
+}
+
+TEST(Result, carries_the_error_through_two_calls) {
+  EXPECT_EQ(quarter(8).value(), 2);
+  EXPECT_EQ(quarter(6).error().message, "odd");
+  EXPECT_EQ(quarter(6).error().at("here").message, "here: odd");
+}
+
+TEST(Strings, decode_utf8_refuses_what_the_standard_refuses) {
+  EXPECT_TRUE(is_valid_utf8("h\xc3\xa9llo \xe4\xb8\xad \xf0\x9f\x98\x80"));
+  for (const char* bad : {"\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "\xc3"}) {
+    EXPECT_FALSE(is_valid_utf8(bad));
+  }
+}
+
+TEST(Strings, replace_invalid_utf8_counts_like_python) {
+  EXPECT_EQ(replace_invalid_utf8("a\xf0\x9f\x98z"), "a\xef\xbf\xbdz");          // b'a\xf0\x9f\x98z'
+  EXPECT_EQ(replace_invalid_utf8("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+  EXPECT_EQ(replace_invalid_utf8("ok"), "ok");
+}
+
+TEST(Strings, incomplete_suffix_is_the_start_of_a_character) {
+  EXPECT_EQ(incomplete_utf8_suffix("ab"), 0U);
+  EXPECT_EQ(incomplete_utf8_suffix("ab\xf0\x9f\x98"), 3U);
+  EXPECT_EQ(incomplete_utf8_suffix("ab\xf0\x9f\x98\x80"), 0U);
+}
+
+TEST(Strings, human_bytes_keeps_three_digits) {
+  EXPECT_EQ(human_bytes(999), "999 B");
+  EXPECT_EQ(human_bytes(135'000'000), "135 MB");
+  EXPECT_EQ(human_bytes(1'117'000'000), "1.12 GB");
+}
+
+TEST(File, refuses_everything_but_a_regular_file_without_blocking) {
+  const TemporaryDirectory directory;
+  const std::string fifo = directory.path + "/fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  EXPECT_NE(MappedFile::open(fifo).error().message.find("a FIFO"), std::string::npos);
+  EXPECT_NE(MappedFile::open(directory.path).error().message.find("a directory"), std::string::npos);
+  EXPECT_EQ(MappedFile::open(directory.path + "/none").error().code, ErrorCode::not_found);
+  EXPECT_EQ(MappedFile::open("/dev/zero").error().code, ErrorCode::invalid_argument);
+}
+
+TEST(File, atomic_write_replaces_and_leaves_no_temporary_file) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path + "/f";
+  ASSERT_TRUE(write_file_atomic(path, as_bytes("one")));
+  ASSERT_TRUE(write_file_atomic(path, as_bytes("two")));
+  EXPECT_EQ(read_file(path, 10).value(), "two");
+  EXPECT_EQ(read_file(path, 2).error().code, ErrorCode::bad_file);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path), {}), 1);
+}
+
+TEST(Hash, sha256_of_abc) {
+  Sha256 hash;
+  hash.update(as_bytes("abc"));
+  EXPECT_EQ(hash.finish(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(ThreadPool, parallel_for_visits_each_index_once) {
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    for (const size_t count : {size_t{0}, size_t{1}, size_t{7}, size_t{1000}}) {
+      std::vector<std::atomic<int>> visits(count);
+      pool.parallel_for(count, 3, [&](size_t begin, size_t end, int) {
+        for (size_t i = begin; i < end; ++i) visits[i].fetch_add(1);
+      });
+      for (const auto& v : visits) EXPECT_EQ(v.load(), 1);
+    }
+  }
+}
+
+TEST(ThreadPool, survives_many_jobs_with_pauses_long_enough_to_sleep) {
+  ThreadPool pool(3);
+  std::atomic<int> sum{0};
+  for (int job = 0; job < 2000; ++job) {
+    pool.run([&](int) { sum.fetch_add(1); });
+    if (job % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(sum.load(), 6000);
+}
+
+TEST(Channel, a_full_one_refuses_and_a_closed_one_drains) {
+  Channel<int> channel(2);
+  EXPECT_TRUE(channel.try_send(1));
+  EXPECT_TRUE(channel.try_send(2));
+  EXPECT_FALSE(channel.try_send(3));
+  channel.close();
+  EXPECT_EQ(channel.receive(), 1);
+  EXPECT_EQ(channel.receive(), 2);
+  EXPECT_FALSE(channel.receive().has_value());
+}
+
+}  // namespace
+}  // namespace squish

@@ -1,0 +1,151 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "base/strings.h"
+
+namespace squish {
+namespace {
+
+Error system_error(const std::string& path, const char* action) {
+  const int number = errno;
+  const ErrorCode code = number == ENOENT || number == ENOTDIR ? ErrorCode::not_found
+                         : number == ENOMEM                    ? ErrorCode::out_of_memory
+                                                               : ErrorCode::io;
+  return {code, fmt::format("{}: cannot {}: {}", printable(path, 512), action, std::strerror(number))};
+}
+
+const char* kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISFIFO(mode)) return "a FIFO";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+struct Descriptor {
+  int fd = -1;
+  Descriptor(int descriptor) : fd(descriptor) {}  // NOLINT
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+/// Opens without blocking on a FIFO and refuses everything but regular files.
+Result<struct stat> open_regular(const std::string& path, Descriptor& file) {
+  file.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file.fd < 0) return system_error(path, "open");
+  struct stat info = {};
+  if (::fstat(file.fd, &info) != 0) return system_error(path, "stat");
+  if (!S_ISREG(info.st_mode)) {
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{}: is {}, expected a regular file", printable(path, 512), kind_of(info.st_mode))};
+  }
+  return info;
+}
+
+}  // namespace
+
+Result<MappedFile> MappedFile::open(const std::string& path) {
+  Descriptor file(-1);
+  SQ_TRY(const struct stat info, open_regular(path, file));
+  MappedFile map;
+  map.path_ = path;
+  map.size_ = static_cast<size_t>(info.st_size);
+  map.modified_ns_ = static_cast<int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec;
+  if (map.size_ == 0) return map;
+  void* memory = ::mmap(nullptr, map.size_, PROT_READ, MAP_SHARED, file.fd, 0);
+  if (memory == MAP_FAILED) {
+    map.size_ = 0;
+    return system_error(path, "map");
+  }
+  map.data_ = static_cast<const std::byte*>(memory);
+  return map;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(modified_ns_, other.modified_ns_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+Result<std::string> read_file(const std::string& path, uint64_t bytes_max) {
+  Descriptor file(-1);
+  SQ_TRY(const struct stat info, open_regular(path, file));
+  if (static_cast<uint64_t>(info.st_size) > bytes_max) {
+    return Error{ErrorCode::bad_file, fmt::format("{}: {} bytes, the limit is {}", printable(path, 512),
+                                                  info.st_size, bytes_max)};
+  }
+  std::string text(static_cast<size_t>(info.st_size), '\0');
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t got = ::read(file.fd, text.data() + done, text.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return system_error(path, "read");
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  text.resize(done);
+  return text;
+}
+
+Status write_file_atomic(const std::string& path, Bytes bytes, unsigned mode) {
+  std::string temporary = path + ".XXXXXX";
+  Descriptor file(::mkostemp(temporary.data(), O_CLOEXEC));
+  if (file.fd < 0) return system_error(path, "create a temporary file beside it");
+  const auto fail = [&](const char* action) -> Error {
+    Error error = system_error(path, action);
+    ::unlink(temporary.c_str());
+    return error;
+  };
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t put = ::write(file.fd, bytes.data() + done, bytes.size() - done);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return fail("write");
+    done += static_cast<size_t>(put);
+  }
+  if (::fchmod(file.fd, mode) != 0) return fail("set the mode of");
+  if (::fsync(file.fd) != 0) return fail("fsync");
+  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail("rename onto");
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  const Descriptor directory(::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.fd >= 0) ::fsync(directory.fd);
+  return {};
+}
+
+Status make_directories(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return Error{ErrorCode::io, fmt::format("{}: cannot create the directory: {}", path, error.message())};
+  return {};
+}
+
+bool file_exists(const std::string& path) {
+  struct stat info = {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool is_directory(const std::string& path) {
+  struct stat info = {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+}  // namespace squish

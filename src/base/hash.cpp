@@ -1,0 +1,47 @@
+#include "base/hash.h"
+
+#include <openssl/evp.h>
+#include <xxhash.h>
+
+#include <array>
+
+#include "base/check.h"
+
+namespace squish {
+
+struct Sha256::State {
+  EVP_MD_CTX* context = nullptr;
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) {
+  state_->context = EVP_MD_CTX_new();
+  SQ_CHECK(state_->context != nullptr);
+  SQ_CHECK(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+}
+Sha256::~Sha256() {
+  if (state_) EVP_MD_CTX_free(state_->context);
+}
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&& other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+
+void Sha256::update(Bytes bytes) { SQ_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1); }
+
+std::string Sha256::finish() {
+  std::array<unsigned char, 32> digest = {};
+  unsigned int size = 0;
+  SQ_CHECK(EVP_DigestFinal_ex(state_->context, digest.data(), &size) == 1 && size == digest.size());
+  constexpr const char* kHex = "0123456789abcdef";
+  std::string out;
+  for (const unsigned char byte : digest) {
+    out += kHex[byte >> 4];
+    out += kHex[byte & 15];
+  }
+  return out;
+}
+
+uint64_t hash64(Bytes bytes, uint64_t seed) { return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed); }
+
+}  // namespace squish

@@ -1,0 +1,30 @@
+#pragma once
+// Hashes by OpenSSL (SHA-256: files) and xxHash (XXH3-64: caches and tensors).
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/file.h"
+
+namespace squish {
+
+/// Streaming SHA-256.
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(Sha256&&) noexcept;
+  Sha256& operator=(Sha256&&) noexcept;
+  void update(Bytes bytes);
+  /// 64 lower-case hexadecimal digits. Call once.
+  std::string finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// XXH3-64 of `bytes`.
+uint64_t hash64(Bytes bytes, uint64_t seed = 0);
+
+}  // namespace squish

@@ -1,0 +1,150 @@
+#include "base/thread_pool.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/strings.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace squish {
+namespace {
+
+void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// CPUs allowed by the cgroup quota, rounded up, or a large number when there is none.
+int cgroup_cpu_count() {
+  constexpr int kNone = limits::kThreadsMax;
+  std::string line;
+  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 && std::getline(v2, line)) {
+    const auto fields = split(line, ' ');
+    if (fields.size() != 2) return kNone;
+    const auto quota = parse_double(fields[0]);
+    const auto period = parse_double(fields[1]);
+    if (!quota || !period || *period <= 0) return kNone;
+    return std::max(1, static_cast<int>(std::ceil(*quota / *period)));
+  }
+  double quota = -1;
+  double period = 0;
+  if (std::ifstream q("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"); q) q >> quota;
+  if (std::ifstream p("/sys/fs/cgroup/cpu/cpu.cfs_period_us"); p) p >> period;
+  if (quota <= 0 || period <= 0) return kNone;
+  return std::max(1, static_cast<int>(std::ceil(quota / period)));
+}
+
+// Spinning helps between the jobs of one layer, a few us apart. It must not steal the time of the thread that is
+// waited for when there are fewer CPUs than threads, so it is bounded: 2,000 pauses are 20 to 80 us.
+constexpr int kSpinCount = 2000;
+
+}  // namespace
+
+int usable_cpu_count() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  int count = static_cast<int>(std::thread::hardware_concurrency());
+  if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
+  return std::clamp(std::min(count, cgroup_cpu_count()), 1, limits::kThreadsMax);
+}
+
+struct ThreadPool::State {
+  int thread_count = 1;
+  Erased call = nullptr;
+  const void* function = nullptr;
+  alignas(64) std::atomic<uint32_t> generation{0};  // bumped for each job; helpers wait for a change
+  alignas(64) std::atomic<uint32_t> running{0};     // helpers that have not finished the job
+  alignas(64) std::atomic<size_t> cursor{0};
+  std::atomic<int> sleepers{0};
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+
+  void helper(int index) {
+    uint32_t seen = 0;
+    for (;;) {
+      int spins = 0;
+      while (generation.load(std::memory_order_acquire) == seen) {
+        if (++spins < kSpinCount) {
+          relax();
+          continue;
+        }
+        sleepers.fetch_add(1, std::memory_order_seq_cst);
+        generation.wait(seen, std::memory_order_seq_cst);
+        sleepers.fetch_sub(1, std::memory_order_relaxed);
+      }
+      ++seen;
+      if (stop.load(std::memory_order_acquire)) return;
+      call(function, index);
+      if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) running.notify_one();
+    }
+  }
+};
+
+ThreadPool::ThreadPool(int thread_count) : state_(std::make_unique<State>()) {
+  SQ_CHECK(thread_count >= 1 && thread_count <= limits::kThreadsMax);
+  state_->thread_count = thread_count;
+  for (int i = 1; i < thread_count; ++i) state_->threads.emplace_back([this, i] { state_->helper(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  state_->stop.store(true, std::memory_order_release);
+  state_->generation.fetch_add(1, std::memory_order_seq_cst);
+  state_->generation.notify_all();
+  for (std::thread& thread : state_->threads) thread.join();
+}
+
+int ThreadPool::thread_count() const { return state_->thread_count; }
+
+void ThreadPool::reset_cursor() { state_->cursor.store(0, std::memory_order_relaxed); }
+
+bool ThreadPool::next_chunk(size_t count, size_t grain, size_t& begin, size_t& end) {
+  // Guided self-scheduling: half of an equal share of what is left, in whole grains, so that the tail is short.
+  const auto threads = static_cast<size_t>(state_->thread_count);
+  begin = state_->cursor.load(std::memory_order_relaxed);
+  do {
+    if (begin >= count) return false;
+    const size_t share = (count - begin) / (2 * threads);
+    end = std::min(count, begin + std::max(grain, share / grain * grain));
+  } while (!state_->cursor.compare_exchange_weak(begin, end, std::memory_order_relaxed));
+  return true;
+}
+
+void ThreadPool::run_erased(Erased call, const void* function) {
+  State& s = *state_;
+  if (s.thread_count == 1) {
+    call(function, 0);
+    return;
+  }
+  s.call = call;
+  s.function = function;
+  s.running.store(static_cast<uint32_t>(s.thread_count - 1), std::memory_order_relaxed);
+  s.generation.fetch_add(1, std::memory_order_seq_cst);
+  if (s.sleepers.load(std::memory_order_seq_cst) > 0) s.generation.notify_all();
+  call(function, 0);
+  int spins = 0;
+  for (uint32_t left = 0; (left = s.running.load(std::memory_order_acquire)) != 0;) {
+    if (++spins < kSpinCount) {
+      relax();
+    } else {
+      s.running.wait(left, std::memory_order_acquire);
+    }
+  }
+}
+
+}  // namespace squish
