@@ -1,0 +1,39 @@
+// What the AVX-512 and AMX files share; included inside namespace squish::cpu.
+namespace {
+/// A compile-time index (std::integral_constant without the standard library).
+template <int n>
+struct Index {
+  static constexpr int value = n;
+};
+}  // namespace
+#include "kernels/cpu/elementwise.inl"
+#include "kernels/cpu/attention.inl"
+#include "kernels/cpu/gemv_float.inl"
+#include "kernels/cpu/quantize_avx512.inl"
+#include "kernels/cpu/gemv_avx512.inl"
+#include "kernels/cpu/unpack_avx512.inl"
+#include "kernels/cpu/gemm_vnni_avx512.inl"
+
+namespace {
+constexpr KernelTable avx512_base_table() {
+  KernelTable t = {};
+  GemvQuant quant[kDTypes] = {nullptr, nullptr, nullptr, gemv_q4_0, gemv_q4_1, gemv_q5_0, gemv_q5_1, gemv_q8_0,
+                              gemv_q2_k, gemv_q3_k, gemv_q4_k, gemv_q5_k, gemv_q6_k, gemv_iq4_nl, gemv_iq4_xs};
+  for (size_t i = 0; i < kDTypes; ++i) t.gemv[i] = quant[i];
+  t.gemv_float[0] = gemv_float<WeightF32>;
+  t.gemv_float[1] = gemv_float<WeightF16>;
+  t.gemv_float[2] = gemv_float<WeightBf16>;
+  t.quantize_row = quantize_row;
+  t.rms_norm = rms_norm;
+  t.rope = rope;
+  t.silu_mul = silu_mul;
+  t.gelu_mul = gelu_mul;
+  t.add = add;
+  t.softcap = softcap;
+  t.to_f16 = to_f16;
+  t.attention_decode = attention_tiles;
+  t.attention_prefill = attention_tiles;
+  t.attention_scratch_bytes = attention_scratch_bytes;
+  return t;
+}
+}  // namespace

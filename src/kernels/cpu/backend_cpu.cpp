@@ -1,0 +1,338 @@
+// The CPU backend: splits each operation over the pool and calls the kernels of the chosen instruction set.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/check.h"
+#include "kernels/backend.h"
+#include "kernels/cpu/isa_select.h"
+#include "tensor/formats.h"
+
+namespace squish {
+namespace {
+
+using cpu::KernelTable;
+using cpu::PackedRows;
+using cpu::QuantRows;
+using cpu::Sink;
+using cpu::WideRows;
+
+/// Prompt rows that one pass over the weights serves; gemm_amx.inl sizes its scratch by it.
+constexpr size_t kPrefillRows = 1024;
+/// Work below this many multiply-adds is not worth waking the pool for (about 2 us).
+constexpr size_t kParallelWork = 20'000;
+
+size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
+
+/// A buffer that only grows.
+template <class T>
+T* grown(AlignedBuffer<T>& buffer, size_t count) {
+  if (buffer.size() < count) buffer = AlignedBuffer<T>(count + count / 4);
+  return buffer.data();
+}
+
+/// Activations of one call, rounded to int8.
+struct QuantBuffer {
+  AlignedBuffer<int8_t> codes;
+  AlignedBuffer<float> scales;
+  AlignedBuffer<float> sums16;
+  AlignedBuffer<float> sums32;
+
+  QuantRows prepare(size_t count, size_t length) {
+    QuantRows rows = {};
+    rows.count = count;
+    rows.code_stride = round_up(length, 64);
+    rows.group_stride = round_up(length / 32, 16);
+    rows.codes = grown(codes, count * rows.code_stride);
+    rows.scales = grown(scales, count * rows.group_stride);
+    rows.sums16 = grown(sums16, 2 * count * rows.group_stride);
+    rows.sums32 = grown(sums32, count * rows.group_stride);
+    return rows;
+  }
+};
+
+PackedRows weight_rows(const TensorView& weight, size_t first, size_t count) {
+  return {reinterpret_cast<const uint8_t*>(weight.row(first)), weight.row_stride_bytes(), count, weight.row_length()};
+}
+
+Sink sink_of(const MatmulTarget& target, size_t first_row, size_t first_column) {
+  return {target.out.row(first_row) + first_column, target.out.stride,
+          target.bias != nullptr ? target.bias + first_column : nullptr, target.accumulate};
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(ThreadPool& pool, const KernelTable& table) : pool_(pool), table_(table) {
+    scratch_.resize(static_cast<size_t>(pool.thread_count()));
+  }
+  std::string_view name() const override { return "cpu"; }
+  std::string description() const override {
+    return fmt::format("cpu ({}, {} thread{})", table_.name, pool_.thread_count(), pool_.thread_count() == 1 ? "" : "s");
+  }
+  int thread_count() const override { return pool_.thread_count(); }
+
+  void matmul(ConstRows x, std::span<const MatmulTarget> targets, size_t prefill_row_count) override {
+    for (const MatmulTarget& target : targets) {
+      SQ_CHECK(target.weight.row_length() == x.length && target.weight.row_count() == target.out.length);
+    }
+    for (size_t first = 0; first < prefill_row_count; first += kPrefillRows) {
+      const size_t count = std::min(kPrefillRows, prefill_row_count - first);
+      prompt_rows({x.row(first), count, x.length, x.stride}, first, targets);
+    }
+    if (prefill_row_count < x.count) {
+      const size_t count = x.count - prefill_row_count;
+      decode_rows({x.row(prefill_row_count), count, x.length, x.stride}, prefill_row_count, targets);
+    }
+  }
+
+  void embed(const TensorView& table, std::span<const int32_t> ids, float scale, Rows out) override {
+    pool_.parallel_for(ids.size(), grain(out.length * 8), [&](size_t begin, size_t end, int) {
+      for (size_t t = begin; t < end; ++t) {
+        decode_row(table.dtype, table.row(static_cast<uint64_t>(ids[t])), out.length, out.row(t));
+        if (scale != 1.0F) {
+          for (size_t i = 0; i < out.length; ++i) out.row(t)[i] *= scale;
+        }
+      }
+    });
+  }
+
+  void rms_norm(ConstRows x, const float* weight, float weight_offset, float epsilon, Rows out) override {
+    pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
+      for (size_t t = begin; t < end; ++t) table_.rms_norm(x.row(t), weight, weight_offset, epsilon, x.length, out.row(t));
+    });
+  }
+
+  void rope_table(std::span<const int32_t> positions, std::span<const float> inverse_frequency, float magnitude,
+                  float* cos_sin) override {
+    const size_t pairs = inverse_frequency.size();
+    pool_.parallel_for(positions.size(), grain(pairs * 40), [&](size_t begin, size_t end, int) {
+      for (size_t t = begin; t < end; ++t) {
+        for (size_t j = 0; j < pairs; ++j) {
+          const double angle = static_cast<double>(positions[t]) * static_cast<double>(inverse_frequency[j]);
+          cos_sin[2 * (t * pairs + j)] = static_cast<float>(std::cos(angle) * static_cast<double>(magnitude));
+          cos_sin[2 * (t * pairs + j) + 1] = static_cast<float>(std::sin(angle) * static_cast<double>(magnitude));
+        }
+      }
+    });
+  }
+
+  void rope(Rows x, int head_count, int pair_count, RopeStyle style, const float* cos_sin) override {
+    const int head_dim = static_cast<int>(x.length) / head_count;
+    pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
+      for (size_t t = begin; t < end; ++t) {
+        const float* row_table = cos_sin + t * 2 * static_cast<size_t>(pair_count);
+        table_.rope(x.row(t), head_count, head_dim, pair_count, style == RopeStyle::halves, row_table);
+      }
+    });
+  }
+
+  void activation_mul(Activation activation, ConstRows gate, ConstRows up, Rows out) override {
+    const auto kernel = activation == Activation::silu ? table_.silu_mul : table_.gelu_mul;
+    pool_.parallel_for(gate.count, grain(gate.length * 2), [&](size_t begin, size_t end, int) {
+      for (size_t t = begin; t < end; ++t) kernel(gate.row(t), up.row(t), gate.length, out.row(t));
+    });
+  }
+
+  void add(Rows x, ConstRows y) override {
+    pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
+      for (size_t t = begin; t < end; ++t) table_.add(x.row(t), y.row(t), x.length);
+    });
+  }
+
+  void softcap(Rows x, float c) override {
+    pool_.parallel_for(x.count, grain(x.length * 4), [&](size_t begin, size_t end, int) {
+      for (size_t t = begin; t < end; ++t) table_.softcap(x.row(t), c, x.length);
+    });
+  }
+
+  void kv_write(const KvLayer& kv, std::span<const SequenceRows> sequences, ConstRows k, ConstRows v) override {
+    const auto head_dim = static_cast<size_t>(kv.layout.head_dim);
+    for (const SequenceRows& sequence : sequences) {
+      pool_.parallel_for(sequence.row_count, grain(k.length), [&](size_t begin, size_t end, int) {
+        for (size_t r = begin; r < end; ++r) {
+          const auto position = static_cast<size_t>(sequence.position) + r;
+          std::byte* page = kv.data + static_cast<size_t>(sequence.pages[position / kPageTokens]) * kv.layout.page_bytes();
+          for (int h = 0; h < kv.layout.kv_head_count; ++h) {
+            auto* keys = reinterpret_cast<uint16_t*>(page + static_cast<size_t>(h) * kv.layout.head_bytes()) +
+                         position % kPageTokens * head_dim;
+            const size_t at = static_cast<size_t>(h) * head_dim;
+            table_.to_f16(k.row(sequence.row_begin + r) + at, head_dim, keys);
+            table_.to_f16(v.row(sequence.row_begin + r) + at, head_dim, keys + kPageTokens * head_dim);
+          }
+        }
+      });
+    }
+  }
+
+  void attention(const AttentionArguments& a) override;
+
+ private:
+  void decode_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets);
+  void prompt_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets);
+  void quantize(ConstRows x);
+  void pack(ConstRows x);
+  std::byte* scratch(int thread, size_t bytes) { return grown(scratch_[static_cast<size_t>(thread)], bytes); }
+
+  /// Rows a chunk must have so that it is worth a hand-out.
+  static size_t grain(size_t row_work) { return std::max<size_t>(1, kParallelWork / std::max<size_t>(1, row_work)); }
+
+  ThreadPool& pool_;
+  const KernelTable& table_;
+  QuantBuffer quant_buffer_;
+  QuantRows quant_ = {};
+  AlignedBuffer<std::byte> packed_;
+  std::vector<AlignedBuffer<std::byte>> scratch_;
+};
+
+void CpuBackend::quantize(ConstRows x) {
+  quant_ = quant_buffer_.prepare(x.count, x.length);
+  pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
+    for (size_t t = begin; t < end; ++t) table_.quantize_row(x.row(t), x.length, quant_, t);
+  });
+}
+
+void CpuBackend::pack(ConstRows x) {
+  const size_t tiles = round_up(x.count, 32) / 16;
+  const size_t tile_bytes = x.length * 16 * 2;
+  std::byte* packed = grown(packed_, tiles * tile_bytes);
+  pool_.parallel_for(tiles, 1, [&](size_t begin, size_t end, int) {
+    for (size_t tile = begin; tile < end; ++tile) {
+      table_.pack_wide(x.data, x.stride, x.count, x.length, 16 * tile, packed + tile * tile_bytes);
+    }
+  });
+}
+
+/// Walks the rows of all targets as one range [0, total) in pieces that do not cross a target.
+template <class Function>
+void for_target_rows(std::span<const MatmulTarget> targets, size_t begin, size_t end, const Function& function) {
+  size_t start = 0;
+  for (const MatmulTarget& target : targets) {
+    const size_t stop = start + target.out.length;
+    const size_t from = std::max(begin, start);
+    const size_t to = std::min(end, stop);
+    if (from < to) function(target, from - start, to - from);
+    start = stop;
+  }
+}
+
+size_t total_rows(std::span<const MatmulTarget> targets) {
+  size_t total = 0;
+  for (const MatmulTarget& target : targets) total += target.out.length;
+  return total;
+}
+
+void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets) {
+  const bool any_quantized = std::any_of(targets.begin(), targets.end(), [](const MatmulTarget& target) {
+    return type_info(target.weight.dtype).is_quantized;
+  });
+  if (any_quantized) quantize(x);
+  // 16 rows a grain: 14 KB of Q4_K at 1,536 columns, enough for the stream to run and little enough for an even end.
+  const size_t rows_a_grain = std::max<size_t>(16, round_up(kParallelWork / std::max<size_t>(1, x.length * x.count), 16));
+  pool_.parallel_for(total_rows(targets), rows_a_grain, [&](size_t begin, size_t end, int) {
+    for_target_rows(targets, begin, end, [&](const MatmulTarget& target, size_t row, size_t count) {
+      const PackedRows weights = weight_rows(target.weight, row, count);
+      const Sink sink = sink_of(target, first_row, row);
+      const auto type = static_cast<size_t>(target.weight.dtype);
+      if (table_.gemv[type] != nullptr) {
+        table_.gemv[type](weights, quant_, sink);
+      } else {
+        table_.gemv_float[type](weights, x.data, x.stride, x.count, sink);
+      }
+    });
+  });
+}
+
+void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets) {
+  bool any_wide = false;
+  const auto is_wide = [this](const TensorView& weight) {
+    const bool tiles = weight.row_length() % 32 == 0;
+    return tiles && (type_info(weight.dtype).is_quantized || (table_.gemm_uses_bf16 && weight.dtype == DType::bf16));
+  };
+  for (const MatmulTarget& target : targets) any_wide = any_wide || is_wide(target.weight);
+  if (any_wide && table_.gemm_uses_bf16) {
+    pack(x);
+  } else if (any_wide) {
+    quantize(x);
+  }
+  const WideRows wide = {packed_.data(), x.count, x.length, &quant_};
+  const size_t total = total_rows(targets);
+  const auto threads = static_cast<size_t>(pool_.thread_count());
+  // Strips as tall as the kernel likes, but at least four a thread where the matrix allows.
+  const size_t strip = std::clamp(total / (4 * threads) / 32 * 32, size_t{32}, table_.gemm_strip);
+  pool_.run([&](int) {
+    if (table_.thread_begin != nullptr) table_.thread_begin();
+  });
+  pool_.parallel_for(total, strip, [&](size_t begin, size_t end, int thread) {
+    for_target_rows(targets, begin, end, [&](const MatmulTarget& target, size_t row, size_t count) {
+      const auto type = static_cast<size_t>(target.weight.dtype);
+      for (size_t done = 0; done < count; done += strip) {
+        const size_t n = std::min(strip, count - done);
+        const PackedRows weights = weight_rows(target.weight, row + done, n);
+        const Sink sink = sink_of(target, first_row, row + done);
+        if (is_wide(target.weight)) {
+          std::byte* memory = scratch(thread, table_.gemm_scratch_bytes(x.length));
+          table_.gemm(static_cast<unsigned>(type), weights, wide, sink, memory);
+        } else {
+          table_.gemv_float[type](weights, x.data, x.stride, x.count, sink);
+        }
+      }
+    });
+  });
+  pool_.run([&](int) {
+    if (table_.thread_end != nullptr) table_.thread_end();
+  });
+}
+
+void CpuBackend::attention(const AttentionArguments& a) {
+  // A job is a KV head of up to kJobRows rows of one sequence.
+  constexpr size_t kJobRows = 32;
+  const int heads = a.head_count / a.kv.layout.kv_head_count;
+  const auto kv_heads = static_cast<size_t>(a.kv.layout.kv_head_count);
+  size_t jobs = 0;
+  for (const SequenceRows& s : a.sequences) jobs += (s.row_count + kJobRows - 1) / kJobRows * kv_heads;
+  const auto head_width = static_cast<size_t>(heads) * static_cast<size_t>(a.kv.layout.head_dim);
+  pool_.parallel_for(jobs, 1, [&](size_t begin, size_t end, int thread) {
+    size_t start = 0;
+    for (const SequenceRows& s : a.sequences) {
+      const size_t chunks = (s.row_count + kJobRows - 1) / kJobRows;
+      for (size_t job = std::max(begin, start); job < std::min(end, start + chunks * kv_heads); ++job) {
+        // Late rows see more keys: handed out first, so that the last job is a short one.
+        const size_t chunk = chunks - 1 - (job - start) / kv_heads;
+        const size_t head = (job - start) % kv_heads;
+        const size_t row = chunk * kJobRows;
+        cpu::AttentionJob one = {};
+        one.q = a.q.row(s.row_begin + row) + head * head_width;
+        one.q_stride = a.q.stride;
+        one.row_count = std::min(kJobRows, s.row_count - row);
+        one.heads = heads;
+        one.head_dim = a.kv.layout.head_dim;
+        one.position = s.position + static_cast<int>(row);
+        one.window = a.window;
+        one.scale = a.scale;
+        one.softcap = a.softcap;
+        one.pages = s.pages;
+        one.kv = reinterpret_cast<const uint8_t*>(a.kv.data) + head * a.kv.layout.head_bytes();
+        one.page_bytes = a.kv.layout.page_bytes();
+        one.out = a.out.row(s.row_begin + row) + head * head_width;
+        one.out_stride = a.out.stride;
+        one.scratch = scratch(thread, table_.attention_scratch_bytes(heads, one.head_dim));
+        (s.row_count == 1 ? table_.attention_decode : table_.attention_prefill)(one);
+      }
+      start += chunks * kv_heads;
+    }
+  });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(ThreadPool& pool, std::string_view isa) {
+  SQ_TRY(const KernelTable* const table, cpu::select_table(isa));
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(pool, *table));
+}
+
+std::span<const std::string_view> available_isas() { return cpu::usable_isas(); }
+
+}  // namespace squish

@@ -1,0 +1,30 @@
+// AVX-512 with AMX bf16 tiles for prompts (Sapphire Rapids and later).
+#include "kernels/cpu/isa.h"
+
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
+#include "kernels/cpu/simd_avx512.h"
+namespace squish::cpu {
+#include "kernels/cpu/avx512_bodies.inl"
+#include "kernels/cpu/gemm_amx.inl"
+namespace {
+constexpr KernelTable make_table() {
+  KernelTable table = avx512_base_table();
+  table.name = "amx";
+  table.gemm = gemm_amx;
+  table.gemm_uses_bf16 = true;
+  table.gemm_strip = kAmxStrip;
+  table.gemm_scratch_bytes = amx_scratch_bytes;
+  table.pack_wide = pack_bf16;
+  table.thread_begin = amx_begin;
+  table.thread_end = amx_end;
+  return table;
+}
+constexpr KernelTable kTable = make_table();
+}  // namespace
+const KernelTable* amx_table() { return &kTable; }
+}  // namespace squish::cpu
+#else
+namespace squish::cpu {
+const KernelTable* amx_table() { return nullptr; }
+}  // namespace squish::cpu
+#endif

@@ -1,0 +1,113 @@
+#include "kernels/cpu/isa_select.h"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "base/strings.h"
+
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+namespace squish::cpu {
+namespace {
+
+struct Isa {
+  std::string_view name;
+  const KernelTable* (*table)();
+  bool (*usable)();
+};
+
+bool always() { return true; }
+
+#if defined(__x86_64__)
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+}
+/// Linux gives tile state only to processes that ask: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
+bool request_tiles() {
+#if defined(__linux__)
+  constexpr int kRequestPermission = 0x1023;
+  constexpr int kTileData = 18;
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+bool has_amx() {
+  if (!has_avx512() || !__builtin_cpu_supports("avx512bf16")) return false;
+  uint32_t a = 7;
+  uint32_t b = 0;
+  uint32_t c = 0;
+  uint32_t d = 0;
+  asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  constexpr uint32_t kAmxBf16 = 1U << 22;
+  constexpr uint32_t kAmxTile = 1U << 24;
+  if ((d & kAmxBf16) == 0 || (d & kAmxTile) == 0) return false;
+  static const bool granted = request_tiles();
+  return granted;
+}
+constexpr Isa kIsas[] = {{"amx", amx_table, has_amx},
+                         {"avx512", avx512_table, has_avx512},
+                         {"avx2", avx2_table, has_avx2},
+                         {"scalar", scalar_table, always}};
+#elif defined(__aarch64__)
+bool has_dotprod() {
+#if defined(__linux__)
+  return (::getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+  return true;  // every Apple Silicon
+#endif
+}
+bool has_i8mm() {
+#if defined(__linux__) && defined(HWCAP2_I8MM)
+  return has_dotprod() && (::getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+#else
+  return false;
+#endif
+}
+constexpr Isa kIsas[] = {{"i8mm", i8mm_table, has_i8mm}, {"neon", neon_table, has_dotprod}, {"scalar", scalar_table, always}};
+#else
+constexpr Isa kIsas[] = {{"scalar", scalar_table, always}};
+#endif
+
+const std::vector<std::string_view>& usable() {
+  static const std::vector<std::string_view> names = [] {
+    std::vector<std::string_view> out;
+    for (const Isa& isa : kIsas) {
+      if (isa.table() != nullptr && isa.usable()) out.push_back(isa.name);
+    }
+    return out;
+  }();
+  return names;
+}
+
+}  // namespace
+
+std::span<const std::string_view> usable_isas() { return usable(); }
+
+Result<const KernelTable*> select_table(std::string_view name) {
+  for (const Isa& isa : kIsas) {
+    if (!name.empty() && isa.name != name) continue;
+    if (isa.table() != nullptr && isa.usable()) return isa.table();
+  }
+  std::string names;
+  for (const std::string_view usable_name : usable()) {
+    if (!names.empty()) names += ", ";
+    names += usable_name;
+  }
+  return Error{ErrorCode::unsupported, fmt::format("instruction set '{}' is not available here; SQUISH_ISA can be {}",
+                                                   printable(name), names)};
+}
+
+}  // namespace squish::cpu
