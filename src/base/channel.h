@@ -3,7 +3,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -12,6 +11,7 @@
 namespace squish {
 
 /// Any number of senders and receivers. After close() sends fail and receivers get what is left, then nothing.
+/// Memory grows to the largest number of items that waited at a time, by doubling: in a steady state nothing allocates.
 template <class T>
 class Channel {
  public:
@@ -21,8 +21,9 @@ class Channel {
   bool try_send(T&& value) {
     {
       const std::lock_guard lock(mutex_);
-      if (closed_ || items_.size() >= capacity_) return false;
-      items_.push_back(std::move(value));
+      if (closed_ || count_ >= capacity_) return false;
+      if (count_ == ring_.size()) grow();
+      ring_[(first_ + count_++) % ring_.size()] = std::move(value);
     }
     ready_.notify_one();
     return true;
@@ -32,22 +33,23 @@ class Channel {
   template <class Duration>
   std::optional<T> receive(Duration timeout) {
     std::unique_lock lock(mutex_);
-    ready_.wait_for(lock, timeout, [this] { return closed_ || !items_.empty(); });
+    ready_.wait_for(lock, timeout, [this] { return closed_ || count_ > 0; });
     return take(lock);
   }
 
   /// Waits for an item without a time-out; nothing when closed and empty.
   std::optional<T> receive() {
     std::unique_lock lock(mutex_);
-    ready_.wait(lock, [this] { return closed_ || !items_.empty(); });
+    ready_.wait(lock, [this] { return closed_ || count_ > 0; });
     return take(lock);
   }
 
   /// All that is there now, without waiting.
   std::vector<T> drain() {
     const std::lock_guard lock(mutex_);
-    std::vector<T> out(std::make_move_iterator(items_.begin()), std::make_move_iterator(items_.end()));
-    items_.clear();
+    std::vector<T> out;
+    out.reserve(count_);
+    while (count_ > 0) out.push_back(pop());
     return out;
   }
 
@@ -61,21 +63,40 @@ class Channel {
 
   [[nodiscard]] bool closed_and_empty() const {
     const std::lock_guard lock(mutex_);
-    return closed_ && items_.empty();
+    return closed_ && count_ == 0;
+  }
+
+  [[nodiscard]] bool empty() const {
+    const std::lock_guard lock(mutex_);
+    return count_ == 0;
   }
 
  private:
   std::optional<T> take(std::unique_lock<std::mutex>&) {
-    if (items_.empty()) return std::nullopt;
-    std::optional<T> item(std::move(items_.front()));
-    items_.pop_front();
+    if (count_ == 0) return std::nullopt;
+    return pop();
+  }
+
+  T pop() {
+    T item = std::exchange(ring_[first_], T());
+    first_ = (first_ + 1) % ring_.size();
+    --count_;
     return item;
   }
 
+  void grow() {
+    std::vector<T> larger(ring_.empty() ? 4 : 2 * ring_.size());
+    for (size_t i = 0; i < count_; ++i) larger[i] = std::move(ring_[(first_ + i) % ring_.size()]);
+    ring_ = std::move(larger);
+    first_ = 0;
+  }
+
   const size_t capacity_;
-  mutable std::mutex mutex_;  // guards: items_, closed_
+  mutable std::mutex mutex_;  // guards: ring_, first_, count_, closed_
   std::condition_variable ready_;
-  std::deque<T> items_;
+  std::vector<T> ring_;  // items first_ .. first_ + count_, modulo its size
+  size_t first_ = 0;
+  size_t count_ = 0;
   bool closed_ = false;
 };
 

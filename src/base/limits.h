@@ -11,11 +11,13 @@ constexpr uint64_t kGiB = 1024 * kMiB;
 
 // Model files.
 constexpr uint64_t kTensorRankMax = 4;
-constexpr uint64_t kTensorCountMax = 1'000'000;          // DeepSeek-V3 has 91,991
-constexpr uint64_t kMetadataCountMax = 1'000'000;        // GGUF key/value pairs
+constexpr uint64_t kTensorCountMax = 262'144;            // DeepSeek-V3 has 91,991; at 96 B each 24 MiB
+constexpr uint64_t kMetadataCountMax = 65'536;           // GGUF key/value pairs; real files have under 100
+constexpr uint64_t kMetadataArrayCountMax = 4'000'000;   // elements of one array; 16 B each when handed out
+constexpr uint64_t kMetadataStringsMax = 1 << 24;        // strings in all arrays of a GGUF; Gemma has 0.8 million
 constexpr uint64_t kMetadataKeyBytesMax = 64 * kKiB;     // GGUF: 65,535
 constexpr uint64_t kTensorNameBytesMax = 1024;
-constexpr uint64_t kSafetensorsHeaderBytesMax = 100 * kMiB;  // the format's own bound
+constexpr uint64_t kSafetensorsHeaderBytesMax = 100'000'000;  // the format's own bound
 constexpr uint64_t kSplitFilesMax = 4096;
 constexpr uint64_t kConfigBytesMax = 16 * kMiB;          // config.json and its like
 constexpr uint64_t kTokenizerBytesMax = 256 * kMiB;      // Gemma's tokenizer.json is 33 MB
@@ -25,6 +27,8 @@ constexpr uint64_t kLayerCountMax = 4096;
 constexpr uint64_t kDimensionMax = 1 << 24;
 constexpr uint64_t kExpertCountMax = 4096;
 constexpr int kJsonDepthMax = 64;
+constexpr uint64_t kJsonTokensMax = 1 << 19;             // of a config or index: 4 a tensor; parsing takes 32 B each
+constexpr uint64_t kSafetensorsTokensMax = 1 << 22;      // of a header: 32 a tensor, 4 B each while it is parsed
 
 // Chat templates (text/jinja*).
 constexpr uint64_t kTemplateBytesMax = 1 * kMiB;
@@ -37,6 +41,7 @@ constexpr uint64_t kTemplateMemoryBytesMax = 256 * kMiB;
 constexpr uint64_t kPromptBytesMax = 64 * kMiB;
 constexpr size_t kInboxCapacity = 64;
 constexpr int kStopStringsMax = 64;
+constexpr size_t kStopStringBytesMax = 4096;
 constexpr int kThreadsMax = 1024;
 
 }  // namespace squish::limits

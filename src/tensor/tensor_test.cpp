@@ -2,8 +2,11 @@
 
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <random>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "tensor/dtype.h"
@@ -64,6 +67,57 @@ TEST(Formats, q8_0_error_is_at_most_half_a_step) {
     // Half a step, and the scale's own rounding to f16 (2^-11 of the value).
     EXPECT_LE(std::fabs(back[i] - row[i]), largest / 127 * 0.5F + largest * 0x1p-10F);
   }
+}
+
+/// Bytes written as hexadecimal digits.
+std::string from_hex(const std::string& hex) {
+  std::string out;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+    out += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  }
+  return out;
+}
+
+// tests/golden/blocks.case holds random blocks and their weights as the Python package gguf decodes them.
+TEST(Formats, every_type_decodes_to_what_the_gguf_package_says) {
+  std::ifstream file(SQUISH_SOURCE_DIR "/tests/golden/blocks.case");
+  ASSERT_TRUE(file.good());
+  std::string line;
+  std::getline(file, line);
+  ASSERT_EQ(line.find("# Made by scripts/make_golden_blocks.py with gguf "), 0U);
+  std::set<DType> seen = {DType::f32};
+  std::string word;
+  std::string name;
+  size_t weights = 0;
+  std::string bytes_hex;
+  std::string floats_hex;
+  while (file >> word >> name >> weights >> word >> bytes_hex >> word >> floats_hex) {
+    const auto dtype = dtype_from_name(name);
+    ASSERT_TRUE(dtype.has_value()) << name;
+    seen.insert(*dtype);
+    const std::string packed = from_hex(bytes_hex);
+    const std::string floats = from_hex(floats_hex);
+    ASSERT_EQ(packed.size(), row_bytes(*dtype, weights)) << name;
+    ASSERT_EQ(floats.size(), weights * sizeof(float)) << name;
+    std::vector<float> expected(weights);
+    std::memcpy(expected.data(), floats.data(), floats.size());
+    std::vector<float> decoded(weights);
+    decode_row(*dtype, packed.data(), weights, decoded.data());
+    float largest = 0;
+    for (const float value : expected) largest = std::max(largest, std::fabs(value));
+    // Exact; where the compiler fuses scale * code + offset, the product (at most twice the largest weight) is not
+    // rounded: half a unit of its last place, 2^-23, and half a unit of the sum's.
+#ifdef __FP_FAST_FMAF
+    const float bound = has_offset(*dtype) ? largest * 0x1p-22F : 0;
+#else
+    const float bound = 0;
+#endif
+    for (size_t i = 0; i < weights; ++i) {
+      ASSERT_LE(std::fabs(decoded[i] - expected[i]), bound)
+          << name << " weight " << i << ": " << decoded[i] << ", expected " << expected[i];
+    }
+  }
+  EXPECT_EQ(seen.size(), kDTypeCount);
 }
 
 TEST(TensorView, a_slice_of_experts_starts_at_its_own_rows) {

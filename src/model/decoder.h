@@ -1,0 +1,59 @@
+#pragma once
+// The one wiring of all supported networks: pre-norm decoder layers, driven by the facts of a
+// ModelConfig.
+#include <span>
+#include <vector>
+
+#include "base/buffer.h"
+#include "model/mixture.h"
+#include "model/model.h"
+#include "model/weights.h"
+
+namespace squish {
+
+/// See Model for the contract. In the last layer everything after attention runs only on the rows
+/// whose logits are wanted.
+class Decoder final : public Model {
+ public:
+  /// `backend` must outlive this object, and so must the files that the weights view.
+  Decoder(ModelConfig config, Weights weights, Backend& backend);
+
+  [[nodiscard]] const ModelConfig& config() const override { return config_; }
+  [[nodiscard]] uint64_t bytes_per_token() const override { return weights_.bytes_per_token; }
+  [[nodiscard]] uint64_t parameter_count() const override { return weights_.parameter_count; }
+  void forward(const Batch& batch, KvCache& kv, std::span<float> logits) override;
+
+ private:
+  void grow(size_t row_count);
+  void start(const Batch& batch);
+  void attention(size_t index, const Batch& batch, const KvLayer& kv);
+  void project_out(const LayerWeights& layer);
+  void mlp(size_t index);
+  void keep_rows(const Batch& batch);
+  void head(std::span<float> logits);
+  void norm(const float* weight, ConstRows x, Rows out);
+  void norm_heads(const float* weight, Rows x, size_t head_count);
+  void add_block_output(const float* post_norm);
+
+  ModelConfig config_;
+  Weights weights_;
+  Backend& backend_;
+  Mixture mixture_;
+
+  size_t row_capacity_ = 0;
+  size_t row_count_ = 0;      // of the running forward; fewer in the last layer
+  size_t prefill_count_ = 0;  // of those, the first that belong to prompts
+  std::vector<int32_t> positions_;          // [rows]
+  std::vector<AlignedBuffer<float>> rope_;  // one a kind: [rows, 2 * pairs]
+  AlignedBuffer<float> residual_;           // [rows, hidden]
+  AlignedBuffer<float> normed_;             // [rows, hidden]; also a block's output before its norm
+  AlignedBuffer<float> q_;                  // [rows, heads * head_dim]
+  AlignedBuffer<float> k_;                  // [rows, kv_heads * head_dim]
+  AlignedBuffer<float> v_;
+  AlignedBuffer<float> mixed_;              // [rows, heads * head_dim]: what attention gives
+  AlignedBuffer<float> gate_;               // [rows, feed_forward]
+  AlignedBuffer<float> up_;
+  AlignedBuffer<float> block_;              // [rows, hidden], when a block does not accumulate
+};
+
+}  // namespace squish

@@ -1,0 +1,62 @@
+#include "model/kv_cache.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <cstring>
+#include <utility>
+
+#include "base/strings.h"
+
+namespace squish {
+
+Result<KvCache> KvCache::create(std::vector<KvLayout> layouts, int32_t page_count) {
+  SQ_CHECK(page_count > 0);
+  KvCache cache;
+  cache.layouts_ = std::move(layouts);
+  cache.page_count_ = page_count;
+  for (const KvLayout& layout : cache.layouts_) {
+    cache.offsets_.push_back(cache.bytes_);
+    cache.page_bytes_ += layout.page_bytes();
+    cache.bytes_ += layout.page_bytes() * static_cast<size_t>(page_count);
+  }
+  // NORESERVE: the kernel gives memory page by page as tokens arrive, so a large context limit costs nothing up front.
+  void* memory = ::mmap(nullptr, cache.bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    const size_t bytes = std::exchange(cache.bytes_, 0);
+    return Error{ErrorCode::out_of_memory,
+                 fmt::format("KV cache: cannot reserve {} for {} tokens; use a smaller --context",
+                             human_bytes(bytes), int64_t{page_count} * kPageTokens)};
+  }
+  cache.data_ = static_cast<std::byte*>(memory);
+  return cache;
+}
+
+KvCache::KvCache(KvCache&& other) noexcept { *this = std::move(other); }
+
+KvCache& KvCache::operator=(KvCache&& other) noexcept {
+  std::swap(layouts_, other.layouts_);
+  std::swap(offsets_, other.offsets_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(page_bytes_, other.page_bytes_);
+  std::swap(page_count_, other.page_count_);
+  return *this;
+}
+
+KvCache::~KvCache() {
+  if (data_ != nullptr) ::munmap(data_, bytes_);
+}
+
+KvLayer KvCache::layer(size_t index) const { return {data_ + offsets_[index], layouts_[index]}; }
+
+void KvCache::copy_page(int32_t from, int32_t to) {
+  SQ_CHECK(from >= 0 && from < page_count_ && to >= 0 && to < page_count_);
+  for (size_t i = 0; i < layouts_.size(); ++i) {
+    const size_t bytes = layouts_[i].page_bytes();
+    std::byte* base = data_ + offsets_[i];
+    std::memcpy(base + static_cast<size_t>(to) * bytes, base + static_cast<size_t>(from) * bytes, bytes);
+  }
+}
+
+}  // namespace squish

@@ -1,0 +1,42 @@
+#pragma once
+// Everything that a path names: weights, facts, vocabulary and chat template, from GGUF or a Hugging Face directory.
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "format/gguf.h"
+#include "format/hf_directory.h"
+
+namespace squish {
+
+class Tokenizer;  // text/tokenizer.h
+
+/// One of the two file kinds is set.
+struct ModelFiles {
+  std::unique_ptr<GgufFile> gguf;
+  std::unique_ptr<HfDirectory> directory;
+  std::string path;
+  std::string directory_architecture;  // architectures.0 of config.json
+
+  /// A .gguf file (any shard) or a directory. Maps, validates the headers, reads no weights.
+  static Result<ModelFiles> open(const std::string& path);
+
+  [[nodiscard]] std::string architecture() const;
+  /// Errors: not_found naming the tensor; unsupported for one whose type we cannot use.
+  [[nodiscard]] Result<TensorView> find_tensor(std::string_view name) const;
+  [[nodiscard]] bool has_tensor(std::string_view name) const;
+  /// All usable tensors, in file order.
+  [[nodiscard]] std::span<const NamedTensor> tensors() const;
+  [[nodiscard]] uint64_t file_bytes() const;
+
+  /// The tokenizer: mapped from the prepared cache when that is current (key: file path, size, mtime, format version),
+  /// else built and the cache written (best effort; SQUISH_CACHE=0 turns it off).
+  Result<Tokenizer> load_tokenizer() const;
+  /// The model's own template text, if it has one.
+  [[nodiscard]] std::optional<std::string> chat_template_text() const;
+};
+
+}  // namespace squish
