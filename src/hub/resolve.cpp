@@ -1,0 +1,97 @@
+#include "hub/resolve.h"
+
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/strings.h"
+#include "hub/local_scan.h"
+#include "hub/names.h"
+#include "hub/paths.h"
+
+namespace squish::hub {
+namespace {
+
+/// A path that a person gave, as a model.
+Result<LocalModel> model_at_path(const std::string& path) {
+  LocalModel model;
+  if (file_exists(path)) {
+    std::error_code error;
+    model.path = path;
+    model.files = {path};
+    model.bytes = std::filesystem::file_size(path, error);
+    model.id = id_of_directory(base_name(path));
+    model.family = family_of_name(model.id);
+    return model;
+  }
+  if (!is_directory(path)) {
+    return Error{ErrorCode::not_found,
+                 fmt::format("{}: no such file or directory", printable(path, 512))};
+  }
+  ScanResult found = models_in_directory(path, "/");
+  if (found.models.empty()) {
+    const std::string why = found.warnings.empty() ? "" : "; " + found.warnings.front();
+    return Error{
+        ErrorCode::not_found,
+        fmt::format("{}: holds no model (a .gguf file, or config.json with .safetensors files){}",
+                    printable(path, 512), why)};
+  }
+  if (found.models.size() > 1) {
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{}: holds {} models; name one of them, such as {}",
+                             printable(path, 512), found.models.size(), found.models[0].path)};
+  }
+  model = std::move(found.models.front());
+  model.id = id_of_directory(base_name(absolute_path(path, "/")));
+  model.family = family_of_name(model.id);
+  return model;
+}
+
+}  // namespace
+
+Result<LocalModel> resolve_model(std::string_view name, const Store& store, const Catalog& catalog,
+                                 const Environment& environment) {
+  const std::string text(trim(name));
+  if (text.find('\0') != std::string::npos)
+    return Error{ErrorCode::invalid_argument, "the model name has a NUL byte"};
+  const bool external =
+      text.starts_with("ollama:") || text.starts_with("lmstudio:") || text.starts_with("hf-cache:");
+  const bool remote = text.starts_with("hf:") || text.starts_with("pypi:");
+  const bool pathlike = !external && !remote &&
+                        (text.find('/') != std::string::npos || text.starts_with(".") ||
+                         text.starts_with("~") || text.ends_with(".gguf"));
+  const Result<std::string> home = user_home(environment);
+  const std::string path = absolute_path(text, home ? *home : "/");
+  if (pathlike && (file_exists(path) || is_directory(path))) return model_at_path(path);
+
+  Result<LocalModel> found = store.find(text, catalog);
+  if (found || found.error().code != ErrorCode::not_found) return found;
+  const ScanResult elsewhere = scan_external(environment);
+  const std::string lower = to_lower(text);
+  for (const LocalModel& model : elsewhere.models) {
+    if (to_lower(model.id) == lower || to_lower(model.id) == lower + ":latest") return model;
+  }
+  // Without its prefix another program's model is taken only when the catalogue does not mean
+  // something else.
+  if (!catalog.find(text)) {
+    for (const LocalModel& model : elsewhere.models) {
+      if (to_lower(model.id.substr(model.id.find(':') + 1)) == lower) return model;
+    }
+  }
+  if (!pathlike && (file_exists(path) || is_directory(path))) return model_at_path(path);
+  if (remote) {
+    return Error{ErrorCode::not_found,
+                 fmt::format("{} is not on this machine; get it with: squish pull {}",
+                             printable(text, 200), printable(text, 200))};
+  }
+  if (pathlike) {
+    return Error{ErrorCode::not_found,
+                 fmt::format("{}: no such file or directory; for a model of the Hugging Face "
+                             "hub: squish pull hf:org/repo",
+                             printable(path, 512))};
+  }
+  return found;
+}
+
+}  // namespace squish::hub
