@@ -1,0 +1,60 @@
+#pragma once
+// What goes into the engine and what comes out of it. Nothing here knows a tensor or a text.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/sampling_params.h"
+
+namespace squish {
+
+struct Request {
+  std::vector<TokenId> tokens;  // the prompt; at least one
+  SamplingParams sampling;
+  std::vector<TokenId> end_tokens;  // any of them ends the answer and is not reported
+  std::string
+      client;  // requests of different clients take turns; of the same one they go by arrival
+};
+
+enum class FinishReason : uint8_t {
+  stop,       // an end token
+  length,     // max_tokens or the context is used up
+  cancelled,  // the handle was dropped or cancelled, or the engine stopped
+  error,      // TokenEvent::error says what
+};
+/// "stop", "length", "cancelled", "error".
+std::string_view to_string(FinishReason reason);
+
+struct TokenLogprob {
+  TokenId token = 0;
+  float logprob = 0;  // natural logarithm, of the model's own distribution: before bias, penalties
+                      // and temperature
+};
+
+/// One step of an answer: a token, or the terminal event, which has no token. Each request gets
+/// exactly one terminal event, after all its tokens.
+struct TokenEvent {
+  TokenId token = -1;
+  float logprob = 0;              // of `token`, when the request asked for logprobs
+  std::vector<TokenLogprob> top;  // likeliest first, as many as top_logprobs asked for
+  std::optional<FinishReason> finish;
+  std::optional<Error> error;  // with FinishReason::error
+
+  [[nodiscard]] bool is_terminal() const { return finish.has_value(); }
+};
+
+/// Times of one request. Time to first token is queue_ms + prefill_ms.
+struct RequestStats {
+  int32_t prompt_tokens = 0;
+  int32_t cached_tokens = 0;     // of the prompt, found in the prefix cache
+  int32_t generated_tokens = 0;  // reported, without the end token
+  int32_t preemptions = 0;       // times that it lost its pages and was computed again
+  double queue_ms = 0;           // submit to first step
+  double prefill_ms = 0;         // first step to first token
+  double decode_ms = 0;          // first token to the end
+};
+
+}  // namespace squish

@@ -1,0 +1,328 @@
+#include "engine/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace squish {
+namespace {
+
+/// Answer tokens for which an admitted sequence is promised pages. More would let fewer sequences
+/// run than fit.
+constexpr int32_t kAnswerTokensPromised = 256;
+
+/// Where a chunk that begins at sequence.computed ends, given room for `budget` rows: inside the
+/// prompt at a multiple of kPageTokens. sequence.computed when not even one page fits.
+int32_t chunk_end(const Sequence& sequence, int32_t budget) {
+  const int32_t end = std::min(sequence.token_count(), sequence.computed + budget);
+  if (end >= sequence.prefill_end) return end;
+  return std::max(sequence.computed, end / kPageTokens * kPageTokens);
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const SchedulerOptions& options)
+    : options_(options),
+      pool_(options.page_count),
+      prompt_cache_(pool_, options.prefix_cache ? options.prompt_cache_entries : 0) {
+  SQ_CHECK(options.batch_tokens_max >= kPageTokens);
+  SQ_CHECK(options.batch_tokens_mixed >= kPageTokens);
+  SQ_CHECK(options.sequences_max > 0);
+}
+
+void Scheduler::add(std::unique_ptr<Sequence> sequence) {
+  SQ_CHECK(page_count_of(sequence->prompt_count + std::max(sequence->answer_count_max, 1) - 1) <=
+           pool_.page_count());
+  insert_by_arrival(waiting_, std::move(sequence));
+}
+
+const Step& Scheduler::schedule() {
+  outcomes_.clear();
+  drop_cancelled();
+  admit_waiting();
+  plan_rows();
+  build_step();
+  return step_;
+}
+
+void Scheduler::insert_by_arrival(std::vector<Owned>& list, Owned sequence) {
+  const auto place = std::ranges::upper_bound(list, sequence->arrival, {},
+                                              [](const Owned& s) { return s->arrival; });
+  list.insert(place, std::move(sequence));
+}
+
+void Scheduler::drop_cancelled() {
+  const auto drop = [this](std::vector<Owned>& list) {
+    for (const Owned& sequence : list) {
+      if (sequence->state->cancelled.load(std::memory_order_relaxed)) {
+        finish(*sequence, FinishReason::cancelled, std::nullopt);
+      }
+    }
+    remove_finished(list);
+  };
+  drop(running_);
+  drop(waiting_);
+}
+
+// --- admission
+
+void Scheduler::admit_waiting() {
+  while (!waiting_.empty() && running_.size() < static_cast<size_t>(options_.sequences_max)) {
+    const auto index = static_cast<ptrdiff_t>(next_waiting());
+    Owned& next = waiting_[static_cast<size_t>(index)];
+    int32_t available = pool_.available_count();
+    for (const Owned& sequence : running_) available -= pages_missing(*sequence);
+    // With nothing running it always fits: the pool holds the longest sequence.
+    if (!running_.empty() && available < pages_missing(*next)) return;
+    leave_queue(*next);
+    if (next->answer_count() >= next->answer_count_max) {
+      finish(*next, FinishReason::length, std::nullopt);  // max_tokens is 0
+    } else {
+      insert_by_arrival(running_, std::move(next));
+    }
+    waiting_.erase(waiting_.begin() + index);
+  }
+}
+
+/// Index of the request whose client has the fewest running sequences; of those, the oldest.
+size_t Scheduler::next_waiting() const {
+  const auto running_of = [this](const std::string& client) {
+    return std::ranges::count_if(running_,
+                                 [&](const Owned& sequence) { return sequence->client == client; });
+  };
+  size_t best = 0;
+  auto best_count = running_of(waiting_[0]->client);
+  for (size_t i = 1; i < waiting_.size() && best_count > 0; ++i) {
+    const auto count = running_of(waiting_[i]->client);
+    if (count >= best_count) continue;
+    best = i;
+    best_count = count;
+  }
+  return best;
+}
+
+/// Pages that `sequence` will want from the pool for what it has and the next part of its answer.
+int32_t Scheduler::pages_missing(const Sequence& sequence) const {
+  const int32_t answer_left = sequence.answer_count_max - sequence.answer_count();
+  const int32_t positions =
+      sequence.token_count() + std::min(answer_left, kAnswerTokensPromised) - 1;
+  const auto held = static_cast<int32_t>(sequence.pages.size());
+  return std::max(0, page_count_of(positions) - held - shared_page_count(sequence));
+}
+
+/// Pages that others are using and that `sequence` would share. Kept ones do not count: they are
+/// available to anybody.
+int32_t Scheduler::shared_page_count(const Sequence& sequence) const {
+  if (!options_.prefix_cache || !sequence.pages.empty()) return 0;
+  int32_t count = 0;
+  const auto complete = static_cast<size_t>(sequence.prompt_count / kPageTokens);
+  for (size_t i = 0; i < complete; ++i) {
+    const auto page = pool_.find(sequence.page_keys[i], sequence.page_tokens(i));
+    if (!page.has_value()) break;
+    if (pool_.reference_count(*page) > 0) ++count;
+  }
+  return count;
+}
+
+void Scheduler::leave_queue(Sequence& sequence) {
+  if (!sequence.has_left_queue) ++departed_count_;
+  sequence.has_left_queue = true;
+}
+
+// --- planning
+
+void Scheduler::plan_rows() {
+  plans_.clear();
+  step_.copies.clear();
+  const bool is_mixed =
+      std::ranges::any_of(running_, [](const Owned& sequence) { return sequence->is_decoding(); });
+  int32_t budget = is_mixed ? std::min(options_.batch_tokens_mixed, options_.batch_tokens_max)
+                            : options_.batch_tokens_max;
+  // Oldest first. Preemption takes sequences off the end, which are not planned yet.
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Sequence& sequence = *running_[i];
+    if (!sequence.was_started) {
+      sequence.was_started = true;
+      sequence.started = Clock::now();
+    }
+    const std::span<float> cached_logits = take_cached(sequence);
+    if (!cached_logits.empty()) {
+      plans_.push_back({&sequence, sequence.computed, cached_logits});
+      continue;
+    }
+    const bool is_decode_step = sequence.is_decoding();
+    if (!is_decode_step && (budget == 0 || waits_for_older(i))) continue;
+    const int32_t end = is_decode_step ? sequence.token_count() : chunk_end(sequence, budget);
+    if (end == sequence.computed || !reserve_pages(sequence, end)) continue;
+    if (!is_decode_step) budget -= end - sequence.computed;
+    plans_.push_back({&sequence, end, {}});
+  }
+}
+
+/// Is an older sequence about to compute the very page that running_[index] needs next? Then wait
+/// and share it.
+bool Scheduler::waits_for_older(size_t index) const {
+  const Sequence& sequence = *running_[index];
+  if (!options_.prefix_cache || sequence.computed >= sequence.prompt_count) return false;
+  if (sequence.computed % kPageTokens != 0) return false;
+  const auto page = static_cast<size_t>(sequence.computed / kPageTokens);
+  const int32_t page_end = sequence.computed + kPageTokens;
+  for (size_t i = 0; i < index; ++i) {
+    const Sequence& older = *running_[i];
+    if (older.computed >= std::min(page_end, older.prompt_count)) continue;
+    if (page_end > sequence.prompt_count) {
+      if (older.prompt_key == sequence.prompt_key) return true;
+    } else if (page_end <= older.prompt_count &&
+               older.page_keys[page] == sequence.page_keys[page]) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// --- the step
+
+void Scheduler::build_step() {
+  Batch& batch = step_.batch;
+  batch.tokens.clear();
+  batch.sequences.clear();
+  batch.logit_rows.clear();
+  step_.samples.clear();
+  for (const Plan& plan : plans_) {
+    const int32_t end = std::min(plan.end, plan.sequence->prefill_end);
+    if (end <= plan.sequence->computed) continue;
+    add_rows(*plan.sequence, plan.sequence->computed, end);
+    if (end == plan.end) add_sample(plan);
+  }
+  batch.prefill_row_count = batch.tokens.size();
+  for (const Plan& plan : plans_) {
+    const int32_t begin = std::max(plan.sequence->computed, plan.sequence->prefill_end);
+    for (int32_t position = begin; position < plan.end; ++position)
+      add_rows(*plan.sequence, position, position + 1);
+    if (begin < plan.end || !plan.cached_logits.empty()) add_sample(plan);
+  }
+}
+
+/// Rows for positions [begin, end), as one entry of the batch.
+void Scheduler::add_rows(const Sequence& sequence, int32_t begin, int32_t end) {
+  Batch& batch = step_.batch;
+  batch.sequences.push_back({.pages = sequence.pages.data(),
+                             .position = begin,
+                             .row_begin = batch.tokens.size(),
+                             .row_count = static_cast<size_t>(end - begin)});
+  batch.tokens.insert(batch.tokens.end(), sequence.tokens.begin() + begin,
+                      sequence.tokens.begin() + end);
+}
+
+/// If the plan reaches the last token, the sequence gets a token from the row added last, or from
+/// the cached logits.
+void Scheduler::add_sample(const Plan& plan) {
+  if (plan.end < plan.sequence->token_count()) return;
+  Batch& batch = step_.batch;
+  step_.samples.push_back({plan.sequence, batch.logit_rows.size(), plan.cached_logits});
+  if (plan.cached_logits.empty())
+    batch.logit_rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
+}
+
+// --- commit
+
+std::span<Outcome> Scheduler::commit(const Step& step, std::span<Result<Sample>> samples,
+                                     std::span<const float> logits) {
+  SQ_CHECK(samples.size() == step.samples.size());
+  for (const Plan& plan : plans_) {
+    plan.sequence->computed = plan.end;
+    register_pages(*plan.sequence);
+  }
+  const size_t row_count = step.batch.logit_rows.size();
+  const size_t vocabulary_size = row_count == 0 ? 0 : logits.size() / row_count;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    Sequence& sequence = *step.samples[i].sequence;
+    if (options_.prefix_cache && sequence.answer_count() == 0 &&
+        step.samples[i].cached_logits.empty()) {
+      const auto tail = sequence.prompt_tail();
+      prompt_cache_.insert(
+          sequence.prompt_key, tail, tail.empty() ? -1 : sequence.pages.back(),
+          logits.subspan(step.samples[i].logit_row * vocabulary_size, vocabulary_size));
+    }
+    append(sequence, samples[i]);
+  }
+  plans_.clear();
+  remove_finished(running_);
+  return outcomes_;
+}
+
+void Scheduler::append(Sequence& sequence, Result<Sample>& sample) {
+  if (!sample) {
+    finish(sequence, FinishReason::error, sample.error());
+    return;
+  }
+  if (sequence.is_end_token(sample->token)) {
+    finish(sequence, FinishReason::stop, std::nullopt);
+    return;
+  }
+  if (sequence.answer_count() == 0) sequence.first_token = Clock::now();
+  sequence.tokens.push_back(sample->token);
+  outcomes_.push_back({sequence.state,
+                       {.token = sample->token,
+                        .logprob = sample->logprob,
+                        .top = std::move(sample->top),
+                        .finish = {},
+                        .error = {}}});
+  if (sequence.answer_count() >= sequence.answer_count_max)
+    finish(sequence, FinishReason::length, std::nullopt);
+}
+
+void Scheduler::finish(Sequence& sequence, FinishReason reason, std::optional<Error> error) {
+  if (sequence.is_finished) return;
+  sequence.is_finished = true;
+  leave_queue(sequence);
+  const auto milliseconds = [](Clock::time_point from, Clock::time_point to) {
+    return std::chrono::duration<double, std::milli>(to - from).count();
+  };
+  const Clock::time_point now = Clock::now();
+  const Clock::time_point started = sequence.was_started ? sequence.started : now;
+  const Clock::time_point first = sequence.answer_count() > 0 ? sequence.first_token : now;
+  sequence.state->stats = {.prompt_tokens = sequence.prompt_count,
+                           .cached_tokens = sequence.cached_count,
+                           .generated_tokens = sequence.answer_count(),
+                           .preemptions = sequence.preemptions,
+                           .queue_ms = milliseconds(sequence.submitted, started),
+                           .prefill_ms = milliseconds(started, first),
+                           .decode_ms = milliseconds(first, now)};
+  outcomes_.push_back(
+      {sequence.state,
+       {.token = -1, .logprob = 0, .top = {}, .finish = reason, .error = std::move(error)}});
+  release_pages(sequence);
+}
+
+void Scheduler::remove_finished(std::vector<Owned>& list) {
+  std::erase_if(list, [](const Owned& sequence) { return sequence->is_finished; });
+}
+
+std::span<Outcome> Scheduler::finish_all(FinishReason reason, const std::optional<Error>& error) {
+  plans_.clear();
+  for (std::vector<Owned>* list : {&running_, &waiting_}) {
+    for (const Owned& sequence : *list) finish(*sequence, reason, error);
+    list->clear();
+  }
+  return outcomes_;
+}
+
+bool Scheduler::is_consistent() const {
+  if (!pool_.is_consistent()) return false;
+  std::vector<int32_t> references(static_cast<size_t>(pool_.page_count()));
+  for (const Owned& sequence : running_) {
+    if (static_cast<int32_t>(sequence->pages.size()) != page_count_of(sequence->computed))
+      return false;
+    for (const int32_t page : sequence->pages) ++references[static_cast<size_t>(page)];
+  }
+  if (!std::ranges::all_of(waiting_, [](const Owned& sequence) { return sequence->pages.empty(); }))
+    return false;
+  for (int32_t page = 0; page < pool_.page_count(); ++page) {
+    if (pool_.reference_count(page) != references[static_cast<size_t>(page)]) return false;
+  }
+  return true;
+}
+
+}  // namespace squish

@@ -1,0 +1,140 @@
+#pragma once
+// Decides what each step computes, and moves the state of sequences after it. Pages and counts
+// only, no tensors.
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/block_pool.h"
+#include "engine/prompt_cache.h"
+#include "engine/sampler.h"
+#include "engine/sequence.h"
+#include "model/model.h"
+
+namespace squish {
+
+struct SchedulerOptions {
+  int32_t page_count = 0;          // at least page_count_of(longest sequence)
+  int32_t batch_tokens_max = 512;  // at least kPageTokens
+  int32_t batch_tokens_mixed = 128;
+  int32_t sequences_max = 16;
+  bool prefix_cache = true;
+  bool cache_answers = true;
+  size_t prompt_cache_entries = 8;
+};
+
+/// Copy-on-write: page `from` must be copied to page `to` before the step's forward pass, in the
+/// order given.
+struct PageCopy {
+  int32_t from = 0;
+  int32_t to = 0;
+};
+
+/// A sequence that gets a token in this step, from a row of logits.
+struct StepSample {
+  Sequence* sequence = nullptr;
+  size_t logit_row = 0;            // of the forward pass
+  std::span<float> cached_logits;  // instead of it, when not empty
+};
+
+/// What one step computes. Page tables in `batch` point into the sequences and hold until commit().
+struct Step {
+  Batch batch;
+  std::vector<PageCopy> copies;
+  std::vector<StepSample> samples;
+};
+
+/// Something to tell a request.
+struct Outcome {
+  std::shared_ptr<RequestState> state;
+  TokenEvent event;
+};
+
+/// Engine thread only. schedule() and commit() alternate. After the first steps neither allocates,
+/// except where a request begins or ends.
+///
+/// Order: sequences that receive tokens get their row in every step; what is left of the step's
+/// budget goes to prompts in order of arrival, in chunks that end at multiples of kPageTokens.
+/// Waiting requests are admitted, fewest running sequences of the same client first and then by
+/// arrival, while the pages that all running ones may need soon stay available. When pages run out
+/// nevertheless, the youngest sequence gives its own back and waits to compute again; the oldest
+/// therefore always advances.
+class Scheduler {
+ public:
+  explicit Scheduler(const SchedulerOptions& options);
+
+  /// Takes a new sequence. Its longest form must fit into the pool.
+  void add(std::unique_ptr<Sequence> sequence);
+  /// Plans the next step. The reference holds until the next call.
+  const Step& schedule();
+  /// Advances all sequences of the step: `samples[i]` belongs to step.samples[i], `logits` [rows,
+  /// vocabulary] are those of the forward pass. An error among the samples ends its sequence.
+  /// Returns what to tell, in order; valid until the next schedule().
+  std::span<Outcome> commit(const Step& step, std::span<Result<Sample>> samples,
+                            std::span<const float> logits);
+  /// Ends every sequence, also in the middle of a step that failed. The outcomes of that step come
+  /// first; of one that was committed they are there again.
+  std::span<Outcome> finish_all(FinishReason reason, const std::optional<Error>& error);
+
+  [[nodiscard]] bool is_idle() const { return running_.empty() && waiting_.empty(); }
+  [[nodiscard]] size_t running_count() const { return running_.size(); }
+  [[nodiscard]] size_t waiting_count() const { return waiting_.size(); }
+  [[nodiscard]] uint64_t preemption_count() const { return preemption_count_; }
+  /// Sequences that are no longer new in the queue: they ran, or ended before.
+  [[nodiscard]] uint64_t departed_count() const { return departed_count_; }
+  [[nodiscard]] const BlockPool& pool() const { return pool_; }
+  /// Pool consistent, and every reference to a page is that of a running sequence. Cost: all pages;
+  /// between steps.
+  [[nodiscard]] bool is_consistent() const;
+
+ private:
+  using Owned = std::unique_ptr<Sequence>;
+  /// What a running sequence does in this step: computes positions [sequence->computed, end), or
+  /// takes a token from the logits of an earlier, equal prompt.
+  struct Plan {
+    Sequence* sequence = nullptr;
+    int32_t end = 0;
+    std::span<float> cached_logits;
+  };
+
+  static void insert_by_arrival(std::vector<Owned>& list, Owned sequence);
+  void drop_cancelled();
+  void admit_waiting();
+  [[nodiscard]] size_t next_waiting() const;
+  [[nodiscard]] int32_t pages_missing(const Sequence& sequence) const;
+  [[nodiscard]] int32_t shared_page_count(const Sequence& sequence) const;
+  void leave_queue(Sequence& sequence);
+  void plan_rows();
+  [[nodiscard]] bool waits_for_older(size_t index) const;
+  void build_step();
+  void add_rows(const Sequence& sequence, int32_t begin, int32_t end);
+  void add_sample(const Plan& plan);
+  void append(Sequence& sequence, Result<Sample>& sample);
+  void finish(Sequence& sequence, FinishReason reason, std::optional<Error> error);
+  void remove_finished(std::vector<Owned>& list);
+
+  // scheduler_pages.cpp
+  std::span<float> take_cached(Sequence& sequence);
+  void take_page(Sequence& sequence, int32_t page, int32_t computed);
+  bool reserve_pages(Sequence& sequence, int32_t end);
+  bool make_writable(Sequence& sequence, size_t page_index);
+  std::optional<int32_t> allocate_for(const Sequence& sequence);
+  bool preempt_younger(const Sequence& sequence);
+  void register_pages(Sequence& sequence);
+  void release_pages(Sequence& sequence);
+
+  const SchedulerOptions options_;
+  BlockPool pool_;
+  PromptCache prompt_cache_;
+  std::vector<Owned> running_;  // by arrival
+  std::vector<Owned> waiting_;  // by arrival
+  std::vector<Plan> plans_;
+  Step step_;
+  std::vector<Outcome> outcomes_;
+  uint64_t preemption_count_ = 0;
+  uint64_t departed_count_ = 0;
+};
+
+}  // namespace squish

@@ -1,0 +1,121 @@
+// The scheduler's dealings with pages: what a sequence takes over, gets, makes known and gives
+// back.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/scheduler.h"
+
+namespace squish {
+
+/// Takes over pages that hold what `sequence` would compute next. Returns the logits after its
+/// prompt when all of that was found and no token has been drawn from them.
+std::span<float> Scheduler::take_cached(Sequence& sequence) {
+  if (!options_.prefix_cache || sequence.computed >= sequence.prompt_count) return {};
+  if (sequence.computed % kPageTokens != 0) return {};
+  const bool needs_logits = sequence.answer_count() == 0;
+  const auto complete = static_cast<size_t>(sequence.prompt_count / kPageTokens);
+  while (sequence.pages.size() < complete) {
+    const size_t index = sequence.pages.size();
+    const auto page = pool_.find(sequence.page_keys[index], sequence.page_tokens(index));
+    if (!page.has_value()) return {};
+    const auto end = static_cast<int32_t>(index + 1) * kPageTokens;
+    if (end == sequence.prompt_count && needs_logits &&
+        !prompt_cache_.find(sequence.prompt_key, {}).has_value()) {
+      return {};  // the logits come from computing the last page again
+    }
+    take_page(sequence, *page, end);
+    sequence.registered = sequence.pages.size();
+  }
+  const auto hit = prompt_cache_.find(sequence.prompt_key, sequence.prompt_tail());
+  if (!hit.has_value()) return {};
+  if (hit->page >= 0) take_page(sequence, hit->page, sequence.prompt_count);
+  return needs_logits ? hit->logits : std::span<float>{};
+}
+
+void Scheduler::take_page(Sequence& sequence, int32_t page, int32_t computed) {
+  pool_.retain(page);
+  sequence.pages.push_back(page);
+  if (sequence.preemptions == 0) sequence.cached_count += computed - sequence.computed;
+  sequence.computed = computed;
+}
+
+/// Gives `sequence` pages of its own for positions [computed, end). False when none are left for
+/// it: it pauses.
+bool Scheduler::reserve_pages(Sequence& sequence, int32_t end) {
+  const auto first = static_cast<size_t>(sequence.computed / kPageTokens);
+  if (first < sequence.pages.size() && !make_writable(sequence, first)) return false;
+  const size_t held = sequence.pages.size();
+  while (sequence.pages.size() < static_cast<size_t>(page_count_of(end))) {
+    const auto page = allocate_for(sequence);
+    if (!page.has_value()) {
+      for (; sequence.pages.size() > held; sequence.pages.pop_back())
+        pool_.release(sequence.pages.back());
+      return false;
+    }
+    sequence.pages.push_back(*page);
+  }
+  return true;
+}
+
+bool Scheduler::make_writable(Sequence& sequence, size_t page_index) {
+  const int32_t shared = sequence.pages[page_index];
+  if (pool_.is_writable(shared)) return true;
+  const auto own = allocate_for(sequence);
+  if (own.has_value()) {
+    step_.copies.push_back({shared, *own});
+    pool_.release(shared);
+    sequence.pages[page_index] = *own;
+    return true;
+  }
+  if (pool_.reference_count(shared) > 1) return false;
+  pool_.erase_key(shared);  // nobody else uses it and no page is left for a copy
+  return true;
+}
+
+std::optional<int32_t> Scheduler::allocate_for(const Sequence& sequence) {
+  while (true) {
+    const auto page = pool_.allocate();
+    if (page.has_value() || !preempt_younger(sequence)) return page;
+  }
+}
+
+/// Takes the pages of the youngest sequence, unless that is `sequence` itself.
+bool Scheduler::preempt_younger(const Sequence& sequence) {
+  if (running_.back().get() == &sequence) return false;
+  Owned victim = std::move(running_.back());
+  running_.pop_back();
+  release_pages(*victim);
+  ++victim->preemptions;
+  ++preemption_count_;
+  insert_by_arrival(waiting_, std::move(victim));
+  return true;
+}
+
+/// Makes the pages that this step completed known to the pool.
+void Scheduler::register_pages(Sequence& sequence) {
+  if (!options_.prefix_cache || !sequence.registers_pages) return;
+  const int32_t known = options_.cache_answers ? sequence.computed
+                                               : std::min(sequence.computed, sequence.prompt_count);
+  sequence.extend_page_keys(known);
+  for (; sequence.registered < static_cast<size_t>(known / kPageTokens); ++sequence.registered) {
+    const size_t i = sequence.registered;
+    const auto tokens = sequence.page_tokens(i);
+    if (pool_.insert(sequence.page_keys[i], sequence.pages[i], tokens)) continue;
+    if (!pool_.find(sequence.page_keys[i], tokens).has_value()) {
+      sequence.registers_pages =
+          false;  // other tokens under the same key: nothing after them may be found by it
+      return;
+    }
+  }
+}
+
+/// Last page first, so that of kept pages those nobody can reach without the earlier ones are given
+/// up first.
+void Scheduler::release_pages(Sequence& sequence) {
+  for (; !sequence.pages.empty(); sequence.pages.pop_back()) pool_.release(sequence.pages.back());
+  sequence.computed = 0;
+  sequence.registered = 0;
+}
+
+}  // namespace squish

@@ -1,0 +1,73 @@
+#include "engine/sequence.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "base/hash.h"
+#include "kernels/backend.h"
+
+namespace squish {
+namespace {
+
+/// Random once a process, so that nobody can prepare prompts whose keys collide.
+uint64_t key_seed() {
+  static const uint64_t seed = [] {
+    std::random_device device;
+    return uint64_t{device()} << 32 | device();
+  }();
+  return seed;
+}
+
+PageKey chain_key(PageKey parent, std::span<const TokenId> tokens, uint64_t salt) {
+  return hash64(std::as_bytes(tokens), parent * 0x9E3779B97F4A7C15U + (key_seed() ^ salt));
+}
+
+}  // namespace
+
+int32_t page_count_of(int32_t token_count) { return (token_count + kPageTokens - 1) / kPageTokens; }
+
+Sequence::Sequence(Request&& request, std::shared_ptr<RequestState> shared, int32_t context_tokens,
+                   uint64_t seed_bits)
+    : state(std::move(shared)),
+      sampling(std::move(request.sampling)),
+      end_tokens(std::move(request.end_tokens)),
+      client(std::move(request.client)),
+      seed(sampling.seed >= 0 ? static_cast<uint64_t>(sampling.seed) : seed_bits),
+      tokens(std::move(request.tokens)),
+      prompt_count(static_cast<int32_t>(tokens.size())),
+      prefill_end(prompt_count % kPageTokens == 1 ? prompt_count - 1 : prompt_count) {
+  // The last token of an answer needs no place in the context: nothing is computed from it.
+  const int32_t room = context_tokens - prompt_count + 1;
+  answer_count_max = sampling.max_tokens < 0 ? room : std::min(room, sampling.max_tokens);
+  const int32_t total = prompt_count + answer_count_max;
+  tokens.reserve(static_cast<size_t>(total));
+  pages.reserve(static_cast<size_t>(page_count_of(total)));
+  page_keys.reserve(pages.capacity());
+  extend_page_keys(prompt_count);
+  prompt_key = chain_key(page_keys.empty() ? 0 : page_keys.back(), prompt_tail(), 1);
+}
+
+std::span<const TokenId> Sequence::page_tokens(size_t page_index) const {
+  return std::span(tokens).subspan(page_index * kPageTokens, kPageTokens);
+}
+
+std::span<const TokenId> Sequence::prompt_tail() const {
+  const auto count = static_cast<size_t>(prompt_count);
+  const size_t tail = count % kPageTokens;
+  return std::span(tokens).subspan(count - tail, tail);
+}
+
+bool Sequence::is_end_token(TokenId token) const {
+  return !sampling.ignore_eos && std::ranges::find(end_tokens, token) != end_tokens.end();
+}
+
+void Sequence::extend_page_keys(int32_t count) {
+  const auto complete = static_cast<size_t>(count / kPageTokens);
+  while (page_keys.size() < complete) {
+    page_keys.push_back(
+        chain_key(page_keys.empty() ? 0 : page_keys.back(), page_tokens(page_keys.size()), 0));
+  }
+}
+
+}  // namespace squish

@@ -1,0 +1,45 @@
+#pragma once
+// A model whose logits are a hash of what it finds in the KV pages: a wrong page table, position,
+// stale page or missing row changes the answer.
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "model/model.h"
+
+namespace squish::testing {
+
+struct FakeModelOptions {
+  int vocabulary_size = 61;
+  int context_length = 4096;
+  /// Rows of prompts and single rows give different values, as real kernels do in the last bits.
+  bool tells_kinds_apart = true;
+};
+
+class FakeModel : public Model {
+ public:
+  explicit FakeModel(const FakeModelOptions& options = {});
+  [[nodiscard]] const ModelConfig& config() const override { return config_; }
+  [[nodiscard]] uint64_t bytes_per_token() const override { return 0; }
+  [[nodiscard]] uint64_t parameter_count() const override { return 0; }
+  void forward(const Batch& batch, KvCache& kv, std::span<float> logits) override;
+
+  /// What was wrong with the batches so far; empty if nothing. Also a position that holds another
+  /// token's record.
+  [[nodiscard]] const std::string& complaint() const { return complaint_; }
+  uint64_t rows_computed = 0;
+  size_t rows_max = 0;
+  int32_t nan_token = -1;                // all logits after this token are NaN
+  std::function<void()> before_forward;  // called at the start of each pass
+
+ private:
+  struct Record;
+  void check(const Batch& batch);
+  void expect(bool condition, const char* what);
+  ModelConfig config_;
+  FakeModelOptions options_;
+  std::string complaint_;
+};
+
+}  // namespace squish::testing
