@@ -1,0 +1,161 @@
+"""Speed of Squish, and of its peers in the same run: ./dev bench [--peers] [--threads 1,2] [--repeat 5] [--json FILE] [MODEL ...]
+
+For each model and thread count it alternates Squish and llama.cpp (A B A B ...), each as a whole process: prompt processing of
+512 tokens, generation of 128, process start to first token of a 20-token prompt with a warm page cache, and peak memory. Prints
+medians, the spread (lowest to highest) and the ratios; --compare FILE prints the change against an earlier --json.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+import models
+import peers
+
+SQUISH = models.ROOT / "build" / "release" / "squish"
+# About 20 tokens for each of the four vocabularies.
+SHORT_PROMPT = "Write one short sentence about the sea, the wind and the old harbour at night, please."
+
+
+def timed(command):
+    """(stdout, seconds, peak resident bytes) of one process."""
+    start = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    out, err = process.communicate()
+    seconds = time.monotonic() - start
+    if process.returncode != 0:
+        sys.exit(f"bench: {' '.join(map(str, command))} failed ({process.returncode}): {err.decode()[-500:]}")
+    return out.decode(), seconds
+
+
+def peak_bytes(command):
+    """Peak resident memory, from GNU-time-like accounting of a child of a child."""
+    code = ("import resource,subprocess,sys;"
+            "subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL,stderr=subprocess.DEVNULL,stdin=subprocess.DEVNULL,check=True);"
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss*1024)")
+    return int(subprocess.run([sys.executable, "-c", code, *map(str, command)], capture_output=True, text=True, check=True).stdout)
+
+
+def squish_speed(model, threads, prompt, generate):
+    out, _ = timed([SQUISH, "bench", model, "--threads", str(threads), "--prompt", str(prompt), "--generate", str(generate),
+                    "--repeat", "1", "--json"])
+    result = json.loads(out)
+    return result["prompt"]["tokens_per_second"], result["generate"]["tokens_per_second"], result
+
+
+def llama_speed(programs, model, threads, prompt, generate):
+    out, _ = timed([programs / "llama-bench", "-m", model, "-t", str(threads), "-p", str(prompt), "-n", str(generate), "-r", "1", "-o", "json"])
+    rows = json.loads(out)
+    prompt_row = next(row for row in rows if row["n_prompt"] > 0)
+    decode_row = next(row for row in rows if row["n_gen"] > 0)
+    return prompt_row["avg_ts"], decode_row["avg_ts"]
+
+
+def squish_first_token(model, threads):
+    _, seconds = timed([SQUISH, "run", model, SHORT_PROMPT, "--no-template", "--max-tokens", "1", "--temperature", "0", "--threads", str(threads)])
+    return seconds * 1000
+
+
+def llama_first_token(programs, model, threads):
+    _, seconds = timed([programs / "llama-bench", "-m", model, "-t", str(threads), "-p", "20",
+                        "-n", "0", "-r", "1", "--no-warmup"])
+    return seconds * 1000
+
+
+def spread(values):
+    return {"median": statistics.median(values), "low": min(values), "high": max(values), "runs": len(values)}
+
+
+def measure(name, path, threads, repeat, programs):
+    rows = {"squish": {"prompt": [], "decode": [], "first": []}, "llama.cpp": {"prompt": [], "decode": [], "first": []}}
+    detail = {}
+    for _ in range(repeat):
+        prompt, decode, detail = squish_speed(path, threads, 512, 128)
+        rows["squish"]["prompt"].append(prompt)
+        rows["squish"]["decode"].append(decode)
+        if programs:
+            prompt, decode = llama_speed(programs, path, threads, 512, 128)
+            rows["llama.cpp"]["prompt"].append(prompt)
+            rows["llama.cpp"]["decode"].append(decode)
+        rows["squish"]["first"].append(squish_first_token(path, threads))
+        if programs:
+            rows["llama.cpp"]["first"].append(llama_first_token(programs, path, threads))
+    result = {"model": name, "threads": threads, "memory_share": detail["memory_share"], "open_ms": detail["open_ms"],
+              "memory_gb_s": detail["memory_bytes_per_second"] / 1e9, "backend": detail["backend"]}
+    for program, figures in rows.items():
+        if figures["prompt"]:
+            result[program] = {key: spread(values) for key, values in figures.items()}
+    result["squish"]["peak_mb"] = peak_bytes([SQUISH, "bench", path, "--threads", str(threads), "--prompt", "512", "--generate", "32", "--repeat", "1"]) / 1e6
+    if programs:
+        result["llama.cpp"]["peak_mb"] = peak_bytes([programs / "llama-bench", "-m", path, "-t", str(threads), "-p", "512", "-n", "32", "-r", "1"]) / 1e6
+    return result
+
+
+def cell(figures, key, digits=1):
+    value = figures[key]
+    return f"{value['median']:.{digits}f} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"
+
+
+def share(result):
+    return f"{result['squish']['decode']['median']:.1f} tok/s is {100 * result['memory_share']:.0f} % of {result['memory_gb_s']:.1f} GB/s read"
+
+
+def print_table(results, with_peers):
+    print("| model | threads | program | prompt 512, tok/s | decode 128, tok/s | start to first token, ms | peak MB |")
+    print("|---|---|---|---|---|---|---|")
+    for result in results:
+        for program in ["squish", "llama.cpp"] if with_peers else ["squish"]:
+            f = result[program]
+            print(f"| {result['model']} | {result['threads']} | {program} | {cell(f, 'prompt')} | {cell(f, 'decode')} | {cell(f, 'first', 0)} | {f['peak_mb']:.0f} |")
+        if with_peers:
+            a, b = result["squish"], result["llama.cpp"]
+            ratio = lambda key: a[key]["median"] / b[key]["median"]
+            print(f"| | | **ratio** | **{ratio('prompt'):.2f}x** | **{ratio('decode'):.2f}x** | **{ratio('first'):.2f}x** | **{a['peak_mb'] / b['peak_mb']:.2f}x** |")
+
+
+def compare(results, file):
+    before = {(row["model"], row["threads"]): row for row in json.loads(pathlib.Path(file).read_text())["results"]}
+    for row in results:
+        old = before.get((row["model"], row["threads"]))
+        if old:
+            change = {key: row["squish"][key]["median"] / old["squish"][key]["median"] for key in ["prompt", "decode", "first"]}
+            print(f"{row['model']}, {row['threads']} threads against {file}: " + ", ".join(f"{key} {value:.2f}x" for key, value in change.items()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="./dev bench")
+    parser.add_argument("models", nargs="*", help="of " + ", ".join(models.MODELS))
+    parser.add_argument("--peers", action="store_true", help="measure llama.cpp in the same run")
+    parser.add_argument("--peer-dir", help="a directory of llama.cpp programs that are already built")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--json", help="write the figures to this file")
+    parser.add_argument("--compare", help="a file written by --json before")
+    arguments = parser.parse_args()
+    if arguments.peer_dir:
+        os.environ["SQUISH_PEER_DIR"] = arguments.peer_dir
+    found = models.find(arguments.models)
+    if not found:
+        sys.exit("bench: no model to measure")
+    programs = peers.build(found[0][2]) if arguments.peers or arguments.peer_dir else None
+    results = []
+    for _, title, path in found:
+        for threads in map(int, arguments.threads.split(",")):
+            results.append(measure(title, path, threads, arguments.repeat, programs))
+            print(f"measured {title}, {threads} threads", file=sys.stderr)
+    print_table(results, programs is not None)
+    print()
+    for result in results:
+        print(f"- {result['model']}, {result['threads']} threads: {share(result)}; open to ready {result['open_ms']:.1f} ms")
+    if arguments.compare:
+        compare(results, arguments.compare)
+    if arguments.json:
+        pathlib.Path(arguments.json).write_text(json.dumps({"results": results}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+#include "chat/chat_service.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "base/strings.h"
+
+namespace squish {
+namespace {
+
+Value to_value(const ChatToolCall& call) {
+  return Value::dict(
+      {{"id", call.id},
+       {"type", "function"},
+       {"function", Value::dict({{"name", call.name}, {"arguments", call.arguments}})}});
+}
+
+Value to_value(const ChatMessage& message) {
+  Value out = Value::dict({{"role", message.role}, {"content", message.content}});
+  if (!message.reasoning.empty()) out.set("reasoning_content", message.reasoning);
+  if (!message.name.empty()) out.set("name", message.name);
+  if (!message.tool_call_id.empty()) out.set("tool_call_id", message.tool_call_id);
+  if (!message.tool_calls.empty()) {
+    Value::List calls;
+    for (const ChatToolCall& call : message.tool_calls) calls.push_back(to_value(call));
+    out.set("tool_calls", Value::list(std::move(calls)));
+  }
+  return out;
+}
+
+Status check_prompt_bytes(size_t bytes) {
+  if (bytes <= limits::kPromptBytesMax) return {};
+  return Error{ErrorCode::refused,
+               fmt::format("the prompt has {}, the limit is {}; shorten it", human_bytes(bytes),
+                           human_bytes(limits::kPromptBytesMax))};
+}
+
+Error no_template(const std::string& path) {
+  return Error{
+      ErrorCode::unsupported,
+      fmt::format(
+          "{} has no chat template (a base model): it continues text, it does not converse; use "
+          "`squish run --no-template` with the beginning of a text",
+          path)};
+}
+
+}  // namespace
+
+void ChatStream::add_text(ChatDelta& delta, std::string_view text) {
+  if (text.empty()) return;
+  ReasoningSplitter::Output parts = reasoning_.push(text);
+  delta.reasoning += parts.reasoning;
+  delta.text += parts.text;
+}
+
+void ChatStream::end(ChatDelta& delta) {
+  ReasoningSplitter::Output parts = reasoning_.flush();
+  delta.reasoning += parts.reasoning;
+  delta.text += parts.text;
+  finished_ = true;
+}
+
+/// A stop string is complete. The engine may have computed one more token by now; it is not shown.
+void ChatStream::stop(ChatDelta& delta) {
+  handle_.cancel();
+  while (handle_.next()) {
+  }
+  delta.finish = FinishReason::stop;
+  delta.stop_index = text_.matched();
+  end(delta);
+}
+
+std::optional<ChatDelta> ChatStream::next(std::chrono::milliseconds timeout) {
+  if (finished_) return std::nullopt;
+  auto event = handle_.next(timeout);
+  if (!event) return std::nullopt;
+  ChatDelta delta;
+  if (event->is_terminal()) {
+    add_text(delta, text_.flush());
+    delta.finish = event->finish;
+    delta.error = event->error;
+    end(delta);
+    return delta;
+  }
+  const TokenStream::Output output = text_.push(event->token);
+  add_text(delta, output.text);
+  delta.tokens.push_back(std::move(*event));
+  if (output.stopped) stop(delta);
+  return delta;
+}
+
+/// The template writes the special tokens as text, the first of them (bos) often too. Models that
+/// ask for one where the template has none get it; never two.
+std::vector<TokenId> ChatService::encode_rendered(const std::string& text) const {
+  const Tokenizer& tokenizer = model_.tokenizer();
+  std::vector<TokenId> tokens =
+      tokenizer.encode(text, {.add_special = false, .parse_special = true});
+  const std::vector<TokenId> around_nothing =
+      tokenizer.encode("", {.add_special = true, .parse_special = false});
+  const auto bos = tokenizer.bos();
+  const bool wants_bos = bos && !around_nothing.empty() && around_nothing.front() == *bos;
+  if (wants_bos && (tokens.empty() || tokens.front() != *bos)) tokens.insert(tokens.begin(), *bos);
+  return tokens;
+}
+
+Result<PreparedPrompt> ChatService::prepare(const ChatRequest& request) const {
+  SQ_TRY(const ChatTemplate* const chat_template, model_.chat_template());
+  if (chat_template == nullptr) return no_template(model_.files().path);
+  ChatTemplate::Input input;
+  Value::List messages;
+  for (const ChatMessage& message : request.messages) messages.push_back(to_value(message));
+  input.messages = Value::list(std::move(messages));
+  input.tools = request.tools;
+  input.add_generation_prompt = request.add_generation_prompt;
+  input.bos_token = model_.tokenizer().bos_text();
+  input.eos_token = model_.tokenizer().eos_text();
+  input.extra = Value::dict();
+  for (const auto& [name, value] : request.template_arguments) input.extra.set(name, value);
+  if (request.think) {
+    const std::string variable = chat_template->thinking_variable();
+    if (variable.empty()) {
+      return Error{
+          ErrorCode::invalid_argument,
+          fmt::format(
+              "{}: its chat template has no switch for thinking; leave out --think and --no-think",
+              model_.files().path)};
+    }
+    input.extra.set(variable, *request.think);
+  }
+  PreparedPrompt prompt;
+  SQ_TRY(prompt.text, chat_template->render(input).at(model_.files().path));
+  SQ_TRY_STATUS(check_prompt_bytes(prompt.text.size()));
+  prompt.tokens = encode_rendered(prompt.text);
+  prompt.starts_thinking = trim(prompt.text).ends_with("<think>");
+  return prompt;
+}
+
+Result<PreparedPrompt> ChatService::prepare(const CompletionRequest& request) const {
+  SQ_TRY_STATUS(check_prompt_bytes(request.prompt.size()));
+  const Tokenizer& tokenizer = model_.tokenizer();
+  PreparedPrompt prompt;
+  prompt.text = request.prompt;
+  prompt.tokens = tokenizer.encode(request.prompt, {.add_special = true, .parse_special = true});
+  // An end token would end the text that is to be continued; a bos that was typed counts as the
+  // model's own.
+  if (prompt.tokens.size() > 1 && tokenizer.eos() && prompt.tokens.back() == *tokenizer.eos() &&
+      !request.prompt.ends_with(tokenizer.eos_text())) {
+    prompt.tokens.pop_back();
+  }
+  if (prompt.tokens.size() > 1 && tokenizer.bos() && prompt.tokens[0] == *tokenizer.bos() &&
+      prompt.tokens[1] == prompt.tokens[0]) {
+    prompt.tokens.erase(prompt.tokens.begin());
+  }
+  return prompt;
+}
+
+Result<ChatStream> ChatService::start(PreparedPrompt prompt, const AnswerOptions& options) const {
+  SQ_TRY(TokenStream text, TokenStream::create(model_.tokenizer(), options.stops));
+  Request request;
+  request.tokens = std::move(prompt.tokens);
+  request.sampling = options.sampling;
+  const auto ends = model_.tokenizer().end_tokens();
+  request.end_tokens.assign(ends.begin(), ends.end());
+  request.client = options.client;
+  SQ_TRY(RequestHandle handle, model_.engine().submit(std::move(request)));
+  return ChatStream(std::move(handle), std::move(text), prompt.starts_thinking);
+}
+
+Result<ChatStream> ChatService::chat(const ChatRequest& request) const {
+  SQ_TRY(PreparedPrompt prompt, prepare(request));
+  return start(std::move(prompt), request.options);
+}
+
+Result<ChatStream> ChatService::complete(const CompletionRequest& request) const {
+  SQ_TRY(PreparedPrompt prompt, prepare(request));
+  return start(std::move(prompt), request.options);
+}
+
+}  // namespace squish

@@ -1,0 +1,69 @@
+#pragma once
+// Requests in our own words to answers in text: template, tokens, engine, and text again.
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "chat/chat_types.h"
+#include "chat/loaded_model.h"
+#include "chat/reasoning.h"
+#include "chat/token_stream.h"
+
+namespace squish {
+
+/// One answer as it comes. Dropping it cancels the request. One thread at a time; its LoadedModel
+/// must outlive it.
+class ChatStream {
+ public:
+  /// The next piece; waits at most `timeout`. Nothing on a time-out and after the last piece:
+  /// finished() tells them apart. One piece per token, possibly without text while a character or
+  /// stop string is incomplete.
+  std::optional<ChatDelta> next(std::chrono::milliseconds timeout);
+  /// The last piece has been returned.
+  [[nodiscard]] bool finished() const { return finished_; }
+  /// The answer ends within one step of the engine, with FinishReason::cancelled.
+  void cancel() { handle_.cancel(); }
+  /// Must not be called before finished().
+  [[nodiscard]] const RequestStats& stats() const { return handle_.stats(); }
+
+ private:
+  friend class ChatService;
+  ChatStream(RequestHandle handle, TokenStream text, bool starts_thinking)
+      : handle_(std::move(handle)), text_(std::move(text)), reasoning_(starts_thinking) {}
+  void add_text(ChatDelta& delta, std::string_view text);
+  void stop(ChatDelta& delta);
+  void end(ChatDelta& delta);
+
+  RequestHandle handle_;
+  TokenStream text_;
+  ReasoningSplitter reasoning_;
+  bool finished_ = false;
+};
+
+/// A thin layer without state over one LoadedModel, which must outlive it. Any thread.
+class ChatService {
+ public:
+  explicit ChatService(LoadedModel& model) : model_(model) {}
+
+  /// Renders the template and encodes it. Errors: unsupported when the model has no template (with
+  /// the way out); what the template says; refused for text over limits::kPromptBytesMax.
+  [[nodiscard]] Result<PreparedPrompt> prepare(const ChatRequest& request) const;
+  /// Encodes plain text.
+  [[nodiscard]] Result<PreparedPrompt> prepare(const CompletionRequest& request) const;
+
+  /// Errors: as Engine::submit; invalid_argument for stop strings.
+  [[nodiscard]] Result<ChatStream> start(PreparedPrompt prompt, const AnswerOptions& options) const;
+
+  /// prepare() and start().
+  [[nodiscard]] Result<ChatStream> chat(const ChatRequest& request) const;
+  [[nodiscard]] Result<ChatStream> complete(const CompletionRequest& request) const;
+
+ private:
+  [[nodiscard]] std::vector<TokenId> encode_rendered(const std::string& text) const;
+  LoadedModel& model_;
+};
+
+}  // namespace squish

@@ -1,0 +1,74 @@
+#pragma once
+// A conversation and its answer, in words of our own: every API dialect is translated to and from
+// these.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/request.h"
+#include "engine/sampling_params.h"
+#include "text/jinja_value.h"
+
+namespace squish {
+
+struct ChatToolCall {
+  std::string id = {};
+  std::string name = {};
+  Value arguments = {};  // a dict, or text that is not one
+};
+
+struct ChatMessage {
+  std::string role = {};  // "system", "user", "assistant", "tool", or whatever the template knows
+  std::string content = {};
+  std::string reasoning = {};  // of an assistant: its thinking, for templates that show it again
+  std::vector<ChatToolCall> tool_calls = {};
+  std::string tool_call_id = {};  // of a tool's result
+  std::string name = {};
+};
+
+/// What sampling and stopping need, the same for both kinds of request.
+struct AnswerOptions {
+  SamplingParams sampling = {};
+  std::vector<std::string> stops = {};  // at most limits::kStopStringsMax
+  std::string client = {};              // see Request::client
+};
+
+struct ChatRequest {
+  std::vector<ChatMessage> messages = {};
+  Value tools = {};  // list of dicts, as the template wants them; undefined: none
+  /// Further variables of the template, e.g. {"enable_thinking", false}.
+  std::vector<std::pair<std::string, Value>> template_arguments = {};
+  /// Thinking on or off where the template has a switch for it, by whatever name.
+  std::optional<bool> think = {};
+  bool add_generation_prompt = true;
+  AnswerOptions options = {};
+};
+
+struct CompletionRequest {
+  std::string prompt = {};
+  AnswerOptions options = {};
+};
+
+/// A prompt that is ready for the engine.
+struct PreparedPrompt {
+  std::string text = {};
+  std::vector<TokenId> tokens = {};
+  bool starts_thinking = false;  // the template has opened <think> already
+};
+
+/// A piece of an answer. Either text is empty or both are; the last piece has `finish`.
+struct ChatDelta {
+  std::string text = {};
+  std::string reasoning = {};  // between <think> and </think>
+  std::vector<TokenEvent> tokens =
+      {};  // those that this piece was made of, without terminal events
+  std::optional<FinishReason> finish = {};
+  std::optional<size_t> stop_index =
+      {};                           // with FinishReason::stop: which stop string ended the answer
+  std::optional<Error> error = {};  // with FinishReason::error
+};
+
+}  // namespace squish

@@ -1,0 +1,22 @@
+#pragma once
+// The rows of the verb table, each made in the file of its verb.
+#include "cli/verb.h"
+
+namespace squish::cli {
+
+Verb make_run_verb();
+Verb make_chat_verb();
+Verb make_pull_verb();
+Verb make_models_verb();
+Verb make_show_verb();
+Verb make_remove_verb();
+Verb make_catalog_verb();
+Verb make_search_verb();
+Verb make_tokenize_verb();
+Verb make_bench_verb();
+Verb make_config_verb();
+Verb make_version_verb();
+Verb make_completions_verb();
+Verb make_help_verb();
+
+}  // namespace squish::cli
