@@ -41,8 +41,8 @@ class Decoder final : public Model {
   Mixture mixture_;
 
   size_t row_capacity_ = 0;
-  size_t row_count_ = 0;      // of the running forward; fewer in the last layer
-  size_t prefill_count_ = 0;  // of those, the first that belong to prompts
+  size_t row_count_ = 0;                    // of the running forward; fewer in the last layer
+  size_t prefill_count_ = 0;                // of those, the first that belong to prompts
   std::vector<int32_t> positions_;          // [rows]
   std::vector<AlignedBuffer<float>> rope_;  // one a kind: [rows, 2 * pairs]
   AlignedBuffer<float> residual_;           // [rows, hidden]
@@ -50,10 +50,10 @@ class Decoder final : public Model {
   AlignedBuffer<float> q_;                  // [rows, heads * head_dim]
   AlignedBuffer<float> k_;                  // [rows, kv_heads * head_dim]
   AlignedBuffer<float> v_;
-  AlignedBuffer<float> mixed_;              // [rows, heads * head_dim]: what attention gives
-  AlignedBuffer<float> gate_;               // [rows, feed_forward]
+  AlignedBuffer<float> mixed_;  // [rows, heads * head_dim]: what attention gives
+  AlignedBuffer<float> gate_;   // [rows, feed_forward]
   AlignedBuffer<float> up_;
-  AlignedBuffer<float> block_;              // [rows, hidden], when a block does not accumulate
+  AlignedBuffer<float> block_;  // [rows, hidden], when a block does not accumulate
 };
 
 }  // namespace squish

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/file.h"
 #include "base/result.h"
 #include "format/gguf.h"
 #include "format/hf_directory.h"
@@ -14,11 +15,16 @@ namespace squish {
 
 class Tokenizer;  // text/tokenizer.h
 
+/// Where prepared vocabularies lie: "" with SQUISH_CACHE=0, else $SQUISH_HOME/cache, $XDG_CACHE_HOME/squish or
+/// ~/.cache/squish, the first that is set and absolute.
+std::string default_cache_directory();
+
 /// One of the two file kinds is set.
 struct ModelFiles {
   std::unique_ptr<GgufFile> gguf;
   std::unique_ptr<HfDirectory> directory;
   std::string path;
+  std::optional<MappedFile> prepared_tokenizer;
   std::string directory_architecture;  // architectures.0 of config.json
 
   /// A .gguf file (any shard) or a directory. Maps, validates the headers, reads no weights.
@@ -32,9 +38,11 @@ struct ModelFiles {
   [[nodiscard]] std::span<const NamedTensor> tensors() const;
   [[nodiscard]] uint64_t file_bytes() const;
 
-  /// The tokenizer: mapped from the prepared cache when that is current (key: file path, size, mtime, format version),
-  /// else built and the cache written (best effort; SQUISH_CACHE=0 turns it off).
-  Result<Tokenizer> load_tokenizer() const;
+  /// The tokenizer: mapped from the prepared file in `cache_directory` when that is current (same path, size,
+  /// modification time and layout version), else built, and the prepared file written (best effort). "": no cache.
+  /// This object must outlive the tokenizer, which may be a view into prepared_tokenizer.
+  /// Errors: bad_file, unsupported, not_found when the model has no vocabulary.
+  Result<Tokenizer> load_tokenizer(const std::string& cache_directory = default_cache_directory());
   /// The model's own template text, if it has one.
   [[nodiscard]] std::optional<std::string> chat_template_text() const;
 };

@@ -23,12 +23,12 @@ struct ExpertMatrices {
 
 /// Views and pointers live as long as the files and the Weights. Null or empty: not there.
 struct LayerWeights {
-  const float* attention_norm = nullptr;       // [hidden]
-  TensorView q, k, v;                          // [heads * head_dim, hidden]
-  const float* q_bias = nullptr;               // [heads * head_dim]
+  const float* attention_norm = nullptr;  // [hidden]
+  TensorView q, k, v;                     // [heads * head_dim, hidden]
+  const float* q_bias = nullptr;          // [heads * head_dim]
   const float* k_bias = nullptr;
   const float* v_bias = nullptr;
-  const float* q_norm = nullptr;               // [head_dim]
+  const float* q_norm = nullptr;  // [head_dim]
   const float* k_norm = nullptr;
   TensorView o;                                // [hidden, heads * head_dim]
   const float* o_bias = nullptr;               // [hidden]
@@ -38,24 +38,25 @@ struct LayerWeights {
   const float* post_mlp_norm = nullptr;        // [hidden]
   TensorView router;                           // [experts, hidden]
   ExpertMatrices expert_gate, expert_up, expert_down;
-  TensorView shared_router;                    // [1, hidden]
+  TensorView shared_router;  // [1, hidden]
 };
 
 struct Weights {
-  TensorView embedding;                  // [vocabulary, hidden]
-  const float* final_norm = nullptr;     // [hidden]
-  TensorView head;                       // [vocabulary, hidden]; the embedding when tied
+  TensorView embedding;               // [vocabulary, hidden]
+  const float* final_norm = nullptr;  // [hidden]
+  TensorView head;                    // [vocabulary, hidden]; the embedding when tied
   std::vector<LayerWeights> layers;
   std::deque<std::vector<float>> owned;  // vectors that the file does not hold as aligned f32
 
   uint64_t parameter_count = 0;
-  uint64_t bytes_per_token = 0;          // see Model::bytes_per_token
-  DType common_dtype = DType::f32;       // most bytes of matrices
+  uint64_t bytes_per_token = 0;     // see Model::bytes_per_token
+  DType common_dtype = DType::f32;  // most bytes of matrices
 };
 
 /// Finds every tensor of the network and checks presence, type and shape. Tensors of a layer that
 /// the network has no use for are an error: its wiring is then another than the file's.
-/// Errors: bad_file and not_found, naming the tensor, the expected and the found shape; unsupported.
+/// Errors: bad_file and not_found, naming the tensor, the expected and the found shape;
+/// unsupported.
 Result<Weights> load_weights(const ModelFiles& files, const Network& network);
 
 }  // namespace squish

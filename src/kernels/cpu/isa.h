@@ -107,7 +107,8 @@ struct KernelTable {
 const KernelTable* scalar_table();
 const KernelTable* avx2_table();
 const KernelTable* avx512_table();
-const KernelTable* amx_table();
+/// Only the entries of the wide kernel; isa_select.cpp puts them into a copy of AVX-512's table.
+const KernelTable* amx_wide_table();
 const KernelTable* neon_table();
 const KernelTable* i8mm_table();
 

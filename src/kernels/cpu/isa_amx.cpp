@@ -1,4 +1,4 @@
-// AVX-512 with AMX bf16 tiles for prompts (Sapphire Rapids and later).
+// AMX bf16 tiles for prompts (Sapphire Rapids and later): only what differs from AVX-512, the rest of the table is that one's.
 #include "kernels/cpu/isa.h"
 
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
@@ -8,7 +8,7 @@ namespace squish::cpu {
 #include "kernels/cpu/gemm_amx.inl"
 namespace {
 constexpr KernelTable make_table() {
-  KernelTable table = avx512_base_table();
+  KernelTable table = {};
   table.name = "amx";
   table.gemm = gemm_amx;
   table.gemm_uses_bf16 = true;
@@ -21,10 +21,10 @@ constexpr KernelTable make_table() {
 }
 constexpr KernelTable kTable = make_table();
 }  // namespace
-const KernelTable* amx_table() { return &kTable; }
+const KernelTable* amx_wide_table() { return &kTable; }
 }  // namespace squish::cpu
 #else
 namespace squish::cpu {
-const KernelTable* amx_table() { return nullptr; }
+const KernelTable* amx_wide_table() { return nullptr; }
 }  // namespace squish::cpu
 #endif

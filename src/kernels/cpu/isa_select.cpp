@@ -57,6 +57,23 @@ bool has_amx() {
   static const bool granted = request_tiles();
   return granted;
 }
+const KernelTable* amx_table() {
+  if (avx512_table() == nullptr || amx_wide_table() == nullptr) return nullptr;
+  static const KernelTable table = [] {
+    const KernelTable& wide = *amx_wide_table();
+    KernelTable t = *avx512_table();
+    t.name = wide.name;
+    t.gemm = wide.gemm;
+    t.gemm_uses_bf16 = wide.gemm_uses_bf16;
+    t.gemm_strip = wide.gemm_strip;
+    t.gemm_scratch_bytes = wide.gemm_scratch_bytes;
+    t.pack_wide = wide.pack_wide;
+    t.thread_begin = wide.thread_begin;
+    t.thread_end = wide.thread_end;
+    return t;
+  }();
+  return &table;
+}
 constexpr Isa kIsas[] = {{"amx", amx_table, has_amx},
                          {"avx512", avx512_table, has_avx512},
                          {"avx2", avx2_table, has_avx2},

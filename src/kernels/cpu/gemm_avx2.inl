@@ -1,0 +1,256 @@
+// Prompt kernel for AVX2.
+//
+// A strip of 16 weight rows becomes a panel [length / 4][16 rows][4 codes]: two vectors are 4
+// weights of 16 rows, so that lanes are rows and no sum is ever horizontal. A block of 4 activation
+// rows shares each pair: 4 codes of an activation are broadcast, vpmaddubsw multiplies. Its 16-bit
+// sums are added up over as many lines as the codes allow before vpmaddwd widens them: 8 for codes
+// to 15 (8 * 2 * 15 * 127 < 2^15), 4 to 31, 2 to 63, 1 for signed codes, which cost a vpsignb as
+// well. For 32 weights of 16 rows and 4-bit codes: 8 * 2 vpmaddubsw, 7 * 2 adds and 5 * 2 to scale,
+// on three ports: 13 cycles for 512 products, against 2 * 16 in the decode kernel. Unpacking a
+// strip costs about half a cycle a weight and is shared by all rows of the prompt chunk.
+
+namespace {
+
+constexpr size_t kStripRows = 16;
+constexpr int kBlockRows = 4;
+
+struct Panel {
+  uint8_t* codes;  // [length / 4][16][4]
+  float* scale;    // [groups][16]
+  float* offset;   // [groups][16]
+};
+
+size_t panel_scratch_bytes(size_t length) {
+  // codes of 16 rows, the panel, scale and offset by row, the same by group; length / 16 groups at
+  // most, 8 more where the last span of a row is short.
+  return 2 * kStripRows * (length + 256) + 4 * kStripRows * (length / 16 + 16) * sizeof(float) +
+         256;
+}
+
+/// One row to codes and factors. Factors are written for whole spans: up to 7 past the row's end.
+template <class Format>
+void unpack_row(const uint8_t* p, size_t length, uint8_t* codes, float* scale, float* offset) {
+  constexpr size_t kSpanBytes = static_cast<size_t>(Format::kBytes) * 256 / Format::kBlock;
+  constexpr size_t kFactors = 256 / Format::kGroup;
+  for (size_t start = 0; start < length; start += 256, p += kSpanBytes) {
+    const int n = length - start < 256 ? static_cast<int>((length - start) / 32) : 8;
+    __m256 s[2];
+    __m256 o[2];
+    Format::factors(p, n, s, o);
+    const size_t g = start / Format::kGroup;
+    for (size_t i = 0; i < kFactors / 8; ++i) {
+      _mm256_storeu_ps(scale + g + 8 * i, s[i]);
+      _mm256_storeu_ps(offset + g + 8 * i, o[i]);
+    }
+    const auto step = [&](auto index) __attribute__((always_inline)) {
+      constexpr int i = decltype(index)::value;
+      if (i < n)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + start + 32 * i),
+                            Format::template codes<i>(p));
+    };
+    step(Index<0>{});
+    step(Index<1>{});
+    step(Index<2>{});
+    step(Index<3>{});
+    step(Index<4>{});
+    step(Index<5>{});
+    step(Index<6>{});
+    step(Index<7>{});
+  }
+}
+
+/// 8 x 8 dwords: row i, column j to row j, column i.
+inline void transpose8(__m256i r[8]) {
+  __m256i t[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    r[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    const __m256i low = r[i];
+    const __m256i high = r[i + 4];
+    r[i] = _mm256_permute2x128_si256(low, high, 0x20);
+    r[i + 4] = _mm256_permute2x128_si256(low, high, 0x31);
+  }
+}
+
+using UnpackRow = void (*)(const uint8_t* row, size_t length, uint8_t* codes, float* scale,
+                           float* offset);
+
+inline Panel make_panel(UnpackRow unpack, size_t group, const PackedRows& w, void* scratch) {
+  const size_t groups = w.length / group;
+  const size_t code_stride = (w.length + 255) / 256 * 256;
+  const size_t factor_stride = code_stride / group;
+  auto* rows = static_cast<uint8_t*>(scratch);
+  Panel panel = {};
+  panel.codes = rows + kStripRows * code_stride;
+  auto* row_scale = reinterpret_cast<float*>(panel.codes + kStripRows * w.length);
+  float* row_offset = row_scale + kStripRows * factor_stride;
+  panel.scale = row_offset + kStripRows * factor_stride;
+  panel.offset = panel.scale + kStripRows * groups;
+  for (size_t r = 0; r < kStripRows; ++r) {
+    // Rows past the matrix repeat the last one; their results are not stored.
+    const uint8_t* row = w.data + (r < w.count ? r : w.count - 1) * w.row_bytes;
+    unpack(row, w.length, rows + r * code_stride, row_scale + r * factor_stride,
+           row_offset + r * factor_stride);
+  }
+  for (size_t k = 0; k < w.length; k += 32) {
+    for (size_t half = 0; half < 2; ++half) {
+      __m256i lines[8];
+      for (size_t r = 0; r < 8; ++r) lines[r] = load256(rows + (8 * half + r) * code_stride + k);
+      transpose8(lines);
+      uint8_t* out = panel.codes + 16 * k + 32 * half;
+      for (size_t j = 0; j < 8; ++j)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 64 * j), lines[j]);
+    }
+  }
+  for (size_t g = 0; g < groups; ++g) {
+    for (size_t r = 0; r < kStripRows; ++r) {
+      panel.scale[kStripRows * g + r] = row_scale[r * factor_stride + g];
+      panel.offset[kStripRows * g + r] = row_offset[r * factor_stride + g];
+    }
+  }
+  return panel;
+}
+
+constexpr int lines_per_sum(int largest) {
+  return largest <= 15 ? 8 : largest <= 31 ? 4 : largest <= 63 ? 2 : 1;
+}
+
+/// Adds up group g of the panel for kRows activation rows: dots[t] = sums of 16 weight rows.
+template <int kGroup, int kLargest, int kRows>
+inline void panel_group(const uint8_t* panel, const int8_t* codes, size_t code_stride,
+                        __m256i dots[kRows][2]) {
+  constexpr bool is_signed = kLargest == kSignedCodes;
+  constexpr int lines = kGroup / 4 < lines_per_sum(kLargest) ? kGroup / 4 : lines_per_sum(kLargest);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int j = 0; j < kGroup / 4; j += lines) {
+    __m256i pairs[kRows][2];
+    for (int line = j; line < j + lines; ++line) {
+      __m256i w[2];
+      __m256i magnitude[2];
+      for (int h = 0; h < 2; ++h) {
+        w[h] = load256(panel + 64 * line + 32 * h);
+        magnitude[h] = is_signed ? _mm256_abs_epi8(w[h]) : w[h];
+      }
+      for (int t = 0; t < kRows; ++t) {
+        int four;
+        __builtin_memcpy(&four, codes + static_cast<size_t>(t) * code_stride + 4 * line, 4);
+        const __m256i x = _mm256_set1_epi32(four);
+        for (int h = 0; h < 2; ++h) {
+          const __m256i product =
+              _mm256_maddubs_epi16(magnitude[h], is_signed ? _mm256_sign_epi8(x, w[h]) : x);
+          pairs[t][h] = line == j ? product : _mm256_add_epi16(pairs[t][h], product);
+        }
+      }
+    }
+    for (int t = 0; t < kRows; ++t) {
+      for (int h = 0; h < 2; ++h) {
+        const __m256i sum = _mm256_madd_epi16(pairs[t][h], ones);
+        dots[t][h] = j == 0 ? sum : _mm256_add_epi32(dots[t][h], sum);
+      }
+    }
+  }
+}
+
+template <int kGroup, int kLargest, int kRows>
+void panel_rows(const Panel& panel, size_t length, const QuantRows& x, size_t t0,
+                __m256 out[kRows][2]) {
+  for (int t = 0; t < kRows; ++t) out[t][0] = out[t][1] = _mm256_setzero_ps();
+  constexpr size_t kSums = 32 / kGroup;  // sums a group of 32 activations
+  const int8_t* codes = x.codes + t0 * x.code_stride;
+  const float* scales = x.scales + t0 * x.group_stride;
+  const float* sums = (kGroup == 32 ? x.sums32 : x.sums16) + kSums * t0 * x.group_stride;
+  for (size_t g = 0; g < length / kGroup; ++g) {
+    __m256i dots[kRows][2];
+    panel_group<kGroup, kLargest, kRows>(panel.codes + 16 * kGroup * g, codes + kGroup * g,
+                                         x.code_stride, dots);
+    for (int t = 0; t < kRows; ++t) {
+      const auto row = static_cast<size_t>(t) * x.group_stride;
+      const __m256 xs = _mm256_broadcast_ss(scales + row + g / kSums);
+      const __m256 xsum = _mm256_broadcast_ss(sums + kSums * row + g);
+      for (int h = 0; h < 2; ++h) {
+        const __m256 both = _mm256_mul_ps(_mm256_loadu_ps(panel.scale + 16 * g + 8 * h), xs);
+        out[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[t][h]), both, out[t][h]);
+        if constexpr (kLargest != kSignedCodes) {
+          out[t][h] =
+              _mm256_fmadd_ps(_mm256_loadu_ps(panel.offset + 16 * g + 8 * h), xsum, out[t][h]);
+        }
+      }
+    }
+  }
+}
+
+inline void store_panel_row(__m256 sum[2], size_t valid, const Sink& sink, size_t t) {
+  for (size_t h = 0; h < 2; ++h) {
+    if (valid <= 8 * h) return;
+    const size_t n = valid - 8 * h < 8 ? valid - 8 * h : 8;
+    float* out = sink.out + t * sink.stride + 8 * h;
+    Vec value = {sum[h]};
+    if (sink.bias != nullptr) value = value + Vec::load_part(sink.bias + 8 * h, n);
+    if (sink.accumulate) value = Vec::load_part(out, n) + value;
+    value.store_part(out, n);
+  }
+}
+
+template <int kGroup, int kLargest>
+void panel_times_rows(const Panel& panel, const PackedRows& w, const QuantRows& x,
+                      const Sink& sink) {
+  __m256 sums[kBlockRows][2];
+  size_t t = 0;
+  for (; t + kBlockRows <= x.count; t += kBlockRows) {
+    panel_rows<kGroup, kLargest, kBlockRows>(panel, w.length, x, t, sums);
+    for (int i = 0; i < kBlockRows; ++i)
+      store_panel_row(sums[i], w.count, sink, t + static_cast<size_t>(i));
+  }
+  for (; t < x.count; ++t) {
+    panel_rows<kGroup, kLargest, 1>(panel, w.length, x, t, sums);
+    store_panel_row(sums[0], w.count, sink, t);
+  }
+}
+
+struct PanelEntry {
+  UnpackRow unpack;
+  void (*multiply)(const Panel& panel, const PackedRows& w, const QuantRows& x, const Sink& sink);
+  size_t group;
+};
+template <class Format>
+constexpr PanelEntry panel_entry() {
+  return {unpack_row<Format>, panel_times_rows<Format::kGroup, Format::kLargest>, Format::kGroup};
+}
+// In the order of DType; the three float types have none.
+constexpr PanelEntry kPanels[kDTypes] = {{},
+                                         {},
+                                         {},
+                                         panel_entry<Q4_0>(),
+                                         panel_entry<Q4_1>(),
+                                         panel_entry<Q5_0>(),
+                                         panel_entry<Q5_1>(),
+                                         panel_entry<Q8_0>(),
+                                         panel_entry<Q2K>(),
+                                         panel_entry<Q3K>(),
+                                         panel_entry<Q4K>(),
+                                         panel_entry<Q5K>(),
+                                         panel_entry<Q6K>(),
+                                         panel_entry<Iq4Nl>(),
+                                         panel_entry<Iq4Xs>()};
+
+void gemm_panel(unsigned dtype, const PackedRows& w, const WideRows& x, const Sink& sink,
+                void* scratch) {
+  const PanelEntry& entry = kPanels[dtype];
+  for (size_t r = 0; r < w.count; r += kStripRows) {
+    const size_t n = w.count - r < kStripRows ? w.count - r : kStripRows;
+    const PackedRows strip = {w.data + r * w.row_bytes, w.row_bytes, n, w.length};
+    const Sink part = {sink.out + r, sink.stride, sink.bias != nullptr ? sink.bias + r : nullptr,
+                       sink.accumulate};
+    entry.multiply(make_panel(entry.unpack, entry.group, strip, scratch), strip, *x.quant, part);
+  }
+}
+
+}  // namespace

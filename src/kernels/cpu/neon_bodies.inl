@@ -1,0 +1,37 @@
+// What the NEON and the i8mm file share; included inside namespace squish::cpu.
+// clang-format off: each needs those before it.
+#include "kernels/cpu/elementwise.inl"
+#include "kernels/cpu/attention.inl"
+#include "kernels/cpu/gemv_float.inl"
+#include "kernels/cpu/quantize_neon.inl"
+#include "kernels/cpu/formats_neon.inl"
+#include "kernels/cpu/gemv_neon.inl"
+#include "kernels/cpu/unpack_neon.inl"
+// clang-format on
+
+namespace {
+constexpr KernelTable neon_base_table() {
+  KernelTable t = {};
+  const GemvQuant quant[kDTypes] = {nullptr,    nullptr,    nullptr,    gemv<Q4_0>,  gemv<Q4_1>,
+                                    gemv<Q5_0>, gemv<Q5_1>, gemv<Q8_0>, gemv<Q2K>,   gemv<Q3K>,
+                                    gemv<Q4K>,  gemv<Q5K>,  gemv<Q6K>,  gemv<Iq4Nl>, gemv<Iq4Xs>};
+  for (size_t i = 0; i < kDTypes; ++i) t.gemv[i] = quant[i];
+  t.gemv_float[0] = gemv_float<WeightF32>;
+  t.gemv_float[1] = gemv_float<WeightF16>;
+  t.gemv_float[2] = gemv_float<WeightBf16>;
+  t.quantize_row = quantize_row;
+  t.gemm_uses_bf16 = false;
+  t.gemm_strip = 64;
+  t.rms_norm = rms_norm;
+  t.rope = rope;
+  t.silu_mul = silu_mul;
+  t.gelu_mul = gelu_mul;
+  t.add = add;
+  t.softcap = softcap;
+  t.to_f16 = to_f16;
+  t.attention_decode = attention_tiles;
+  t.attention_prefill = attention_tiles;
+  t.attention_scratch_bytes = attention_scratch_bytes;
+  return t;
+}
+}  // namespace

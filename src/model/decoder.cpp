@@ -1,0 +1,218 @@
+#include "model/decoder.h"
+
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+
+namespace squish {
+namespace {
+
+Rows rows_of(AlignedBuffer<float>& buffer, size_t count, size_t length) {
+  return {buffer.data(), count, length, length};
+}
+
+size_t hidden_of(const ModelConfig& config) { return static_cast<size_t>(config.hidden); }
+size_t q_length(const ModelConfig& config) {
+  return static_cast<size_t>(config.head_count) * static_cast<size_t>(config.head_dim);
+}
+size_t kv_length(const ModelConfig& config) {
+  return static_cast<size_t>(config.kv_head_count) * static_cast<size_t>(config.head_dim);
+}
+
+}  // namespace
+
+Decoder::Decoder(ModelConfig config, Weights weights, Backend& backend)
+    : config_(std::move(config)),
+      weights_(std::move(weights)),
+      backend_(backend),
+      mixture_(config_, backend),
+      rope_(config_.rope.size()) {}
+
+void Decoder::grow(size_t row_count) {
+  if (row_count <= row_capacity_) return;
+  row_capacity_ = row_count;
+  positions_.resize(row_count);
+  for (size_t i = 0; i < rope_.size(); ++i) {
+    rope_[i] = AlignedBuffer<float>(row_count * 2 * config_.rope[i].inverse_frequency.size());
+  }
+  const size_t hidden = hidden_of(config_);
+  residual_ = AlignedBuffer<float>(row_count * hidden);
+  normed_ = AlignedBuffer<float>(row_count * hidden);
+  q_ = AlignedBuffer<float>(row_count * q_length(config_));
+  k_ = AlignedBuffer<float>(row_count * kv_length(config_));
+  v_ = AlignedBuffer<float>(row_count * kv_length(config_));
+  mixed_ = AlignedBuffer<float>(row_count * q_length(config_));
+  gate_ = AlignedBuffer<float>(row_count * static_cast<size_t>(config_.feed_forward));
+  up_ = AlignedBuffer<float>(row_count * static_cast<size_t>(config_.feed_forward));
+  const bool is_routed = config_.moe.expert_count > 0;
+  if (config_.post_norms || is_routed) block_ = AlignedBuffer<float>(row_count * hidden);
+  if (is_routed) mixture_.grow(row_count);
+}
+
+void Decoder::start(const Batch& batch) {
+  row_count_ = batch.tokens.size();
+  prefill_count_ = batch.prefill_row_count;
+  SQ_CHECK(prefill_count_ <= row_count_);
+  grow(row_count_);
+  size_t row = 0;
+  for (const SequenceRows& sequence : batch.sequences) {
+    SQ_CHECK(sequence.row_begin == row && sequence.row_count <= row_count_ - row);
+    for (size_t i = 0; i < sequence.row_count; ++i) {
+      positions_[row++] = sequence.position + static_cast<int32_t>(i);
+    }
+  }
+  SQ_CHECK(row == row_count_);
+  for (size_t i = 0; i < rope_.size(); ++i) {
+    const RopeFacts& facts = config_.rope[i];
+    backend_.rope_table({positions_.data(), row_count_}, facts.inverse_frequency, facts.magnitude,
+                        rope_[i].data());
+  }
+  backend_.embed(weights_.embedding, batch.tokens, config_.embedding_scale,
+                 rows_of(residual_, row_count_, hidden_of(config_)));
+}
+
+void Decoder::norm(const float* weight, ConstRows x, Rows out) {
+  backend_.rms_norm(x, weight, config_.norm_weight_offset, config_.norm_epsilon, out);
+}
+
+/// Each head by itself: the rows are [rows * head_count, head_dim].
+void Decoder::norm_heads(const float* weight, Rows x, size_t head_count) {
+  const auto head_dim = static_cast<size_t>(config_.head_dim);
+  const Rows heads = {x.data, x.count * head_count, head_dim, head_dim};
+  norm(weight, heads, heads);
+}
+
+/// Writes K and V of all rows, and leaves in mixed_ what attention gives. When no logits are wanted
+/// the last layer stops after K and V.
+void Decoder::attention(size_t index, const Batch& batch, const KvLayer& kv) {
+  const LayerWeights& layer = weights_.layers[index];
+  const LayerFacts& facts = config_.layers[index];
+  const bool is_needed = index + 1 < weights_.layers.size() || !batch.logit_rows.empty();
+  const Rows x = rows_of(normed_, row_count_, hidden_of(config_));
+  const Rows q = rows_of(q_, row_count_, q_length(config_));
+  const Rows k = rows_of(k_, row_count_, kv_length(config_));
+  const Rows v = rows_of(v_, row_count_, kv_length(config_));
+  norm(layer.attention_norm, rows_of(residual_, row_count_, hidden_of(config_)), x);
+
+  const std::array targets = {MatmulTarget{layer.k, layer.k_bias, k, false},
+                              MatmulTarget{layer.v, layer.v_bias, v, false},
+                              MatmulTarget{layer.q, layer.q_bias, q, false}};
+  backend_.matmul(x, std::span(targets).first(is_needed ? 3 : 2), prefill_count_);
+
+  const size_t kind = facts.local_rope ? 1 : 0;
+  const auto pair_count = static_cast<int>(config_.rope[kind].inverse_frequency.size());
+  if (layer.k_norm != nullptr) {
+    norm_heads(layer.k_norm, k, static_cast<size_t>(config_.kv_head_count));
+  }
+  backend_.rope(k, config_.kv_head_count, pair_count, config_.rope_style, rope_[kind].data());
+  backend_.kv_write(kv, batch.sequences, k, v);
+  if (!is_needed) return;
+
+  if (layer.q_norm != nullptr) {
+    norm_heads(layer.q_norm, q, static_cast<size_t>(config_.head_count));
+  }
+  backend_.rope(q, config_.head_count, pair_count, config_.rope_style, rope_[kind].data());
+  AttentionArguments arguments;
+  arguments.q = q;
+  arguments.kv = kv;
+  arguments.sequences = batch.sequences;
+  arguments.head_count = config_.head_count;
+  arguments.scale = config_.attention_scale;
+  arguments.window = facts.window;
+  arguments.softcap = config_.attention_softcap;
+  arguments.out = rows_of(mixed_, row_count_, q_length(config_));
+  backend_.attention(arguments);
+}
+
+/// residual += norm(block_), or without the norm when the family has none there.
+void Decoder::add_block_output(const float* post_norm) {
+  const Rows block = rows_of(block_, row_count_, hidden_of(config_));
+  if (post_norm != nullptr) norm(post_norm, block, block);
+  backend_.add(rows_of(residual_, row_count_, hidden_of(config_)), block);
+}
+
+void Decoder::project_out(const LayerWeights& layer) {
+  const bool is_direct = layer.post_attention_norm == nullptr;
+  const Rows out = rows_of(is_direct ? residual_ : block_, row_count_, hidden_of(config_));
+  const MatmulTarget target = {layer.o, layer.o_bias, out, is_direct};
+  backend_.matmul(rows_of(mixed_, row_count_, q_length(config_)), {&target, 1}, prefill_count_);
+  if (!is_direct) add_block_output(layer.post_attention_norm);
+}
+
+void Decoder::mlp(size_t index) {
+  const LayerWeights& layer = weights_.layers[index];
+  const Rows x = rows_of(normed_, row_count_, hidden_of(config_));
+  const Rows residual = rows_of(residual_, row_count_, hidden_of(config_));
+  norm(layer.mlp_norm, residual, x);
+  if (config_.layers[index].is_moe) {
+    mixture_.run(layer, x, prefill_count_, rows_of(block_, row_count_, hidden_of(config_)));
+    add_block_output(layer.post_mlp_norm);
+    return;
+  }
+  const auto inner = static_cast<size_t>(config_.feed_forward);
+  const Rows gate = rows_of(gate_, row_count_, inner);
+  const Rows up = rows_of(up_, row_count_, inner);
+  const std::array targets = {MatmulTarget{layer.gate, nullptr, gate, false},
+                              MatmulTarget{layer.up, nullptr, up, false}};
+  backend_.matmul(x, targets, prefill_count_);
+  backend_.activation_mul(config_.activation, gate, up, gate);
+  const bool is_direct = layer.post_mlp_norm == nullptr;
+  const Rows out = is_direct ? residual : rows_of(block_, row_count_, hidden_of(config_));
+  const MatmulTarget down = {layer.down, nullptr, out, is_direct};
+  backend_.matmul(gate, {&down, 1}, prefill_count_);
+  if (!is_direct) add_block_output(layer.post_mlp_norm);
+}
+
+/// Packs the rows of residual_ and mixed_ whose logits are wanted to the front.
+void Decoder::keep_rows(const Batch& batch) {
+  const size_t hidden = hidden_of(config_);
+  const size_t width = q_length(config_);
+  const size_t all_rows = row_count_;
+  const size_t prefill_before = prefill_count_;
+  row_count_ = 0;
+  prefill_count_ = 0;
+  for (const int32_t wanted : batch.logit_rows) {
+    const auto row = static_cast<size_t>(wanted);
+    SQ_CHECK(row < all_rows && row >= row_count_);
+    if (row != row_count_) {
+      std::memcpy(residual_.data() + row_count_ * hidden, residual_.data() + row * hidden,
+                  hidden * sizeof(float));
+      std::memcpy(mixed_.data() + row_count_ * width, mixed_.data() + row * width,
+                  width * sizeof(float));
+    }
+    if (row < prefill_before) ++prefill_count_;
+    ++row_count_;
+  }
+}
+
+void Decoder::head(std::span<float> logits) {
+  const auto vocabulary = static_cast<size_t>(config_.vocabulary_size);
+  SQ_CHECK(logits.size() == row_count_ * vocabulary);
+  const Rows x = rows_of(normed_, row_count_, hidden_of(config_));
+  norm(weights_.final_norm, rows_of(residual_, row_count_, hidden_of(config_)), x);
+  const Rows out = {logits.data(), row_count_, vocabulary, vocabulary};
+  const MatmulTarget target = {weights_.head, nullptr, out, false};
+  backend_.matmul(x, {&target, 1}, prefill_count_);
+  if (config_.logit_scale != 1) {
+    for (float& value : logits) value *= config_.logit_scale;
+  }
+  if (config_.logit_softcap > 0) backend_.softcap(out, config_.logit_softcap);
+}
+
+void Decoder::forward(const Batch& batch, KvCache& kv, std::span<float> logits) {
+  SQ_CHECK(!batch.tokens.empty());
+  start(batch);
+  const size_t layer_count = weights_.layers.size();
+  for (size_t i = 0; i < layer_count; ++i) {
+    attention(i, batch, kv.layer(i));
+    if (i + 1 == layer_count) keep_rows(batch);
+    if (row_count_ == 0) return;
+    project_out(weights_.layers[i]);
+    mlp(i);
+  }
+  head(logits);
+}
+
+}  // namespace squish

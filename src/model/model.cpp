@@ -1,0 +1,21 @@
+#include "model/model.h"
+
+#include <utility>
+
+#include "model/arch_table.h"
+#include "model/decoder.h"
+#include "model/weights.h"
+
+namespace squish {
+
+Result<std::unique_ptr<Model>> Model::create(const ModelFiles& files, Backend& backend,
+                                             const ModelOptions& options) {
+  SQ_TRY(Network network, read_network(files, {options.context_length}));
+  SQ_TRY(Weights weights, load_weights(files, network));
+  network.config.quantization = type_info(weights.common_dtype).name;
+  std::unique_ptr<Model> model =
+      std::make_unique<Decoder>(std::move(network.config), std::move(weights), backend);
+  return model;
+}
+
+}  // namespace squish

@@ -1,0 +1,74 @@
+// The way back: ids to bytes to text.
+#include <algorithm>
+
+#include "base/strings.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_state.h"
+
+namespace squish {
+
+std::string Tokenizer::State::bytes_of(TokenId id, bool first) const {
+  const std::string_view spelled = vocabulary.text(id);
+  if (vocabulary.kind(id) == TokenKind::byte && program.byte_fallback && spelled.size() == 6) {
+    const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'A' + 10; };
+    return {static_cast<char>(digit(spelled[3]) * 16 + digit(spelled[4]))};
+  }
+  const std::string& symbol = program.decode.space_symbol;
+  if (symbol.empty() || spelled.find(symbol) == std::string_view::npos) return std::string(spelled);
+  return replace_all(std::string(spelled), symbol,
+                     first && program.decode.drop_first_symbols ? "" : " ");
+}
+
+std::string Tokenizer::piece(TokenId id) const { return state_->bytes_of(id, false); }
+
+std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
+  std::string out;
+  size_t strip = state_->program.decode.strip_leading;
+  bool first = true;
+  for (const TokenId id : ids) {
+    if (!state_->vocabulary.contains(id) || (skip_special && is_special(id))) continue;
+    if (!first && state_->program.decode.join_with_space) out.push_back(' ');
+    std::string bytes = state_->bytes_of(id, first);
+    first = false;
+    while (strip > 0 && !bytes.empty() && bytes.front() == ' ') {
+      bytes.erase(0, 1);
+      --strip;
+    }
+    if (!bytes.empty()) strip = 0;
+    out += bytes;
+  }
+  return out;
+}
+
+StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special)
+    : tokenizer_(tokenizer),
+      skip_special_(skip_special),
+      strip_left_(tokenizer.state_->program.decode.strip_leading) {}
+
+std::string StreamDecoder::push(TokenId id) {
+  const Tokenizer::State& state = *tokenizer_.state_;
+  if (!state.vocabulary.contains(id) || (skip_special_ && tokenizer_.is_special(id))) return {};
+  std::string bytes = state.bytes_of(id, first_);
+  if (!first_ && state.program.decode.join_with_space) bytes.insert(0, 1, ' ');
+  first_ = false;
+  while (strip_left_ > 0 && !bytes.empty() && bytes.front() == ' ') {
+    bytes.erase(0, 1);
+    --strip_left_;
+  }
+  if (!bytes.empty()) strip_left_ = 0;
+  pending_ += bytes;
+  const size_t held = incomplete_utf8_suffix(pending_);
+  std::string ready = pending_.substr(0, pending_.size() - held);
+  pending_.erase(0, pending_.size() - held);
+  return is_valid_utf8(ready) ? ready : replace_invalid_utf8(ready);
+}
+
+std::string StreamDecoder::flush() {
+  std::string rest = replace_invalid_utf8(pending_);
+  pending_.clear();
+  first_ = true;
+  strip_left_ = tokenizer_.state_->program.decode.strip_leading;
+  return rest;
+}
+
+}  // namespace squish
