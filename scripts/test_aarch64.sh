@@ -5,7 +5,7 @@
 #   scripts/test_aarch64.sh [BUILD_DIRECTORY]
 #
 # Exit status: that of the tests, or 77 (skipped) where a tool is missing. SQUISH_TEST_QUICK=1, the default, leaves out
-# the largest shapes: qemu is about 20 times slower than the machine. SQUISH_TEST_QUICK= (empty) runs all.
+# the largest shapes: qemu takes about ten times as long. SQUISH_TEST_QUICK= (empty) runs all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:-build/aarch64}

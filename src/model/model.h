@@ -32,7 +32,8 @@ struct ModelOptions {
 class Model {
  public:
   /// `files` gives weights and facts; the backend must outlive the model. Checks every tensor's presence, type and
-  /// shape before returning; reads no matrix. `files` must outlive the model: weights are views into its map. Errors: unsupported architecture (with the list), bad_file.
+  /// shape before returning; reads no matrix. `files` must outlive the model: weights are views into its map.
+  /// Errors: unsupported architecture (with the list), bad_file.
   static Result<std::unique_ptr<Model>> create(const ModelFiles& files, Backend& backend,
                                                const ModelOptions& options = {});
   virtual ~Model() = default;

@@ -6,6 +6,7 @@ struct Index {
   static constexpr int value = n;
 };
 }  // namespace
+// clang-format off: each needs those before it.
 #include "kernels/cpu/elementwise.inl"
 #include "kernels/cpu/attention.inl"
 #include "kernels/cpu/gemv_float.inl"
@@ -13,6 +14,7 @@ struct Index {
 #include "kernels/cpu/gemv_avx512.inl"
 #include "kernels/cpu/unpack_avx512.inl"
 #include "kernels/cpu/gemm_vnni_avx512.inl"
+// clang-format on
 
 namespace {
 constexpr KernelTable avx512_base_table() {

@@ -6,8 +6,9 @@
 // sums are added up over as many lines as the codes allow before vpmaddwd widens them: 8 for codes
 // to 15 (8 * 2 * 15 * 127 < 2^15), 4 to 31, 2 to 63, 1 for signed codes, which cost a vpsignb as
 // well. For 32 weights of 16 rows and 4-bit codes: 8 * 2 vpmaddubsw, 7 * 2 adds and 5 * 2 to scale,
-// on three ports: 13 cycles for 512 products, against 2 * 16 in the decode kernel. Unpacking a
-// strip costs about half a cycle a weight and is shared by all rows of the prompt chunk.
+// on three ports: 13 cycles for 512 products, against 2 * 16 in the decode kernel. Measured on a
+// Xeon at 4.0 GHz: 19 cycles for Q4_K and Q4_0, 23 for Q5_1, 26 for Q6_K, 31 for Q8_0; unpacking a
+// strip costs 0.3 to 0.4 cycles a weight, shared by all rows of the prompt chunk.
 
 namespace {
 

@@ -6,8 +6,8 @@
 // of a pair of activation rows a, b and of weight rows c, d lie as [ac, ad, bc, bd]; scales are
 // kept in that order too, so that nothing moves until the end. For 32 weights of 8 rows and 4
 // activation rows: 32 smmla, 16 loads of the panel, 8 of activations, 8 zips, and 8 conversions, 8
-// products, 8 or 16 FMA. Two pipes: 32 cycles for 1,024 products, against 44 with sdot. A last odd
-// activation row is paired with itself.
+// products, 8 or 16 FMA. Two pipes: 32 cycles for 1,024 products, against 44 with sdot. Counted,
+// not measured: only qemu runs it here. A last odd activation row is paired with itself.
 
 namespace {
 

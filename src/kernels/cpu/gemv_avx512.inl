@@ -373,6 +373,9 @@ void gemv_iq4_xs_rows(const PackedRows& w, const QuantRows& x, size_t t0, const 
     __m512 offsets[kRows];
     for (int t = 0; t < kRows; ++t) sum[t] = offsets[t] = _mm512_setzero_ps();
     for (size_t b = 0; b < blocks; ++b, p += kBytes) {
+      _mm_prefetch(reinterpret_cast<const char*>(p + 2048), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(p + 2112), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(p + 2176), _MM_HINT_T0);
       const uint32_t high = load_u32(p) >> 16;
       const uint32_t low = load_u32(p + 4);
       // Group g: nibble g of `low`, two bits at 2g of `high`; each lane shifts out its own.

@@ -4,8 +4,10 @@
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
 #include "kernels/cpu/simd_avx512.h"
 namespace squish::cpu {
+// clang-format off: each needs those before it.
 #include "kernels/cpu/avx512_bodies.inl"
 #include "kernels/cpu/gemm_amx.inl"
+// clang-format on
 namespace {
 constexpr KernelTable make_table() {
   KernelTable table = {};

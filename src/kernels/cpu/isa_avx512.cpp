@@ -4,7 +4,9 @@
 #if defined(__AVX512VNNI__)
 #include "kernels/cpu/simd_avx512.h"
 namespace squish::cpu {
+// clang-format off: each needs those before it.
 #include "kernels/cpu/avx512_bodies.inl"
+// clang-format on
 namespace {
 constexpr KernelTable make_table() {
   KernelTable table = avx512_base_table();

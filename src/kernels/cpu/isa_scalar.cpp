@@ -9,9 +9,11 @@
 #include "tensor/formats.h"
 
 namespace squish::cpu {
+// clang-format off: each needs those before it.
 #include "kernels/cpu/elementwise.inl"
 #include "kernels/cpu/attention.inl"
 #include "kernels/cpu/gemv_float.inl"
+// clang-format on
 
 namespace {
 
