@@ -1,12 +1,13 @@
-// Speed of each matmul kernel: bytes of weights a second for decode, multiply-adds a second for prompts.
+// Speed of each matmul kernel: bytes of weights a second for decode, multiply-adds a second for
+// prompts.
 //   bench_kernels [ISA] [THREADS] [OUT] [IN] [PROMPT_ROWS]
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <numeric>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "kernels/backend.h"
 #include "kernels/testing/random_tensor.h"
@@ -20,7 +21,8 @@ double median_seconds(int repeats, const auto& function) {
   for (int i = 0; i < repeats; ++i) {
     const auto start = std::chrono::steady_clock::now();
     function();
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    seconds.push_back(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   std::nth_element(seconds.begin(), seconds.begin() + repeats / 2, seconds.end());
   return seconds[static_cast<size_t>(repeats) / 2];
@@ -56,11 +58,13 @@ int main(int argc, char** argv) {
     return 1;
   }
   Backend& backend = **made;
-  fmt::print("{} [{} x {}], memory read {:.1f} GB/s\n", backend.description(), out_length, in_length, read_bandwidth(pool));
+  fmt::print("{} [{} x {}], memory read {:.1f} GB/s\n", backend.description(), out_length,
+             in_length, read_bandwidth(pool));
   fmt::print("{:8} {:>9} {:>9} {:>9} | {:>9}\n", "type", "1 row", "4 rows", "8 rows", "prompt");
   fmt::print("{:8} {:>9} {:>9} {:>9} | {:>9}\n", "", "GB/s", "GB/s", "GB/s", "GMAC/s");
-  for (const DType dtype : {DType::q4_k, DType::q6_k, DType::q5_k, DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0,
-                            DType::q2_k, DType::q3_k, DType::iq4_nl, DType::iq4_xs, DType::bf16, DType::f16, DType::f32}) {
+  for (const DType dtype : {DType::q4_k, DType::q6_k, DType::q5_k, DType::q4_0, DType::q4_1,
+                            DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k,
+                            DType::iq4_nl, DType::iq4_xs, DType::bf16, DType::f16, DType::f32}) {
     const testing::RandomMatrix weight(dtype, out_length, in_length, 1);
     const std::vector<float> x = testing::random_floats(prompt * in_length, 2);
     std::vector<float> out(prompt * out_length);
@@ -70,12 +74,18 @@ int main(int argc, char** argv) {
       const bool is_prompt = column == 3;
       TensorView view = weight.view();
       if (is_prompt) view.shape.dims[0] = std::min<size_t>(out_length, 8960);
-      const MatmulTarget target = {view, nullptr, {out.data(), rows, view.row_count(), view.row_count()}, false};
-      const double seconds = median_seconds(7, [&] { backend.matmul({x.data(), rows, in_length, in_length}, std::span(&target, 1), is_prompt ? rows : 0); });
-      figures[column++] = is_prompt ? static_cast<double>(rows * view.row_count() * in_length) / seconds / 1e9
-                                    : static_cast<double>(view.bytes()) / seconds / 1e9;
+      const MatmulTarget target = {
+          view, nullptr, {out.data(), rows, view.row_count(), view.row_count()}, false};
+      const double seconds = median_seconds(7, [&] {
+        backend.matmul({x.data(), rows, in_length, in_length}, std::span(&target, 1),
+                       is_prompt ? rows : 0);
+      });
+      figures[column++] =
+          is_prompt ? static_cast<double>(rows * view.row_count() * in_length) / seconds / 1e9
+                    : static_cast<double>(view.bytes()) / seconds / 1e9;
     }
-    fmt::print("{:8} {:9.1f} {:9.1f} {:9.1f} | {:9.0f}\n", type_info(dtype).name, figures[0], figures[1], figures[2], figures[3]);
+    fmt::print("{:8} {:9.1f} {:9.1f} {:9.1f} | {:9.0f}\n", type_info(dtype).name, figures[0],
+               figures[1], figures[2], figures[3]);
   }
   return 0;
 }

@@ -1,13 +1,13 @@
-#include <fcntl.h>
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <filesystem>
 #include <numeric>
 #include <thread>
 #include <vector>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/channel.h"
 #include "base/file.h"
@@ -45,13 +45,14 @@ TEST(Result, carries_the_error_through_two_calls) {
 
 TEST(Strings, decode_utf8_refuses_what_the_standard_refuses) {
   EXPECT_TRUE(is_valid_utf8("h\xc3\xa9llo \xe4\xb8\xad \xf0\x9f\x98\x80"));
-  for (const char* bad : {"\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "\xc3"}) {
+  for (const char* bad :
+       {"\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "\xc3"}) {
     EXPECT_FALSE(is_valid_utf8(bad));
   }
 }
 
 TEST(Strings, replace_invalid_utf8_counts_like_python) {
-  EXPECT_EQ(replace_invalid_utf8("a\xf0\x9f\x98z"), "a\xef\xbf\xbdz");          // b'a\xf0\x9f\x98z'
+  EXPECT_EQ(replace_invalid_utf8("a\xf0\x9f\x98z"), "a\xef\xbf\xbdz");  // b'a\xf0\x9f\x98z'
   EXPECT_EQ(replace_invalid_utf8("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
   EXPECT_EQ(replace_invalid_utf8("ok"), "ok");
 }
@@ -73,7 +74,8 @@ TEST(File, refuses_everything_but_a_regular_file_without_blocking) {
   const std::string fifo = directory.path + "/fifo";
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
   EXPECT_NE(MappedFile::open(fifo).error().message.find("a FIFO"), std::string::npos);
-  EXPECT_NE(MappedFile::open(directory.path).error().message.find("a directory"), std::string::npos);
+  EXPECT_NE(MappedFile::open(directory.path).error().message.find("a directory"),
+            std::string::npos);
   EXPECT_EQ(MappedFile::open(directory.path + "/none").error().code, ErrorCode::not_found);
   EXPECT_EQ(MappedFile::open("/dev/zero").error().code, ErrorCode::invalid_argument);
 }

@@ -10,8 +10,9 @@
 
 namespace squish {
 
-/// Any number of senders and receivers. After close() sends fail and receivers get what is left, then nothing.
-/// Memory grows to the largest number of items that waited at a time, by doubling: in a steady state nothing allocates.
+/// Any number of senders and receivers. After close() sends fail and receivers get what is left,
+/// then nothing. Memory grows to the largest number of items that waited at a time, by doubling: in
+/// a steady state nothing allocates.
 template <class T>
 class Channel {
  public:

@@ -1,14 +1,14 @@
 #include "base/file.h"
 
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
 
 #include "base/strings.h"
 
@@ -20,7 +20,8 @@ Error system_error(const std::string& path, const char* action) {
   const ErrorCode code = number == ENOENT || number == ENOTDIR ? ErrorCode::not_found
                          : number == ENOMEM                    ? ErrorCode::out_of_memory
                                                                : ErrorCode::io;
-  return {code, fmt::format("{}: cannot {}: {}", printable(path, 512), action, std::strerror(number))};
+  return {code,
+          fmt::format("{}: cannot {}: {}", printable(path, 512), action, std::strerror(number))};
 }
 
 const char* kind_of(mode_t mode) {
@@ -48,7 +49,8 @@ Result<struct stat> open_regular(const std::string& path, Descriptor& file) {
   if (::fstat(file.fd, &info) != 0) return system_error(path, "stat");
   if (!S_ISREG(info.st_mode)) {
     return Error{ErrorCode::invalid_argument,
-                 fmt::format("{}: is {}, expected a regular file", printable(path, 512), kind_of(info.st_mode))};
+                 fmt::format("{}: is {}, expected a regular file", printable(path, 512),
+                             kind_of(info.st_mode))};
   }
   return info;
 }
@@ -61,7 +63,8 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   MappedFile map;
   map.path_ = path;
   map.size_ = static_cast<size_t>(info.st_size);
-  map.modified_ns_ = static_cast<int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec;
+  map.modified_ns_ =
+      static_cast<int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec;
   if (map.size_ == 0) return map;
   void* memory = ::mmap(nullptr, map.size_, PROT_READ, MAP_SHARED, file.fd, 0);
   if (memory == MAP_FAILED) {
@@ -90,8 +93,8 @@ Result<std::string> read_file(const std::string& path, uint64_t bytes_max) {
   Descriptor file(-1);
   SQ_TRY(const struct stat info, open_regular(path, file));
   if (static_cast<uint64_t>(info.st_size) > bytes_max) {
-    return Error{ErrorCode::bad_file, fmt::format("{}: {} bytes, the limit is {}", printable(path, 512),
-                                                  info.st_size, bytes_max)};
+    return Error{ErrorCode::bad_file, fmt::format("{}: {} bytes, the limit is {}",
+                                                  printable(path, 512), info.st_size, bytes_max)};
   }
   std::string text(static_cast<size_t>(info.st_size), '\0');
   size_t done = 0;
@@ -126,7 +129,8 @@ Status write_file_atomic(const std::string& path, Bytes bytes, unsigned mode) {
   if (::fsync(file.fd) != 0) return fail("fsync");
   if (::rename(temporary.c_str(), path.c_str()) != 0) return fail("rename onto");
   const std::string parent = std::filesystem::path(path).parent_path().string();
-  const Descriptor directory(::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor directory(
+      ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.fd >= 0) ::fsync(directory.fd);
   return {};
 }
@@ -134,7 +138,9 @@ Status write_file_atomic(const std::string& path, Bytes bytes, unsigned mode) {
 Status make_directories(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (error) return Error{ErrorCode::io, fmt::format("{}: cannot create the directory: {}", path, error.message())};
+  if (error)
+    return Error{ErrorCode::io,
+                 fmt::format("{}: cannot create the directory: {}", path, error.message())};
   return {};
 }
 

@@ -23,7 +23,8 @@ inline std::string_view as_text(Bytes bytes) {
 /// A read-only shared map of a whole regular file. Two processes that map one file share its pages.
 class MappedFile {
  public:
-  /// Errors: not_found; io; invalid_argument for a directory, FIFO, device or socket. A file of 0 bytes maps to an empty span.
+  /// Errors: not_found; io; invalid_argument for a directory, FIFO, device or socket. A file of 0
+  /// bytes maps to an empty span.
   static Result<MappedFile> open(const std::string& path);
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;
@@ -42,7 +43,8 @@ class MappedFile {
   std::string path_;
 };
 
-/// The whole file as a string. Errors as MappedFile::open, and bad_file when it is larger than `bytes_max`.
+/// The whole file as a string. Errors as MappedFile::open, and bad_file when it is larger than
+/// `bytes_max`.
 Result<std::string> read_file(const std::string& path, uint64_t bytes_max);
 
 /// Writes to a temporary name beside `path`, fsyncs, renames over it and fsyncs the directory.

@@ -1,9 +1,9 @@
 #include "base/hash.h"
 
+#include <array>
+
 #include <openssl/evp.h>
 #include <xxhash.h>
-
-#include <array>
 
 #include "base/check.h"
 
@@ -27,7 +27,9 @@ Sha256& Sha256::operator=(Sha256&& other) noexcept {
   return *this;
 }
 
-void Sha256::update(Bytes bytes) { SQ_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1); }
+void Sha256::update(Bytes bytes) {
+  SQ_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
+}
 
 std::string Sha256::finish() {
   std::array<unsigned char, 32> digest = {};
@@ -42,6 +44,8 @@ std::string Sha256::finish() {
   return out;
 }
 
-uint64_t hash64(Bytes bytes, uint64_t seed) { return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed); }
+uint64_t hash64(Bytes bytes, uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
 
 }  // namespace squish

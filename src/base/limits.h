@@ -1,5 +1,6 @@
 #pragma once
-// Every bound of the program on one page. Each is enforced where bytes enter and named in the error.
+// Every bound of the program on one page. Each is enforced where bytes enter and named in the
+// error.
 #include <cstddef>
 #include <cstdint>
 
@@ -11,24 +12,28 @@ constexpr uint64_t kGiB = 1024 * kMiB;
 
 // Model files.
 constexpr uint64_t kTensorRankMax = 4;
-constexpr uint64_t kTensorCountMax = 262'144;            // DeepSeek-V3 has 91,991; at 96 B each 24 MiB
-constexpr uint64_t kMetadataCountMax = 65'536;           // GGUF key/value pairs; real files have under 100
-constexpr uint64_t kMetadataArrayCountMax = 4'000'000;   // elements of one array; 16 B each when handed out
-constexpr uint64_t kMetadataStringsMax = 1 << 24;        // strings in all arrays of a GGUF; Gemma has 0.8 million
-constexpr uint64_t kMetadataKeyBytesMax = 64 * kKiB;     // GGUF: 65,535
+constexpr uint64_t kTensorCountMax = 262'144;   // DeepSeek-V3 has 91,991; at 96 B each 24 MiB
+constexpr uint64_t kMetadataCountMax = 65'536;  // GGUF key/value pairs; real files have under 100
+constexpr uint64_t kMetadataArrayCountMax =
+    4'000'000;  // elements of one array; 16 B each when handed out
+constexpr uint64_t kMetadataStringsMax =
+    1 << 24;  // strings in all arrays of a GGUF; Gemma has 0.8 million
+constexpr uint64_t kMetadataKeyBytesMax = 64 * kKiB;  // GGUF: 65,535
 constexpr uint64_t kTensorNameBytesMax = 1024;
 constexpr uint64_t kSafetensorsHeaderBytesMax = 100'000'000;  // the format's own bound
 constexpr uint64_t kSplitFilesMax = 4096;
-constexpr uint64_t kConfigBytesMax = 16 * kMiB;          // config.json and its like
-constexpr uint64_t kTokenizerBytesMax = 256 * kMiB;      // Gemma's tokenizer.json is 33 MB
-constexpr uint64_t kVocabularySizeMax = 4'000'000;       // largest known 262,208
+constexpr uint64_t kConfigBytesMax = 16 * kMiB;      // config.json and its like
+constexpr uint64_t kTokenizerBytesMax = 256 * kMiB;  // Gemma's tokenizer.json is 33 MB
+constexpr uint64_t kVocabularySizeMax = 4'000'000;   // largest known 262,208
 constexpr uint64_t kTokenBytesMax = 64 * kKiB;
 constexpr uint64_t kLayerCountMax = 4096;
 constexpr uint64_t kDimensionMax = 1 << 24;
 constexpr uint64_t kExpertCountMax = 4096;
 constexpr int kJsonDepthMax = 64;
-constexpr uint64_t kJsonTokensMax = 1 << 19;             // of a config or index: 4 a tensor; parsing takes 32 B each
-constexpr uint64_t kSafetensorsTokensMax = 1 << 22;      // of a header: 32 a tensor, 4 B each while it is parsed
+constexpr uint64_t kJsonTokensMax =
+    1 << 19;  // of a config or index: 4 a tensor; parsing takes 32 B each
+constexpr uint64_t kSafetensorsTokensMax =
+    1 << 22;  // of a header: 32 a tensor, 4 B each while it is parsed
 
 // Chat templates (text/jinja*).
 constexpr uint64_t kTemplateBytesMax = 1 * kMiB;

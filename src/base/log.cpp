@@ -1,19 +1,20 @@
 #include "base/log.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+
+#include <fmt/format.h>
+#include <unistd.h>
 
 #include "base/strings.h"
 
 namespace squish::log {
 namespace {
 
-constexpr std::array<std::string_view, 6> kNames = {"trace", "debug", "info", "warning", "error", "critical"};
+constexpr std::array<std::string_view, 6> kNames = {"trace",   "debug", "info",
+                                                    "warning", "error", "critical"};
 constexpr int kOff = static_cast<int>(kNames.size());
 std::atomic<int> minimum{static_cast<int>(Level::warning)};
 std::atomic<bool> as_json{false};
@@ -49,7 +50,8 @@ Status set_level(std::string_view name) {
     }
   }
   return Error{ErrorCode::invalid_argument,
-               fmt::format("--log-level: '{}' is not a level; use trace, debug, info, warning, error, critical or off",
+               fmt::format("--log-level: '{}' is not a level; use trace, debug, info, warning, "
+                           "error, critical or off",
                            printable(name))};
 }
 
@@ -57,12 +59,14 @@ void set_json(bool json) { as_json = json; }
 
 void write(Level level, std::string_view logger, std::string_view message) {
   if (static_cast<int>(level) < minimum.load(std::memory_order_relaxed)) return;
-  const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const double now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   const std::string_view name = kNames[static_cast<size_t>(level)];
   const std::string line =
       as_json.load(std::memory_order_relaxed)
-          ? fmt::format("{{\"ts\":{:.6f},\"level\":\"{}\",\"logger\":\"squish.{}\",\"message\":{}}}\n", now, name, logger,
-                        json_string(replace_invalid_utf8(message)))
+          ? fmt::format(
+                "{{\"ts\":{:.6f},\"level\":\"{}\",\"logger\":\"squish.{}\",\"message\":{}}}\n", now,
+                name, logger, json_string(replace_invalid_utf8(message)))
           : fmt::format("squish.{}: {}: {}\n", logger, name, message);
   // One write call a line, so that lines of several threads do not mix.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());

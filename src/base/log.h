@@ -16,9 +16,17 @@ void set_json(bool json);
 
 /// Thread-safe. `logger` is the part after "squish.", e.g. "engine".
 void write(Level level, std::string_view logger, std::string_view message);
-inline void debug(std::string_view logger, std::string_view message) { write(Level::debug, logger, message); }
-inline void info(std::string_view logger, std::string_view message) { write(Level::info, logger, message); }
-inline void warning(std::string_view logger, std::string_view message) { write(Level::warning, logger, message); }
-inline void error(std::string_view logger, std::string_view message) { write(Level::error, logger, message); }
+inline void debug(std::string_view logger, std::string_view message) {
+  write(Level::debug, logger, message);
+}
+inline void info(std::string_view logger, std::string_view message) {
+  write(Level::info, logger, message);
+}
+inline void warning(std::string_view logger, std::string_view message) {
+  write(Level::warning, logger, message);
+}
+inline void error(std::string_view logger, std::string_view message) {
+  write(Level::error, logger, message);
+}
 
 }  // namespace squish::log

@@ -10,7 +10,8 @@
 
 namespace squish {
 
-/// What kind of failure it is. One table in result.cpp maps each to its name, exit code and HTTP status.
+/// What kind of failure it is. One table in result.cpp maps each to its name, exit code and HTTP
+/// status.
 enum class ErrorCode {
   invalid_argument,  // a flag, a field or a value that the caller can correct
   not_found,         // a file, model or name that does not exist
@@ -36,7 +37,8 @@ struct ErrorRow {
 /// The row of the error table for `code`. Never fails.
 const ErrorRow& error_row(ErrorCode code);
 
-/// An operating error: its kind and one line that names the thing, the value, the limit and the way out.
+/// An operating error: its kind and one line that names the thing, the value, the limit and the way
+/// out.
 struct Error {
   ErrorCode code = ErrorCode::internal;
   std::string message;
@@ -50,8 +52,8 @@ template <class T>
 class [[nodiscard]] Result {
  public:
   using value_type = T;
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}        // NOLINT
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}    // NOLINT
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
 
   [[nodiscard]] bool has_value() const { return state_.index() == 0; }
   explicit operator bool() const { return has_value(); }
@@ -110,8 +112,8 @@ class [[nodiscard]] Status {
 
 #define SQ_CONCAT_(a, b) a##b
 #define SQ_CONCAT(a, b) SQ_CONCAT_(a, b)
-#define SQ_TRY_(temporary, declaration, ...)          \
-  auto temporary = (__VA_ARGS__);                     \
+#define SQ_TRY_(temporary, declaration, ...)            \
+  auto temporary = (__VA_ARGS__);                       \
   if (!temporary.has_value()) return temporary.error(); \
   declaration = std::move(temporary).value()
 /// SQ_TRY(const Model model, open_model(path)); returns the error to the caller if there is one.

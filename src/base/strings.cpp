@@ -1,9 +1,9 @@
 #include "base/strings.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <charconv>
+
+#include <fmt/format.h>
 
 namespace squish {
 
@@ -75,7 +75,8 @@ std::string printable(std::string_view text, size_t max_bytes) {
     if (out.size() >= max_bytes) return out + "...";
     const DecodedCodePoint point = decode_utf8(text.substr(i));
     const auto byte = static_cast<unsigned char>(text[i]);
-    if (!point.valid || byte < 0x20 || byte == 0x7f || (point.code_point >= 0x80 && point.code_point < 0xa0)) {
+    if (!point.valid || byte < 0x20 || byte == 0x7f ||
+        (point.code_point >= 0x80 && point.code_point < 0xa0)) {
       out += fmt::format("\\x{:02x}", byte);
       ++i;
       continue;
@@ -115,7 +116,9 @@ void append_utf8(std::string& out, uint32_t code_point) {
 }
 
 DecodedCodePoint decode_utf8(std::string_view text) {
-  const auto byte_at = [text](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(text[i])); };
+  const auto byte_at = [text](size_t i) {
+    return static_cast<uint32_t>(static_cast<unsigned char>(text[i]));
+  };
   const uint32_t lead = byte_at(0);
   const int length = utf8_length(static_cast<unsigned char>(lead));
   if (length == 0 || static_cast<size_t>(length) > text.size()) return {};
@@ -153,7 +156,8 @@ size_t incomplete_utf8_suffix(std::string_view text) {
 
 namespace {
 
-/// Bytes that Python's "replace" handler turns into one U+FFFD: the longest prefix of a valid sequence, at least one.
+/// Bytes that Python's "replace" handler turns into one U+FFFD: the longest prefix of a valid
+/// sequence, at least one.
 size_t invalid_run(std::string_view text) {
   const auto byte_at = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
   const int length = utf8_length(byte_at(0));

@@ -21,7 +21,8 @@ std::optional<double> parse_double(std::string_view text);
 
 /// "1.2 GB", "135 MB", "17 kB": decimal units, three significant digits.
 std::string human_bytes(uint64_t bytes);
-/// `text` made safe for one line of a terminal: control characters escaped, cut at `max_bytes` with "...".
+/// `text` made safe for one line of a terminal: control characters escaped, cut at `max_bytes` with
+/// "...".
 std::string printable(std::string_view text, size_t max_bytes = 80);
 
 /// Length in bytes of the UTF-8 sequence that starts with `lead`, or 0 if it cannot start one.
@@ -33,7 +34,8 @@ struct DecodedCodePoint {
   int bytes = 1;
   bool valid = false;
 };
-/// Strict decoding of the code point at the start of `text` (not empty): invalid input gives one byte, valid = false.
+/// Strict decoding of the code point at the start of `text` (not empty): invalid input gives one
+/// byte, valid = false.
 DecodedCodePoint decode_utf8(std::string_view text);
 bool is_valid_utf8(std::string_view text);
 /// Bytes at the end of `text` that begin a UTF-8 sequence which is not complete yet: 0 to 3.

@@ -1,8 +1,5 @@
 #include "base/thread_pool.h"
 
-#include <fmt/format.h>
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -10,6 +7,9 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <fmt/format.h>
+#include <sched.h>
 
 #include "base/check.h"
 #include "base/limits.h"
@@ -50,8 +50,9 @@ int cgroup_cpu_count() {
   return std::max(1, static_cast<int>(std::ceil(quota / period)));
 }
 
-// Spinning helps between the jobs of one layer, a few us apart. It must not steal the time of the thread that is
-// waited for when there are fewer CPUs than threads, so it is bounded: 2,000 pauses are 20 to 80 us.
+// Spinning helps between the jobs of one layer, a few us apart. It must not steal the time of the
+// thread that is waited for when there are fewer CPUs than threads, so it is bounded: 2,000 pauses
+// are 20 to 80 us.
 constexpr int kSpinCount = 2000;
 
 }  // namespace
@@ -68,8 +69,9 @@ struct ThreadPool::State {
   int thread_count = 1;
   Erased call = nullptr;
   const void* function = nullptr;
-  alignas(64) std::atomic<uint32_t> generation{0};  // bumped for each job; helpers wait for a change
-  alignas(64) std::atomic<uint32_t> running{0};     // helpers that have not finished the job
+  alignas(64) std::atomic<uint32_t> generation{
+      0};                                        // bumped for each job; helpers wait for a change
+  alignas(64) std::atomic<uint32_t> running{0};  // helpers that have not finished the job
   alignas(64) std::atomic<size_t> cursor{0};
   std::atomic<int> sleepers{0};
   std::atomic<bool> stop{false};
@@ -99,7 +101,8 @@ struct ThreadPool::State {
 ThreadPool::ThreadPool(int thread_count) : state_(std::make_unique<State>()) {
   SQ_CHECK(thread_count >= 1 && thread_count <= limits::kThreadsMax);
   state_->thread_count = thread_count;
-  for (int i = 1; i < thread_count; ++i) state_->threads.emplace_back([this, i] { state_->helper(i); });
+  for (int i = 1; i < thread_count; ++i)
+    state_->threads.emplace_back([this, i] { state_->helper(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -114,7 +117,8 @@ int ThreadPool::thread_count() const { return state_->thread_count; }
 void ThreadPool::reset_cursor() { state_->cursor.store(0, std::memory_order_relaxed); }
 
 bool ThreadPool::next_chunk(size_t count, size_t grain, size_t& begin, size_t& end) {
-  // Guided self-scheduling: half of an equal share of what is left, in whole grains, so that the tail is short.
+  // Guided self-scheduling: half of an equal share of what is left, in whole grains, so that the
+  // tail is short.
   const auto threads = static_cast<size_t>(state_->thread_count);
   begin = state_->cursor.load(std::memory_order_relaxed);
   do {

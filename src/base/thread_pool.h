@@ -7,11 +7,13 @@
 
 namespace squish {
 
-/// Threads this process may use: the smallest of the affinity mask and the cgroup CPU quota (v1 or v2), at least 1.
+/// Threads this process may use: the smallest of the affinity mask and the cgroup CPU quota (v1 or
+/// v2), at least 1.
 int usable_cpu_count();
 
-/// A fixed team. Nothing is pinned. After a job the helpers spin for about 20 us, so that the next of the
-/// several jobs of one layer starts at once, then sleep on a futex: an idle program uses 0 % CPU.
+/// A fixed team. Nothing is pinned. After a job the helpers spin for about 20 us, so that the next
+/// of the several jobs of one layer starts at once, then sleep on a futex: an idle program uses 0 %
+/// CPU.
 class ThreadPool {
  public:
   /// `thread_count` includes the caller; 1 starts no thread. Must be 1 to limits::kThreadsMax.
@@ -22,15 +24,16 @@ class ThreadPool {
 
   [[nodiscard]] int thread_count() const;
 
-  /// Calls function(thread_index) once on every thread of the team, the caller as 0, and waits for all.
-  /// One caller at a time; not re-entrant. `function` must not throw.
+  /// Calls function(thread_index) once on every thread of the team, the caller as 0, and waits for
+  /// all. One caller at a time; not re-entrant. `function` must not throw.
   template <class Function>
   void run(const Function& function) {
     run_erased([](const void* f, int i) { (*static_cast<const Function*>(f))(i); }, &function);
   }
 
-  /// Calls function(begin, end, thread_index) over [0, count) in chunks handed out on demand: a thread that the
-  /// system delays takes fewer. Each chunk is a multiple of `grain` (the last may be short).
+  /// Calls function(begin, end, thread_index) over [0, count) in chunks handed out on demand: a
+  /// thread that the system delays takes fewer. Each chunk is a multiple of `grain` (the last may
+  /// be short).
   template <class Function>
   void parallel_for(size_t count, size_t grain, const Function& function) {
     if (count == 0) return;

@@ -1,10 +1,12 @@
 #pragma once
-// The operations of a forward pass. `ref` is the specification: plain loops, double accumulators. Every other backend
-// must equal it within the bound stated at each operation; backend_test.cpp asserts that over odd shapes.
+// The operations of a forward pass. `ref` is the specification: plain loops, double accumulators.
+// Every other backend must equal it within the bound stated at each operation; backend_test.cpp
+// asserts that over odd shapes.
 //
-// Conventions: rows are tokens, row-major, float32. All pointers of one call are distinct buffers unless the comment
-// says otherwise. Calls come from one thread at a time (the engine's); a backend uses its pool inside a call and
-// returns when the result is complete. No operation allocates after the first call with the largest shape.
+// Conventions: rows are tokens, row-major, float32. All pointers of one call are distinct buffers
+// unless the comment says otherwise. Calls come from one thread at a time (the engine's); a backend
+// uses its pool inside a call and returns when the result is complete. No operation allocates after
+// the first call with the largest shape.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -35,7 +37,8 @@ struct Rows {
   operator ConstRows() const { return {data, count, length, stride}; }  // NOLINT
 };
 
-/// One weight matrix of a matmul: out[t, o] = sum_i x[t, i] * weight[o, i] (+ bias[o]) (+ out[t, o] when accumulating).
+/// One weight matrix of a matmul: out[t, o] = sum_i x[t, i] * weight[o, i] (+ bias[o]) (+ out[t, o]
+/// when accumulating).
 struct MatmulTarget {
   TensorView weight;            // [out_length, in_length], any DType
   const float* bias = nullptr;  // [out_length] or null
@@ -45,14 +48,19 @@ struct MatmulTarget {
 
 /// KV pages: kPageTokens tokens of one layer. A page holds, for each KV head, K then V:
 ///   [kv_head][ K: kPageTokens x head_dim | V: kPageTokens x head_dim ] in f16 (mode kv16).
-/// Quantised modes will replace the two code arrays and append scales; only KvLayout knows the sizes.
+/// Quantised modes will replace the two code arrays and append scales; only KvLayout knows the
+/// sizes.
 constexpr int kPageTokens = 64;
 
 struct KvLayout {
   int kv_head_count = 0;
   int head_dim = 0;
-  [[nodiscard]] size_t head_bytes() const { return size_t{2} * 2 * kPageTokens * static_cast<size_t>(head_dim); }
-  [[nodiscard]] size_t page_bytes() const { return head_bytes() * static_cast<size_t>(kv_head_count); }
+  [[nodiscard]] size_t head_bytes() const {
+    return size_t{2} * 2 * kPageTokens * static_cast<size_t>(head_dim);
+  }
+  [[nodiscard]] size_t page_bytes() const {
+    return head_bytes() * static_cast<size_t>(kv_head_count);
+  }
 };
 
 /// All pages of one layer: page p starts at data + p * layout.page_bytes(). 64-byte aligned.
@@ -70,17 +78,18 @@ struct SequenceRows {
 };
 
 struct AttentionArguments {
-  ConstRows q;                            // [rows, head_count * head_dim], rotated
-  KvLayer kv;                             // holds K and V of all positions up to each row's own
+  ConstRows q;  // [rows, head_count * head_dim], rotated
+  KvLayer kv;   // holds K and V of all positions up to each row's own
   std::span<const SequenceRows> sequences;
-  int head_count = 0;                     // a multiple of kv_head_count
-  float scale = 1;                        // of q.k
-  int window = 0;                         // 0: all; w: position p sees p - w + 1 .. p
-  float softcap = 0;                      // c > 0: score = c * tanh(score / c)
-  Rows out;                               // [rows, head_count * head_dim]
+  int head_count = 0;  // a multiple of kv_head_count
+  float scale = 1;     // of q.k
+  int window = 0;      // 0: all; w: position p sees p - w + 1 .. p
+  float softcap = 0;   // c > 0: score = c * tanh(score / c)
+  Rows out;            // [rows, head_count * head_dim]
 };
 
-/// Which pairs rotate together: halves (i, i + n/2: Qwen, Gemma, Phi, HF Llama) or neighbours (2i, 2i + 1: Llama in GGUF).
+/// Which pairs rotate together: halves (i, i + n/2: Qwen, Gemma, Phi, HF Llama) or neighbours (2i,
+/// 2i + 1: Llama in GGUF).
 enum class RopeStyle : uint8_t { halves, neighbours };
 enum class Activation : uint8_t { silu, gelu_tanh };
 
@@ -92,31 +101,39 @@ class Backend {
   [[nodiscard]] virtual std::string description() const = 0;
   [[nodiscard]] virtual int thread_count() const = 0;
 
-  /// Each target's product with the same x. Rows [0, prefill_row_count) belong to prompts and may take the wide
-  /// kernels; the rest are single decode steps. The result of a row depends on its own values and on which of the two
-  /// it is, never on the other rows of the batch.
-  /// x [rows, in]; in must be a multiple of the weight's block. Accuracy of cpu: activations are rounded to int8 in
-  /// groups of 32 (decode) or to bf16 (prefill with AMX): |error| <= sum_i |w_i| * step_i / 2 + 2^-20 * sum |w_i x_i|.
-  /// Cost: streams each weight once for decode; once per kPrefillRows rows for prompts.
-  virtual void matmul(ConstRows x, std::span<const MatmulTarget> targets, size_t prefill_row_count) = 0;
+  /// Each target's product with the same x. Rows [0, prefill_row_count) belong to prompts and may
+  /// take the wide kernels; the rest are single decode steps. The result of a row depends on its
+  /// own values and on which of the two it is, never on the other rows of the batch. x [rows, in];
+  /// in must be a multiple of the weight's block. Accuracy of cpu: activations are rounded to int8
+  /// in groups of 32 (decode) or to bf16 (prefill with AMX): |error| <= sum_i |w_i| * step_i / 2 +
+  /// 2^-20 * sum |w_i x_i|. Cost: streams each weight once for decode; once per kPrefillRows rows
+  /// for prompts.
+  virtual void matmul(ConstRows x, std::span<const MatmulTarget> targets,
+                      size_t prefill_row_count) = 0;
 
-  /// out[t] = table[ids[t]] * scale. table [vocabulary, dim], any DType. Exact up to one f32 rounding.
-  virtual void embed(const TensorView& table, std::span<const int32_t> ids, float scale, Rows out) = 0;
+  /// out[t] = table[ids[t]] * scale. table [vocabulary, dim], any DType. Exact up to one f32
+  /// rounding.
+  virtual void embed(const TensorView& table, std::span<const int32_t> ids, float scale,
+                     Rows out) = 0;
 
-  /// out = x / sqrt(mean(x^2) + epsilon) * (weight + weight_offset). weight [length] f32; `out` may be x.
-  /// |error| <= (4 + length / 2^20) * 2^-23 * |out|.
-  virtual void rms_norm(ConstRows x, const float* weight, float weight_offset, float epsilon, Rows out) = 0;
+  /// out = x / sqrt(mean(x^2) + epsilon) * (weight + weight_offset). weight [length] f32; `out` may
+  /// be x. |error| <= (4 + length / 2^20) * 2^-23 * |out|.
+  virtual void rms_norm(ConstRows x, const float* weight, float weight_offset, float epsilon,
+                        Rows out) = 0;
 
-  /// Fills cos_sin [positions.size(), 2 * pair_count]: cos then sin of positions[t] * inverse_frequency[j], times
-  /// `magnitude`. Angles in double.
-  virtual void rope_table(std::span<const int32_t> positions, std::span<const float> inverse_frequency,
-                          float magnitude, float* cos_sin) = 0;
+  /// Fills cos_sin [positions.size(), 2 * pair_count]: cos then sin of positions[t] *
+  /// inverse_frequency[j], times `magnitude`. Angles in double.
+  virtual void rope_table(std::span<const int32_t> positions,
+                          std::span<const float> inverse_frequency, float magnitude,
+                          float* cos_sin) = 0;
 
-  /// Rotates the first 2 * pair_count values of each head in place. x [rows, head_count * head_dim]; row t uses
-  /// cos_sin row t. |error| <= 2^-22 * (|a| + |b|) of the pair.
-  virtual void rope(Rows x, int head_count, int pair_count, RopeStyle style, const float* cos_sin) = 0;
+  /// Rotates the first 2 * pair_count values of each head in place. x [rows, head_count *
+  /// head_dim]; row t uses cos_sin row t. |error| <= 2^-22 * (|a| + |b|) of the pair.
+  virtual void rope(Rows x, int head_count, int pair_count, RopeStyle style,
+                    const float* cos_sin) = 0;
 
-  /// out = activation(gate) * up. `out` may be gate or up. |error| <= 2^-20 * |out| + 2^-24 (vector exp).
+  /// out = activation(gate) * up. `out` may be gate or up. |error| <= 2^-20 * |out| + 2^-24 (vector
+  /// exp).
   virtual void activation_mul(Activation activation, ConstRows gate, ConstRows up, Rows out) = 0;
 
   /// x += y.
@@ -125,21 +142,26 @@ class Backend {
   /// x = c * tanh(x / c).
   virtual void softcap(Rows x, float c) = 0;
 
-  /// Stores k and v rows ([rows, kv_head_count * head_dim]) at the positions of their sequences, rounded to f16.
-  virtual void kv_write(const KvLayer& kv, std::span<const SequenceRows> sequences, ConstRows k, ConstRows v) = 0;
+  /// Stores k and v rows ([rows, kv_head_count * head_dim]) at the positions of their sequences,
+  /// rounded to f16.
+  virtual void kv_write(const KvLayer& kv, std::span<const SequenceRows> sequences, ConstRows k,
+                        ConstRows v) = 0;
 
   /// softmax(scale * q K^T + causal mask) V per head, online over pages.
   /// |error| <= 2^-9 * max|V| with bf16 tiles (prefill with AMX), 2^-16 * max|V| otherwise.
-  /// Sequences with row_count 1 and longer ones may take different kernels; a row's result never depends on others.
+  /// Sequences with row_count 1 and longer ones may take different kernels; a row's result never
+  /// depends on others.
   virtual void attention(const AttentionArguments& arguments) = 0;
 };
 
 /// The specification. Slow; one thread.
 std::unique_ptr<Backend> make_ref_backend();
-/// The best instruction set this machine has, or the one that `isa` names ("" = best; "scalar", "avx2", "avx512",
-/// "amx", "neon", "i8mm"). `pool` must outlive the backend. Errors: unsupported, naming what is available.
+/// The best instruction set this machine has, or the one that `isa` names ("" = best; "scalar",
+/// "avx2", "avx512", "amx", "neon", "i8mm"). `pool` must outlive the backend. Errors: unsupported,
+/// naming what is available.
 Result<std::unique_ptr<Backend>> make_cpu_backend(ThreadPool& pool, std::string_view isa = {});
-/// "ref" or "cpu" ("" = cpu), for --backend and SQUISH_BACKEND; the ISA from SQUISH_ISA. Errors name the choices.
+/// "ref" or "cpu" ("" = cpu), for --backend and SQUISH_BACKEND; the ISA from SQUISH_ISA. Errors
+/// name the choices.
 Result<std::unique_ptr<Backend>> make_backend(std::string_view name, ThreadPool& pool);
 /// Names accepted by make_cpu_backend on this machine, best first.
 std::span<const std::string_view> available_isas();

@@ -1,5 +1,6 @@
-// Every operation of every instruction set of this machine against `ref`, over odd shapes, within derived bounds.
-#include <gtest/gtest.h>
+// Every operation of every instruction set of this machine against `ref`, over odd shapes, within
+// derived bounds.
+#include "kernels/backend.h"
 
 #include <cmath>
 #include <cstdlib>
@@ -8,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/backend.h"
+#include <gtest/gtest.h>
+
 #include "kernels/testing/random_tensor.h"
 #include "tensor/formats.h"
 #include "tensor/half.h"
@@ -16,14 +18,16 @@
 namespace squish {
 namespace {
 
-using testing::RandomMatrix;
 using testing::random_floats;
+using testing::RandomMatrix;
 
-constexpr DType kAllTypes[] = {DType::f32,  DType::f16,  DType::bf16, DType::q4_0, DType::q4_1,   DType::q5_0,  DType::q5_1, DType::q8_0,
-                               DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs};
+constexpr DType kAllTypes[] = {DType::f32,  DType::f16,  DType::bf16, DType::q4_0,   DType::q4_1,
+                               DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k,   DType::q3_k,
+                               DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs};
 
 struct Target {
-  explicit Target(std::string_view isa, int threads = 2) : pool(threads), backend(make_cpu_backend(pool, isa).value()) {}
+  explicit Target(std::string_view isa, int threads = 2)
+      : pool(threads), backend(make_cpu_backend(pool, isa).value()) {}
   ThreadPool pool;
   std::unique_ptr<Backend> backend;
 };
@@ -32,8 +36,10 @@ class BackendTest : public ::testing::TestWithParam<std::string> {};
 
 enum class Rounding { none, int8, bf16 };
 
-/// What rounding activations (int8 steps of a group, or bf16) and f32 sums may change in one product with weights `w`.
-double product_bound(const std::vector<float>& w, double largest_step, const float* x, Rounding rounding) {
+/// What rounding activations (int8 steps of a group, or bf16) and f32 sums may change in one
+/// product with weights `w`.
+double product_bound(const std::vector<float>& w, double largest_step, const float* x,
+                     Rounding rounding) {
   double bound = 0;
   for (size_t start = 0; start < w.size(); start += 32) {
     const size_t end = std::min(w.size(), start + 32);
@@ -47,16 +53,18 @@ double product_bound(const std::vector<float>& w, double largest_step, const flo
       inputs += static_cast<double>(std::fabs(x[i]));
       products += static_cast<double>(std::fabs(w[i] * x[i]));
     }
-    // Codes are unsigned inside: partial sums are up to step * 256 * |x| however small the product is.
+    // Codes are unsigned inside: partial sums are up to step * 256 * |x| however small the product
+    // is.
     bound += 0x1p-21 * (products + largest_step * 256 * inputs);
-    if (rounding == Rounding::int8) bound += weights * static_cast<double>(largest) / 127.0 * 0.5001;
+    if (rounding == Rounding::int8)
+      bound += weights * static_cast<double>(largest) / 127.0 * 0.5001;
     if (rounding == Rounding::bf16) bound += 0x1.02p-8 * products;
   }
   return bound + 1e-30;
 }
 
-void expect_matmul_equals_ref(Backend& backend, DType dtype, size_t out_length, size_t in_length, size_t rows, size_t prefill_rows,
-                              uint32_t seed) {
+void expect_matmul_equals_ref(Backend& backend, DType dtype, size_t out_length, size_t in_length,
+                              size_t rows, size_t prefill_rows, uint32_t seed) {
   const RandomMatrix weight(dtype, out_length, in_length, seed);
   const size_t stride = in_length + 8;  // an odd stride
   const std::vector<float> x = random_floats(rows * stride, seed + 1);
@@ -66,7 +74,10 @@ void expect_matmul_equals_ref(Backend& backend, DType dtype, size_t out_length, 
   const bool accumulate = seed % 2 == 0;
   const ConstRows input = {x.data(), rows, in_length, stride};
   const auto run = [&](Backend& b, std::vector<float>& out) {
-    const MatmulTarget target = {weight.view(), seed % 3 == 0 ? nullptr : bias.data(), {out.data(), rows, out_length, out_length}, accumulate};
+    const MatmulTarget target = {weight.view(),
+                                 seed % 3 == 0 ? nullptr : bias.data(),
+                                 {out.data(), rows, out_length, out_length},
+                                 accumulate};
     b.matmul(input, std::span(&target, 1), prefill_rows);
   };
   run(*make_ref_backend(), expected);
@@ -79,17 +90,20 @@ void expect_matmul_equals_ref(Backend& backend, DType dtype, size_t out_length, 
       const bool wide = tiles && t < prefill_rows && (!is_float || dtype == DType::bf16);
       const Rounding rounding = wide ? Rounding::bf16 : is_float ? Rounding::none : Rounding::int8;
       const double bound = product_bound(w, weight.largest_step(), input.row(t), rounding);
-      const double error = std::fabs(static_cast<double>(actual[t * out_length + o]) - static_cast<double>(expected[t * out_length + o]));
-      ASSERT_LE(error, bound + 1e-6) << type_info(dtype).name << " [" << out_length << ", " << in_length << "] rows " << rows << " prefill "
-                                     << prefill_rows << " at (" << t << ", " << o << "): " << actual[t * out_length + o] << " expected "
-                                     << expected[t * out_length + o];
+      const double error = std::fabs(static_cast<double>(actual[t * out_length + o]) -
+                                     static_cast<double>(expected[t * out_length + o]));
+      ASSERT_LE(error, bound + 1e-6)
+          << type_info(dtype).name << " [" << out_length << ", " << in_length << "] rows " << rows
+          << " prefill " << prefill_rows << " at (" << t << ", " << o
+          << "): " << actual[t * out_length + o] << " expected " << expected[t * out_length + o];
     }
   }
 }
 
 TEST_P(BackendTest, matmul_equals_ref_for_every_type_and_odd_shape) {
   Target target(GetParam());
-  const bool all_shapes = std::getenv("SQUISH_TEST_QUICK") == nullptr;  // emulators skip the largest, see test_aarch64.sh
+  const bool all_shapes = std::getenv("SQUISH_TEST_QUICK") ==
+                          nullptr;  // emulators skip the largest, see test_aarch64.sh
   uint32_t seed = 1;
   for (const DType dtype : kAllTypes) {
     const size_t block = type_info(dtype).block_weights;
@@ -100,8 +114,11 @@ TEST_P(BackendTest, matmul_equals_ref_for_every_type_and_odd_shape) {
         for (const size_t rows : {1U, 2U, 5U, 8U, 11U, 17U}) {
           if (rows > 8 && out_length > 33) continue;
           expect_matmul_equals_ref(*target.backend, dtype, out_length, in_length, rows, 0, ++seed);
-          expect_matmul_equals_ref(*target.backend, dtype, out_length, in_length, rows, rows, ++seed);
-          if (rows > 2) expect_matmul_equals_ref(*target.backend, dtype, out_length, in_length, rows, rows / 2, ++seed);
+          expect_matmul_equals_ref(*target.backend, dtype, out_length, in_length, rows, rows,
+                                   ++seed);
+          if (rows > 2)
+            expect_matmul_equals_ref(*target.backend, dtype, out_length, in_length, rows, rows / 2,
+                                     ++seed);
           if (HasFatalFailure()) return;
         }
       }
@@ -112,7 +129,8 @@ TEST_P(BackendTest, matmul_equals_ref_for_every_type_and_odd_shape) {
 TEST_P(BackendTest, matmul_of_a_long_prompt_equals_ref) {
   Target target(GetParam());
   for (const DType dtype : {DType::q4_k, DType::q6_k, DType::q4_1, DType::q8_0, DType::bf16}) {
-    expect_matmul_equals_ref(*target.backend, dtype, 150, 2304, 67, 67, 99);  // crosses a depth block and a strip
+    expect_matmul_equals_ref(*target.backend, dtype, 150, 2304, 67, 67,
+                             99);  // crosses a depth block and a strip
     if (HasFatalFailure()) return;
   }
 }
@@ -136,10 +154,13 @@ TEST_P(BackendTest, integer_kernels_equal_the_scalar_ones_up_to_float_rounding) 
       for (size_t t = 0; t < 9; ++t) {
         double magnitude = 0;
         for (size_t i = 0; i < w.size(); ++i) {
-          magnitude += (std::fabs(static_cast<double>(w[i])) + weight.largest_step() * 256) * std::fabs(static_cast<double>(x[t * 1280 + i]));
+          magnitude += (std::fabs(static_cast<double>(w[i])) + weight.largest_step() * 256) *
+                       std::fabs(static_cast<double>(x[t * 1280 + i]));
         }
-        // A tie of x * 127 / max may round to the other neighbour where the reciprocal is formed otherwise: 2 steps of slack.
-        ASSERT_NEAR(a[t * 37 + o], b[t * 37 + o], magnitude * 0x1p-20) << type_info(dtype).name << " " << t << "," << o;
+        // A tie of x * 127 / max may round to the other neighbour where the reciprocal is formed
+        // otherwise: 2 steps of slack.
+        ASSERT_NEAR(a[t * 37 + o], b[t * 37 + o], magnitude * 0x1p-20)
+            << type_info(dtype).name << " " << t << "," << o;
       }
     }
   }
@@ -147,7 +168,8 @@ TEST_P(BackendTest, integer_kernels_equal_the_scalar_ones_up_to_float_rounding) 
 
 TEST_P(BackendTest, a_row_does_not_depend_on_the_other_rows_of_its_batch) {
   Target target(GetParam());
-  for (const DType dtype : {DType::q4_k, DType::q6_k, DType::q5_0, DType::q4_1, DType::q8_0, DType::f32, DType::bf16}) {
+  for (const DType dtype :
+       {DType::q4_k, DType::q6_k, DType::q5_0, DType::q4_1, DType::q8_0, DType::f32, DType::bf16}) {
     const RandomMatrix weight(dtype, 50, 768, 11);
     const size_t rows = 45;
     const std::vector<float> x = random_floats(rows * 768, 12);
@@ -158,8 +180,11 @@ TEST_P(BackendTest, a_row_does_not_depend_on_the_other_rows_of_its_batch) {
       for (const size_t t : {size_t{0}, size_t{7}, size_t{31}, size_t{44}}) {
         std::vector<float> alone(50);
         const MatmulTarget one = {weight.view(), nullptr, {alone.data(), 1, 50, 50}, false};
-        target.backend->matmul({x.data() + t * 768, 1, 768, 768}, std::span(&one, 1), prompt ? 1 : 0);
-        for (size_t o = 0; o < 50; ++o) ASSERT_EQ(alone[o], together[t * 50 + o]) << type_info(dtype).name << (prompt ? " prompt" : " decode");
+        target.backend->matmul({x.data() + t * 768, 1, 768, 768}, std::span(&one, 1),
+                               prompt ? 1 : 0);
+        for (size_t o = 0; o < 50; ++o)
+          ASSERT_EQ(alone[o], together[t * 50 + o])
+              << type_info(dtype).name << (prompt ? " prompt" : " decode");
       }
     }
   }
@@ -182,7 +207,8 @@ TEST_P(BackendTest, several_targets_share_one_input) {
     const ConstRows input = {x.data(), 3, 512, 512};
     const auto all = targets(together);
     target.backend->matmul(input, all, prompt_rows);
-    for (const MatmulTarget& one : targets(apart)) target.backend->matmul(input, std::span(&one, 1), prompt_rows);
+    for (const MatmulTarget& one : targets(apart))
+      target.backend->matmul(input, std::span(&one, 1), prompt_rows);
     EXPECT_EQ(together, apart);
   }
 }
@@ -204,7 +230,8 @@ TEST_P(BackendTest, elementwise_operations_equal_ref) {
     const Rows out_b = {b.data(), rows, length, length};
     const auto near = [&](double relative, double absolute, const char* what) {
       for (size_t i = 0; i < a.size(); ++i) {
-        ASSERT_NEAR(a[i], b[i], std::fabs(static_cast<double>(b[i])) * relative + absolute) << what << " length " << length << " at " << i;
+        ASSERT_NEAR(a[i], b[i], std::fabs(static_cast<double>(b[i])) * relative + absolute)
+            << what << " length " << length << " at " << i;
       }
     };
     target.backend->rms_norm(in, y.data(), 1.0F, 1e-5F, out_a);
@@ -234,7 +261,9 @@ TEST_P(BackendTest, rope_equals_ref_in_both_styles_and_partly) {
     for (const int pairs : {1, head_dim / 4, head_dim / 2}) {
       if (pairs == 0) continue;
       std::vector<float> frequency(static_cast<size_t>(pairs));
-      for (size_t j = 0; j < frequency.size(); ++j) frequency[j] = static_cast<float>(std::pow(10000.0, -2.0 * static_cast<double>(j) / head_dim));
+      for (size_t j = 0; j < frequency.size(); ++j)
+        frequency[j] =
+            static_cast<float>(std::pow(10000.0, -2.0 * static_cast<double>(j) / head_dim));
       std::vector<float> table_a(positions.size() * 2 * frequency.size());
       std::vector<float> table_b(table_a.size());
       target.backend->rope_table(positions, frequency, 1.5F, table_a.data());
@@ -244,9 +273,11 @@ TEST_P(BackendTest, rope_equals_ref_in_both_styles_and_partly) {
         const size_t width = 3 * static_cast<size_t>(head_dim);
         std::vector<float> a = random_floats(positions.size() * width, 31);
         std::vector<float> b = a;
-        target.backend->rope({a.data(), positions.size(), width, width}, 3, pairs, style, table_a.data());
+        target.backend->rope({a.data(), positions.size(), width, width}, 3, pairs, style,
+                             table_a.data());
         ref->rope({b.data(), positions.size(), width, width}, 3, pairs, style, table_b.data());
-        for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 4e-6) << head_dim << " " << pairs;
+        for (size_t i = 0; i < a.size(); ++i)
+          ASSERT_NEAR(a[i], b[i], 4e-6) << head_dim << " " << pairs;
       }
     }
   }
@@ -261,7 +292,8 @@ TEST_P(BackendTest, embed_equals_ref) {
     std::vector<float> b(4 * 256);
     target.backend->embed(table.view(), ids, 2.5F, {a.data(), 4, 256, 256});
     make_ref_backend()->embed(table.view(), ids, 2.5F, {b.data(), 4, 256, 256});
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], std::fabs(b[i]) * 0x1p-22F) << type_info(dtype).name;
+    for (size_t i = 0; i < a.size(); ++i)
+      ASSERT_NEAR(a[i], b[i], std::fabs(b[i]) * 0x1p-22F) << type_info(dtype).name;
   }
 }
 
@@ -273,21 +305,25 @@ struct AttentionCase {
 TEST_P(BackendTest, attention_over_scattered_pages_equals_ref) {
   Target target(GetParam(), 3);
   const auto ref = make_ref_backend();
-  for (const AttentionCase& c : {AttentionCase{64, 9, 3, 0, 0}, AttentionCase{128, 12, 2, 0, 0}, AttentionCase{256, 4, 1, 100, 0},
-                                 AttentionCase{16, 2, 2, 3, 20}, AttentionCase{96, 4, 4, 70, 0}, AttentionCase{80, 32, 1, 0, 0}}) {
+  for (const AttentionCase& c : {AttentionCase{64, 9, 3, 0, 0}, AttentionCase{128, 12, 2, 0, 0},
+                                 AttentionCase{256, 4, 1, 100, 0}, AttentionCase{16, 2, 2, 3, 20},
+                                 AttentionCase{96, 4, 4, 70, 0}, AttentionCase{80, 32, 1, 0, 0}}) {
     const KvLayout layout = {c.kv_heads, c.head_dim};
     constexpr int32_t kPages = 12;
     std::vector<std::byte> memory_a(layout.page_bytes() * kPages + 64);
     std::vector<std::byte> memory_b(memory_a.size());
     const std::vector<int32_t> pages_first = {7, 2, 11, 0};
     const std::vector<int32_t> pages_second = {5, 9};
-    // First fill the past of both sequences, then attend with a chunk of the first and one step of the second.
+    // First fill the past of both sequences, then attend with a chunk of the first and one step of
+    // the second.
     const auto width = static_cast<size_t>(c.kv_heads * c.head_dim);
     const auto q_width = static_cast<size_t>(c.heads * c.head_dim);
-    const std::vector<SequenceRows> past = {{pages_first.data(), 0, 0, 150}, {pages_second.data(), 0, 150, 99}};
+    const std::vector<SequenceRows> past = {{pages_first.data(), 0, 0, 150},
+                                            {pages_second.data(), 0, 150, 99}};
     const std::vector<float> k = random_floats(249 * width, 51);
     const std::vector<float> v = random_floats(249 * width, 52);
-    const std::vector<SequenceRows> rows = {{pages_first.data(), 113, 0, 37}, {pages_second.data(), 98, 37, 1}};
+    const std::vector<SequenceRows> rows = {{pages_first.data(), 113, 0, 37},
+                                            {pages_second.data(), 98, 37, 1}};
     const std::vector<float> q = random_floats(38 * q_width, 53);
     std::vector<float> a(38 * q_width);
     std::vector<float> b(38 * q_width);
@@ -313,15 +349,16 @@ TEST_P(BackendTest, attention_over_scattered_pages_equals_ref) {
     const bool tiles = GetParam() == "amx";
     for (size_t i = 0; i < a.size(); ++i) {
       const bool prompt = i < 37 * q_width;
-      ASSERT_NEAR(a[i], b[i], largest * (tiles && prompt ? 0x1p-7F : 0x1p-16F)) << "head_dim " << c.head_dim << " row " << i / q_width;
+      ASSERT_NEAR(a[i], b[i], largest * (tiles && prompt ? 0x1p-7F : 0x1p-16F))
+          << "head_dim " << c.head_dim << " row " << i / q_width;
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(EachIsa, BackendTest,
-                         ::testing::ValuesIn([] {
+INSTANTIATE_TEST_SUITE_P(EachIsa, BackendTest, ::testing::ValuesIn([] {
                            std::vector<std::string> names;
-                           for (const std::string_view name : available_isas()) names.emplace_back(name);
+                           for (const std::string_view name : available_isas())
+                             names.emplace_back(name);
                            return names;
                          }()),
                          [](const auto& test) { return test.param; });

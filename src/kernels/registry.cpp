@@ -1,6 +1,6 @@
-#include <fmt/format.h>
-
 #include <cstdlib>
+
+#include <fmt/format.h>
 
 #include "base/strings.h"
 #include "kernels/backend.h"
@@ -13,8 +13,10 @@ Result<std::unique_ptr<Backend>> make_backend(std::string_view name, ThreadPool&
     const char* isa = std::getenv("SQUISH_ISA");
     return make_cpu_backend(pool, isa == nullptr ? "" : isa);
   }
-  return Error{ErrorCode::invalid_argument,
-               fmt::format("backend '{}' does not exist; use cpu or ref (--backend, SQUISH_BACKEND)", printable(name))};
+  return Error{
+      ErrorCode::invalid_argument,
+      fmt::format("backend '{}' does not exist; use cpu or ref (--backend, SQUISH_BACKEND)",
+                  printable(name))};
 }
 
 }  // namespace squish

@@ -1,10 +1,10 @@
 #include "model/kv_cache.h"
 
-#include <fmt/format.h>
-#include <sys/mman.h>
-
 #include <cstring>
 #include <utility>
+
+#include <fmt/format.h>
+#include <sys/mman.h>
 
 #include "base/strings.h"
 
@@ -20,8 +20,10 @@ Result<KvCache> KvCache::create(std::vector<KvLayout> layouts, int32_t page_coun
     cache.page_bytes_ += layout.page_bytes();
     cache.bytes_ += layout.page_bytes() * static_cast<size_t>(page_count);
   }
-  // NORESERVE: the kernel gives memory page by page as tokens arrive, so a large context limit costs nothing up front.
-  void* memory = ::mmap(nullptr, cache.bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  // NORESERVE: the kernel gives memory page by page as tokens arrive, so a large context limit
+  // costs nothing up front.
+  void* memory = ::mmap(nullptr, cache.bytes_, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     const size_t bytes = std::exchange(cache.bytes_, 0);
     return Error{ErrorCode::out_of_memory,
@@ -55,7 +57,8 @@ void KvCache::copy_page(int32_t from, int32_t to) {
   for (size_t i = 0; i < layouts_.size(); ++i) {
     const size_t bytes = layouts_[i].page_bytes();
     std::byte* base = data_ + offsets_[i];
-    std::memcpy(base + static_cast<size_t>(to) * bytes, base + static_cast<size_t>(from) * bytes, bytes);
+    std::memcpy(base + static_cast<size_t>(to) * bytes, base + static_cast<size_t>(from) * bytes,
+                bytes);
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// Storage of keys and values: pages of 64 tokens shared by all sequences. Who owns which page is the engine's matter.
+// Storage of keys and values: pages of 64 tokens shared by all sequences. Who owns which page is
+// the engine's matter.
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -10,7 +11,8 @@
 namespace squish {
 
 /// One arena a layer; page index p is the same tokens in every layer. Layers may differ in layout.
-/// Memory is reserved with mmap and touched only when a page is first written, so an unused cache costs nothing.
+/// Memory is reserved with mmap and touched only when a page is first written, so an unused cache
+/// costs nothing.
 class KvCache {
  public:
   /// `layouts`: one a layer. Errors: out_of_memory with the bytes asked for.

@@ -1,5 +1,6 @@
 #pragma once
-// A loaded network: facts, weights (views into the mapped file) and the forward pass over a batch of rows.
+// A loaded network: facts, weights (views into the mapped file) and the forward pass over a batch
+// of rows.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -15,36 +16,40 @@
 
 namespace squish {
 
-/// What one step computes. Sequences that are in their prompt come first, so that rows [0, prefill_row_count) are theirs.
+/// What one step computes. Sequences that are in their prompt come first, so that rows [0,
+/// prefill_row_count) are theirs.
 struct Batch {
-  std::vector<int32_t> tokens;           // [rows]
-  std::vector<SequenceRows> sequences;   // cover the rows in order, without gaps
+  std::vector<int32_t> tokens;          // [rows]
+  std::vector<SequenceRows> sequences;  // cover the rows in order, without gaps
   size_t prefill_row_count = 0;
-  std::vector<int32_t> logit_rows;       // rows whose logits are wanted, strictly ascending
+  std::vector<int32_t> logit_rows;  // rows whose logits are wanted, strictly ascending
 };
 
 struct ModelOptions {
   /// Tokens a sequence may reach; 0 = as trained. Files with two sets of rope factors (Phi-3 long
-  /// context) serve short contexts best with the short set, and the choice must hold for all of a cache.
+  /// context) serve short contexts best with the short set, and the choice must hold for all of a
+  /// cache.
   int context_length = 0;
 };
 
 class Model {
  public:
-  /// `files` gives weights and facts; the backend must outlive the model. Checks every tensor's presence, type and
-  /// shape before returning; reads no matrix. `files` must outlive the model: weights are views into its map.
-  /// Errors: unsupported architecture (with the list), bad_file.
+  /// `files` gives weights and facts; the backend must outlive the model. Checks every tensor's
+  /// presence, type and shape before returning; reads no matrix. `files` must outlive the model:
+  /// weights are views into its map. Errors: unsupported architecture (with the list), bad_file.
   static Result<std::unique_ptr<Model>> create(const ModelFiles& files, Backend& backend,
                                                const ModelOptions& options = {});
   virtual ~Model() = default;
 
   [[nodiscard]] virtual const ModelConfig& config() const = 0;
-  /// Bytes of weights that one decode step reads: all matrices once, one embedding row, the experts used.
+  /// Bytes of weights that one decode step reads: all matrices once, one embedding row, the experts
+  /// used.
   [[nodiscard]] virtual uint64_t bytes_per_token() const = 0;
   [[nodiscard]] virtual uint64_t parameter_count() const = 0;
 
-  /// Runs the batch: writes K and V of its rows into `kv` and fills `logits` [logit_rows.size(), vocabulary_size].
-  /// Buffers grow to the largest batch seen and stay; no allocation after that. Engine thread only.
+  /// Runs the batch: writes K and V of its rows into `kv` and fills `logits` [logit_rows.size(),
+  /// vocabulary_size]. Buffers grow to the largest batch seen and stay; no allocation after that.
+  /// Engine thread only.
   virtual void forward(const Batch& batch, KvCache& kv, std::span<float> logits) = 0;
 };
 

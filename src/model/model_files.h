@@ -1,5 +1,6 @@
 #pragma once
-// Everything that a path names: weights, facts, vocabulary and chat template, from GGUF or a Hugging Face directory.
+// Everything that a path names: weights, facts, vocabulary and chat template, from GGUF or a
+// Hugging Face directory.
 #include <memory>
 #include <optional>
 #include <span>
@@ -15,7 +16,8 @@ namespace squish {
 
 class Tokenizer;  // text/tokenizer.h
 
-/// Where prepared vocabularies lie: "" with SQUISH_CACHE=0, else $SQUISH_HOME/cache, $XDG_CACHE_HOME/squish or
+/// Where prepared vocabularies lie: "" with SQUISH_CACHE=0, else $SQUISH_HOME/cache,
+/// $XDG_CACHE_HOME/squish or
 /// ~/.cache/squish, the first that is set and absolute.
 std::string default_cache_directory();
 
@@ -38,10 +40,10 @@ struct ModelFiles {
   [[nodiscard]] std::span<const NamedTensor> tensors() const;
   [[nodiscard]] uint64_t file_bytes() const;
 
-  /// The tokenizer: mapped from the prepared file in `cache_directory` when that is current (same path, size,
-  /// modification time and layout version), else built, and the prepared file written (best effort). "": no cache.
-  /// This object must outlive the tokenizer, which may be a view into prepared_tokenizer.
-  /// Errors: bad_file, unsupported, not_found when the model has no vocabulary.
+  /// The tokenizer: mapped from the prepared file in `cache_directory` when that is current (same
+  /// path, size, modification time and layout version), else built, and the prepared file written
+  /// (best effort). "": no cache. This object must outlive the tokenizer, which may be a view into
+  /// prepared_tokenizer. Errors: bad_file, unsupported, not_found when the model has no vocabulary.
   Result<Tokenizer> load_tokenizer(const std::string& cache_directory = default_cache_directory());
   /// The model's own template text, if it has one.
   [[nodiscard]] std::optional<std::string> chat_template_text() const;

@@ -1,7 +1,9 @@
 // Opening models and preparing their vocabularies.
 #include "model/model_files.h"
 
+#include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -150,7 +152,24 @@ TEST_F(PreparedTokenizer, follows_every_file_of_a_directory) {
   EXPECT_TRUE(load());
 }
 
+/// Puts a variable back to what it was.
+class KeptVariable {
+ public:
+  explicit KeptVariable(const char* name) : name_(name) {
+    if (const char* value = std::getenv(name)) value_ = value;
+  }
+  KeptVariable(const KeptVariable&) = delete;
+  KeptVariable& operator=(const KeptVariable&) = delete;
+  ~KeptVariable() { value_ ? ::setenv(name_, value_->c_str(), 1) : ::unsetenv(name_); }
+
+ private:
+  const char* name_;
+  std::optional<std::string> value_;
+};
+
 TEST(DefaultCacheDirectory, follows_the_environment) {
+  const KeptVariable kept[] = {KeptVariable("SQUISH_CACHE"), KeptVariable("SQUISH_HOME"),
+                               KeptVariable("XDG_CACHE_HOME"), KeptVariable("HOME")};
   ::setenv("SQUISH_CACHE", "0", 1);
   EXPECT_EQ(default_cache_directory(), "");
   ::unsetenv("SQUISH_CACHE");

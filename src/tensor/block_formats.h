@@ -56,7 +56,8 @@ struct BlockQ2K {
 };
 static_assert(sizeof(BlockQ2K) == 84);
 
-/// 16 groups of 16: w = d * (scale - 32) * (q2 - (high bit ? 0 : 4)). Bit r of high_mask byte belongs to run r of 32.
+/// 16 groups of 16: w = d * (scale - 32) * (q2 - (high bit ? 0 : 4)). Bit r of high_mask byte
+/// belongs to run r of 32.
 struct BlockQ3K {
   uint8_t high_mask[32];
   uint8_t codes[64];
@@ -65,7 +66,8 @@ struct BlockQ3K {
 };
 static_assert(sizeof(BlockQ3K) == 110);
 
-/// 8 groups of 32: w = d * scale * q - dmin * min. Chunk c (64 weights): low nibbles then high nibbles of 32 bytes.
+/// 8 groups of 32: w = d * scale * q - dmin * min. Chunk c (64 weights): low nibbles then high
+/// nibbles of 32 bytes.
 struct BlockQ4K {
   uint16_t d;
   uint16_t dmin;
@@ -109,6 +111,7 @@ struct BlockIQ4XS {
 };
 static_assert(sizeof(BlockIQ4XS) == 136);
 
-constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                   1,    13,   25,  38,  53,  69,  89,  113};
 
 }  // namespace squish

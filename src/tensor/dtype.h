@@ -1,5 +1,6 @@
 #pragma once
-// Element types and the packed block layouts of the files that we read. One row of kTypes is one type.
+// Element types and the packed block layouts of the files that we read. One row of kTypes is one
+// type.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -30,10 +31,10 @@ constexpr size_t kDTypeCount = 15;
 
 struct TypeInfo {
   DType dtype;
-  std::string_view name;     // as GGUF spells it, lower case
-  uint32_t gguf_id;          // number in the GGUF file
-  uint32_t block_weights;    // weights a block
-  uint32_t block_bytes;      // bytes a block
+  std::string_view name;   // as GGUF spells it, lower case
+  uint32_t gguf_id;        // number in the GGUF file
+  uint32_t block_weights;  // weights a block
+  uint32_t block_bytes;    // bytes a block
   bool is_quantized;
 };
 

@@ -96,7 +96,8 @@ void unpack_q3_k(const void* bytes, BlockCodes& out) {
   }
   const float d = float_from_f16(b.d);
   for (int g = 0; g < 16; ++g) {
-    // Low nibbles: scales 0..7 in the low halves of bytes 0..7, 8..15 in the high halves. Bits 4, 5: bytes 8..11.
+    // Low nibbles: scales 0..7 in the low halves of bytes 0..7, 8..15 in the high halves. Bits 4,
+    // 5: bytes 8..11.
     const int low = g < 8 ? b.scales[g] & 15 : b.scales[g - 8] >> 4;
     const int high = (b.scales[8 + g % 4] >> (2 * (g / 4))) & 3;
     out.scale[g] = d * static_cast<float>((low | (high << 4)) - 32);
@@ -240,7 +241,8 @@ void decode_row(DType dtype, const void* row, size_t weights, float* out) {
     unpack_block(dtype, bytes, block);
     bytes += info.block_bytes;
     for (uint32_t i = 0; i < info.block_weights; ++i) {
-      out[start + i] = block.scale[i / group] * static_cast<float>(block.codes[i]) + block.offset[i / group];
+      out[start + i] =
+          block.scale[i / group] * static_cast<float>(block.codes[i]) + block.offset[i / group];
     }
   }
 }
@@ -249,7 +251,8 @@ void encode_row_q8_0(const float* row, size_t weights, void* out) {
   auto* bytes = static_cast<unsigned char*>(out);
   for (size_t start = 0; start < weights; start += kBlock, bytes += sizeof(BlockQ8_0)) {
     float largest = 0;
-    for (int i = 0; i < kBlock; ++i) largest = std::max(largest, std::fabs(row[start + static_cast<size_t>(i)]));
+    for (int i = 0; i < kBlock; ++i)
+      largest = std::max(largest, std::fabs(row[start + static_cast<size_t>(i)]));
     BlockQ8_0 block = {};
     block.d = f16_from_float(largest / 127.0F);
     const float inverse = largest > 0 ? 127.0F / largest : 0.0F;

@@ -8,8 +8,8 @@
 
 namespace squish {
 
-/// A block as integers: w[i] = scale[i / group] * code[i] + offset[i / group]. This is what the integer kernels use, and
-/// decode_row is defined by it, so that both agree.
+/// A block as integers: w[i] = scale[i / group] * code[i] + offset[i / group]. This is what the
+/// integer kernels use, and decode_row is defined by it, so that both agree.
 struct BlockCodes {
   int8_t codes[256];
   float scale[16];
@@ -20,13 +20,16 @@ uint32_t group_weights(DType dtype);
 /// True when offsets can be non-zero (Q4_1, Q5_1, Q2_K, Q4_K, Q5_K).
 bool has_offset(DType dtype);
 
-/// Unpacks one block of a quantised `dtype`. `block` holds type_info(dtype).block_bytes bytes, any alignment.
+/// Unpacks one block of a quantised `dtype`. `block` holds type_info(dtype).block_bytes bytes, any
+/// alignment.
 void unpack_block(DType dtype, const void* block, BlockCodes& out);
 
-/// Decodes `weights` elements (whole blocks) of one row to f32. Never aliases. Scalar; the specification.
+/// Decodes `weights` elements (whole blocks) of one row to f32. Never aliases. Scalar; the
+/// specification.
 void decode_row(DType dtype, const void* row, size_t weights, float* out);
 
-/// Encodes one row (whole blocks) as Q8_0 or a float type. Others: see compress. Round half to even.
+/// Encodes one row (whole blocks) as Q8_0 or a float type. Others: see compress. Round half to
+/// even.
 void encode_row_q8_0(const float* row, size_t weights, void* out);
 
 }  // namespace squish

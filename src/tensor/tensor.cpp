@@ -6,7 +6,8 @@ namespace squish {
 
 std::string to_string(const Shape& shape) {
   std::string out = "[";
-  for (uint32_t i = 0; i < shape.rank; ++i) out += fmt::format("{}{}", i == 0 ? "" : ", ", shape.dims[i]);
+  for (uint32_t i = 0; i < shape.rank; ++i)
+    out += fmt::format("{}{}", i == 0 ? "" : ", ", shape.dims[i]);
   return out + "]";
 }
 

@@ -22,7 +22,8 @@ struct Shape {
 /// "[151936, 1536]".
 std::string to_string(const Shape& shape);
 
-/// A tensor in somebody else's memory (usually a mapped file), contiguous, packed blocks along the last dimension.
+/// A tensor in somebody else's memory (usually a mapped file), contiguous, packed blocks along the
+/// last dimension.
 struct TensorView {
   const std::byte* data = nullptr;
   DType dtype = DType::f32;
@@ -30,9 +31,13 @@ struct TensorView {
 
   [[nodiscard]] bool exists() const { return data != nullptr; }
   /// Length of the last dimension.
-  [[nodiscard]] uint64_t row_length() const { return shape.rank == 0 ? 0 : shape.dims[shape.rank - 1]; }
+  [[nodiscard]] uint64_t row_length() const {
+    return shape.rank == 0 ? 0 : shape.dims[shape.rank - 1];
+  }
   /// Product of all dimensions but the last.
-  [[nodiscard]] uint64_t row_count() const { return row_length() == 0 ? 0 : shape.elements() / row_length(); }
+  [[nodiscard]] uint64_t row_count() const {
+    return row_length() == 0 ? 0 : shape.elements() / row_length();
+  }
   [[nodiscard]] size_t row_stride_bytes() const { return row_bytes(dtype, row_length()); }
   [[nodiscard]] size_t bytes() const { return row_stride_bytes() * row_count(); }
   [[nodiscard]] const std::byte* row(uint64_t index) const {

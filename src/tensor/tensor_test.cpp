@@ -1,4 +1,4 @@
-#include <gtest/gtest.h>
+#include "tensor/tensor.h"
 
 #include <cmath>
 #include <cstring>
@@ -9,10 +9,11 @@
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "tensor/dtype.h"
 #include "tensor/formats.h"
 #include "tensor/half.h"
-#include "tensor/tensor.h"
 
 namespace squish {
 namespace {
@@ -27,8 +28,8 @@ TEST(Half, every_f16_survives_the_round_trip) {
 }
 
 TEST(Half, f16_rounds_half_to_even_and_overflows_to_infinity) {
-  EXPECT_EQ(f16_from_float(1.0F + 0x1p-11F), 0x3c00);             // tie: down to even
-  EXPECT_EQ(f16_from_float(1.0F + 3 * 0x1p-11F), 0x3c02);         // tie: up to even
+  EXPECT_EQ(f16_from_float(1.0F + 0x1p-11F), 0x3c00);      // tie: down to even
+  EXPECT_EQ(f16_from_float(1.0F + 3 * 0x1p-11F), 0x3c02);  // tie: up to even
   EXPECT_EQ(f16_from_float(65519.0F), 0x7bff);
   EXPECT_EQ(f16_from_float(65520.0F), 0x7c00);
   EXPECT_EQ(f16_from_float(0x1p-25F), 0);
@@ -63,7 +64,8 @@ TEST(Formats, q8_0_error_is_at_most_half_a_step) {
   decode_row(DType::q8_0, packed.data(), row.size(), back.data());
   for (size_t i = 0; i < row.size(); ++i) {
     float largest = 0;
-    for (size_t k = i / 32 * 32; k < i / 32 * 32 + 32; ++k) largest = std::max(largest, std::fabs(row[k]));
+    for (size_t k = i / 32 * 32; k < i / 32 * 32 + 32; ++k)
+      largest = std::max(largest, std::fabs(row[k]));
     // Half a step, and the scale's own rounding to f16 (2^-11 of the value).
     EXPECT_LE(std::fabs(back[i] - row[i]), largest / 127 * 0.5F + largest * 0x1p-10F);
   }
@@ -78,7 +80,8 @@ std::string from_hex(const std::string& hex) {
   return out;
 }
 
-// tests/golden/blocks.case holds random blocks and their weights as the Python package gguf decodes them.
+// tests/golden/blocks.case holds random blocks and their weights as the Python package gguf decodes
+// them.
 TEST(Formats, every_type_decodes_to_what_the_gguf_package_says) {
   std::ifstream file(SQUISH_SOURCE_DIR "/tests/golden/blocks.case");
   ASSERT_TRUE(file.good());
@@ -105,8 +108,8 @@ TEST(Formats, every_type_decodes_to_what_the_gguf_package_says) {
     decode_row(*dtype, packed.data(), weights, decoded.data());
     float largest = 0;
     for (const float value : expected) largest = std::max(largest, std::fabs(value));
-    // Exact; where the compiler fuses scale * code + offset, the product (at most twice the largest weight) is not
-    // rounded: half a unit of its last place, 2^-23, and half a unit of the sum's.
+    // Exact; where the compiler fuses scale * code + offset, the product (at most twice the largest
+    // weight) is not rounded: half a unit of its last place, 2^-23, and half a unit of the sum's.
 #ifdef __FP_FAST_FMAF
     const float bound = has_offset(*dtype) ? largest * 0x1p-22F : 0;
 #else

@@ -2,13 +2,14 @@
 //   score_tokens MODEL [--backend ref|cpu] [--threads N]  < jobs   (JSON lines)
 //     {"tokens": [..]}                      -> {"logprobs": [..], "best": [..], "gap": [..]}
 //     {"text": ".."}                        -> {"tokens": [..]}
-//     {"perplexity": "file", "context": 512, "tokens_max": 20000} -> {"perplexity": .., "standard_error": ..}
-#include <fmt/format.h>
-
+//     {"perplexity": "file", "context": 512, "tokens_max": 20000} -> {"perplexity": ..,
+//     "standard_error": ..}
 #include <cstdio>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "base/limits.h"
 #include "evaluate/perplexity.h"
@@ -26,7 +27,8 @@ int fail(const Error& error) {
 
 Result<json> answer(const json& job, Model& model, const Tokenizer& tokenizer) {
   if (job.contains("tokens")) {
-    SQ_TRY(const std::vector<TokenScore> scores, score_tokens(model, job["tokens"].get<std::vector<TokenId>>()));
+    SQ_TRY(const std::vector<TokenScore> scores,
+           score_tokens(model, job["tokens"].get<std::vector<TokenId>>()));
     json out = {{"logprobs", json::array()}, {"best", json::array()}, {"gap", json::array()}};
     for (const TokenScore& score : scores) {
       out["logprobs"].push_back(score.logprob);
@@ -35,13 +37,19 @@ Result<json> answer(const json& job, Model& model, const Tokenizer& tokenizer) {
     }
     return out;
   }
-  if (job.contains("text")) return json{{"tokens", tokenizer.encode(job["text"].get<std::string>())}};
-  SQ_TRY(const std::string text, read_file(job.at("perplexity").get<std::string>(), limits::kPromptBytesMax));
+  if (job.contains("text"))
+    return json{{"tokens", tokenizer.encode(job["text"].get<std::string>())}};
+  SQ_TRY(const std::string text,
+         read_file(job.at("perplexity").get<std::string>(), limits::kPromptBytesMax));
   const std::vector<TokenId> tokens = tokenizer.encode(text);
   const bool adds_bos = !tokens.empty() && tokenizer.bos() == tokens.front();
-  SQ_TRY(const PerplexityResult result, perplexity(model, tokens, adds_bos ? tokenizer.bos() : std::nullopt,
-                                                   job.value("context", size_t{512}), job.value("tokens_max", size_t{0})));
-  return json{{"perplexity", result.perplexity}, {"standard_error", result.standard_error}, {"scored", result.scored_tokens}, {"chunks", result.chunks}};
+  SQ_TRY(const PerplexityResult result,
+         perplexity(model, tokens, adds_bos ? tokenizer.bos() : std::nullopt,
+                    job.value("context", size_t{512}), job.value("tokens_max", size_t{0})));
+  return json{{"perplexity", result.perplexity},
+              {"standard_error", result.standard_error},
+              {"scored", result.scored_tokens},
+              {"chunks", result.chunks}};
 }
 
 }  // namespace
@@ -53,7 +61,9 @@ int main(int argc, char** argv) {
     if (std::string_view(argv[i]) == "--backend") backend_name = argv[i + 1];
     if (std::string_view(argv[i]) == "--threads") threads = std::atoi(argv[i + 1]);
   }
-  if (argc < 2) return fail({ErrorCode::invalid_argument, "usage: score_tokens MODEL [--backend B] [--threads N] < jobs"});
+  if (argc < 2)
+    return fail({ErrorCode::invalid_argument,
+                 "usage: score_tokens MODEL [--backend B] [--threads N] < jobs"});
   ThreadPool pool(threads);
   auto backend = make_backend(backend_name, pool);
   if (!backend) return fail(backend.error());
@@ -65,7 +75,8 @@ int main(int argc, char** argv) {
   if (!model) return fail(model.error());
   for (std::string line; std::getline(std::cin, line);) {
     const json job = json::parse(line, nullptr, false);
-    if (job.is_discarded()) return fail({ErrorCode::invalid_argument, "a job is not JSON: " + line.substr(0, 80)});
+    if (job.is_discarded())
+      return fail({ErrorCode::invalid_argument, "a job is not JSON: " + line.substr(0, 80)});
     auto result = answer(job, **model, *tokenizer);
     if (!result) return fail(result.error());
     fmt::print("{}\n", result->dump());

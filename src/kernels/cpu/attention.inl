@@ -1,14 +1,15 @@
 // Attention over f16 pages, online softmax. Included after elementwise.inl.
 //
-// One job is one KV head of one sequence. For a tile of query rows (rows x heads that share the KV head: kTile at most)
-// and each page of 64 keys: scores S = Q K^T (keys converted from f16 once per tile), running maximum and sum, then
-// O = O * correction + P V. Keys beyond a row's own position, or before its window, get weight 0.
-// Bytes moved: each page once per tile of kTile query vectors; a decode step with 6 heads per KV head reads K and V once.
+// One job is one KV head of one sequence. For a tile of query rows (rows x heads that share the KV
+// head: kTile at most) and each page of 64 keys: scores S = Q K^T (keys converted from f16 once per
+// tile), running maximum and sum, then O = O * correction + P V. Keys beyond a row's own position,
+// or before its window, get weight 0. Bytes moved: each page once per tile of kTile query vectors;
+// a decode step with 6 heads per KV head reads K and V once.
 
 namespace {
 
 constexpr int kPage = 64;
-constexpr int kTile = 16;       // query vectors a tile
+constexpr int kTile = 16;  // query vectors a tile
 constexpr int kMaxHeadDim = 512;
 
 /// Scratch: scores of a tile, one converted key or value row block, and running state.
@@ -31,7 +32,8 @@ struct QueryRef {
 
 inline void convert_page(const uint16_t* rows, int count, size_t dim, float (*out)[kMaxHeadDim]) {
   for (int k = 0; k < count; ++k) {
-    for (size_t i = 0; i < dim; i += Vec::kWidth) Vec::load_f16(rows + static_cast<size_t>(k) * dim + i).store(out[k] + i);
+    for (size_t i = 0; i < dim; i += Vec::kWidth)
+      Vec::load_f16(rows + static_cast<size_t>(k) * dim + i).store(out[k] + i);
   }
 }
 
@@ -59,7 +61,8 @@ inline void page_scores(AttentionScratch& s, int tile, int keys, size_t dim) {
     }
     for (; k < keys; ++k) {
       Vec a = Vec::zero();
-      for (size_t i = 0; i < dim; i += Vec::kWidth) a = Vec::fma(Vec::load(q + i), Vec::load(s.converted[k] + i), a);
+      for (size_t i = 0; i < dim; i += Vec::kWidth)
+        a = Vec::fma(Vec::load(q + i), Vec::load(s.converted[k] + i), a);
       s.scores[t][k] = a.sum();
     }
   }
@@ -86,7 +89,8 @@ inline float page_softmax(AttentionScratch& s, int t, int first, int last, float
     }
   }
   Vec top = Vec::load(row);
-  for (int k = static_cast<int>(Vec::kWidth); k < kPage; k += static_cast<int>(Vec::kWidth)) top = Vec::max(top, Vec::load(row + k));
+  for (int k = static_cast<int>(Vec::kWidth); k < kPage; k += static_cast<int>(Vec::kWidth))
+    top = Vec::max(top, Vec::load(row + k));
   const float page_largest = top.largest();
   const float largest = page_largest > s.largest[t] ? page_largest : s.largest[t];
   Vec total = Vec::zero();
@@ -107,22 +111,26 @@ inline float page_softmax(AttentionScratch& s, int t, int first, int last, float
 }
 
 /// sums[t] = sums[t] * correction + sum_k weight[k] * v_k.
-inline void page_values(AttentionScratch& s, int t, int first, int last, size_t dim, float correction) {
+inline void page_values(AttentionScratch& s, int t, int first, int last, size_t dim,
+                        float correction) {
   const float* weights = s.scores[t];
   constexpr size_t kStep = 4 * Vec::kWidth;
   size_t i = 0;
   for (; i + kStep <= dim; i += kStep) {
     Vec sum[4];
-    for (size_t j = 0; j < 4; ++j) sum[j] = Vec::load(s.sums[t] + i + j * Vec::kWidth) * Vec::set1(correction);
+    for (size_t j = 0; j < 4; ++j)
+      sum[j] = Vec::load(s.sums[t] + i + j * Vec::kWidth) * Vec::set1(correction);
     for (int k = first; k <= last; ++k) {
       const Vec w = Vec::set1(weights[k]);
-      for (size_t j = 0; j < 4; ++j) sum[j] = Vec::fma(w, Vec::load(s.converted[k] + i + j * Vec::kWidth), sum[j]);
+      for (size_t j = 0; j < 4; ++j)
+        sum[j] = Vec::fma(w, Vec::load(s.converted[k] + i + j * Vec::kWidth), sum[j]);
     }
     for (size_t j = 0; j < 4; ++j) sum[j].store(s.sums[t] + i + j * Vec::kWidth);
   }
   for (; i < dim; i += Vec::kWidth) {
     Vec sum = Vec::load(s.sums[t] + i) * Vec::set1(correction);
-    for (int k = first; k <= last; ++k) sum = Vec::fma(Vec::set1(weights[k]), Vec::load(s.converted[k] + i), sum);
+    for (int k = first; k <= last; ++k)
+      sum = Vec::fma(Vec::set1(weights[k]), Vec::load(s.converted[k] + i), sum);
     sum.store(s.sums[t] + i);
   }
 }
@@ -173,7 +181,8 @@ void attention_tiles(const AttentionJob& job) {
   for (size_t r = 0; r < job.row_count; ++r) {
     for (int h = 0; h < job.heads; ++h) {
       const size_t at = static_cast<size_t>(h) * static_cast<size_t>(job.head_dim);
-      refs[filled++] = {job.q + r * job.q_stride + at, job.out + r * job.out_stride + at, job.position + static_cast<int>(r)};
+      refs[filled++] = {job.q + r * job.q_stride + at, job.out + r * job.out_stride + at,
+                        job.position + static_cast<int>(r)};
       if (filled == kTile) {
         attend_tile(job, refs, filled);
         filled = 0;

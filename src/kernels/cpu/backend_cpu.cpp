@@ -1,9 +1,10 @@
-// The CPU backend: splits each operation over the pool and calls the kernels of the chosen instruction set.
-#include <fmt/format.h>
-
+// The CPU backend: splits each operation over the pool and calls the kernels of the chosen
+// instruction set.
 #include <algorithm>
 #include <cmath>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "base/buffer.h"
 #include "base/check.h"
@@ -55,7 +56,8 @@ struct QuantBuffer {
 };
 
 PackedRows weight_rows(const TensorView& weight, size_t first, size_t count) {
-  return {reinterpret_cast<const uint8_t*>(weight.row(first)), weight.row_stride_bytes(), count, weight.row_length()};
+  return {reinterpret_cast<const uint8_t*>(weight.row(first)), weight.row_stride_bytes(), count,
+          weight.row_length()};
 }
 
 Sink sink_of(const MatmulTarget& target, size_t first_row, size_t first_column) {
@@ -70,13 +72,16 @@ class CpuBackend final : public Backend {
   }
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
-    return fmt::format("cpu ({}, {} thread{})", table_.name, pool_.thread_count(), pool_.thread_count() == 1 ? "" : "s");
+    return fmt::format("cpu ({}, {} thread{})", table_.name, pool_.thread_count(),
+                       pool_.thread_count() == 1 ? "" : "s");
   }
   int thread_count() const override { return pool_.thread_count(); }
 
-  void matmul(ConstRows x, std::span<const MatmulTarget> targets, size_t prefill_row_count) override {
+  void matmul(ConstRows x, std::span<const MatmulTarget> targets,
+              size_t prefill_row_count) override {
     for (const MatmulTarget& target : targets) {
-      SQ_CHECK(target.weight.row_length() == x.length && target.weight.row_count() == target.out.length);
+      SQ_CHECK(target.weight.row_length() == x.length &&
+               target.weight.row_count() == target.out.length);
     }
     for (size_t first = 0; first < prefill_row_count; first += kPrefillRows) {
       const size_t count = std::min(kPrefillRows, prefill_row_count - first);
@@ -84,11 +89,13 @@ class CpuBackend final : public Backend {
     }
     if (prefill_row_count < x.count) {
       const size_t count = x.count - prefill_row_count;
-      decode_rows({x.row(prefill_row_count), count, x.length, x.stride}, prefill_row_count, targets);
+      decode_rows({x.row(prefill_row_count), count, x.length, x.stride}, prefill_row_count,
+                  targets);
     }
   }
 
-  void embed(const TensorView& table, std::span<const int32_t> ids, float scale, Rows out) override {
+  void embed(const TensorView& table, std::span<const int32_t> ids, float scale,
+             Rows out) override {
     pool_.parallel_for(ids.size(), grain(out.length * 8), [&](size_t begin, size_t end, int) {
       for (size_t t = begin; t < end; ++t) {
         decode_row(table.dtype, table.row(static_cast<uint64_t>(ids[t])), out.length, out.row(t));
@@ -99,32 +106,39 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void rms_norm(ConstRows x, const float* weight, float weight_offset, float epsilon, Rows out) override {
+  void rms_norm(ConstRows x, const float* weight, float weight_offset, float epsilon,
+                Rows out) override {
     pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
-      for (size_t t = begin; t < end; ++t) table_.rms_norm(x.row(t), weight, weight_offset, epsilon, x.length, out.row(t));
+      for (size_t t = begin; t < end; ++t)
+        table_.rms_norm(x.row(t), weight, weight_offset, epsilon, x.length, out.row(t));
     });
   }
 
-  void rope_table(std::span<const int32_t> positions, std::span<const float> inverse_frequency, float magnitude,
-                  float* cos_sin) override {
+  void rope_table(std::span<const int32_t> positions, std::span<const float> inverse_frequency,
+                  float magnitude, float* cos_sin) override {
     const size_t pairs = inverse_frequency.size();
     pool_.parallel_for(positions.size(), grain(pairs * 40), [&](size_t begin, size_t end, int) {
       for (size_t t = begin; t < end; ++t) {
         for (size_t j = 0; j < pairs; ++j) {
-          const double angle = static_cast<double>(positions[t]) * static_cast<double>(inverse_frequency[j]);
-          cos_sin[2 * (t * pairs + j)] = static_cast<float>(std::cos(angle) * static_cast<double>(magnitude));
-          cos_sin[2 * (t * pairs + j) + 1] = static_cast<float>(std::sin(angle) * static_cast<double>(magnitude));
+          const double angle =
+              static_cast<double>(positions[t]) * static_cast<double>(inverse_frequency[j]);
+          cos_sin[2 * (t * pairs + j)] =
+              static_cast<float>(std::cos(angle) * static_cast<double>(magnitude));
+          cos_sin[2 * (t * pairs + j) + 1] =
+              static_cast<float>(std::sin(angle) * static_cast<double>(magnitude));
         }
       }
     });
   }
 
-  void rope(Rows x, int head_count, int pair_count, RopeStyle style, const float* cos_sin) override {
+  void rope(Rows x, int head_count, int pair_count, RopeStyle style,
+            const float* cos_sin) override {
     const int head_dim = static_cast<int>(x.length) / head_count;
     pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
       for (size_t t = begin; t < end; ++t) {
         const float* row_table = cos_sin + t * 2 * static_cast<size_t>(pair_count);
-        table_.rope(x.row(t), head_count, head_dim, pair_count, style == RopeStyle::halves, row_table);
+        table_.rope(x.row(t), head_count, head_dim, pair_count, style == RopeStyle::halves,
+                    row_table);
       }
     });
   }
@@ -148,19 +162,23 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void kv_write(const KvLayer& kv, std::span<const SequenceRows> sequences, ConstRows k, ConstRows v) override {
+  void kv_write(const KvLayer& kv, std::span<const SequenceRows> sequences, ConstRows k,
+                ConstRows v) override {
     const auto head_dim = static_cast<size_t>(kv.layout.head_dim);
     for (const SequenceRows& sequence : sequences) {
       pool_.parallel_for(sequence.row_count, grain(k.length), [&](size_t begin, size_t end, int) {
         for (size_t r = begin; r < end; ++r) {
           const auto position = static_cast<size_t>(sequence.position) + r;
-          std::byte* page = kv.data + static_cast<size_t>(sequence.pages[position / kPageTokens]) * kv.layout.page_bytes();
+          std::byte* page = kv.data + static_cast<size_t>(sequence.pages[position / kPageTokens]) *
+                                          kv.layout.page_bytes();
           for (int h = 0; h < kv.layout.kv_head_count; ++h) {
-            auto* keys = reinterpret_cast<uint16_t*>(page + static_cast<size_t>(h) * kv.layout.head_bytes()) +
+            auto* keys = reinterpret_cast<uint16_t*>(page + static_cast<size_t>(h) *
+                                                                kv.layout.head_bytes()) +
                          position % kPageTokens * head_dim;
             const size_t at = static_cast<size_t>(h) * head_dim;
             table_.to_f16(k.row(sequence.row_begin + r) + at, head_dim, keys);
-            table_.to_f16(v.row(sequence.row_begin + r) + at, head_dim, keys + kPageTokens * head_dim);
+            table_.to_f16(v.row(sequence.row_begin + r) + at, head_dim,
+                          keys + kPageTokens * head_dim);
           }
         }
       });
@@ -174,10 +192,14 @@ class CpuBackend final : public Backend {
   void prompt_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets);
   void quantize(ConstRows x);
   void pack(ConstRows x);
-  std::byte* scratch(int thread, size_t bytes) { return grown(scratch_[static_cast<size_t>(thread)], bytes); }
+  std::byte* scratch(int thread, size_t bytes) {
+    return grown(scratch_[static_cast<size_t>(thread)], bytes);
+  }
 
   /// Rows a chunk must have so that it is worth a hand-out.
-  static size_t grain(size_t row_work) { return std::max<size_t>(1, kParallelWork / std::max<size_t>(1, row_work)); }
+  static size_t grain(size_t row_work) {
+    return std::max<size_t>(1, kParallelWork / std::max<size_t>(1, row_work));
+  }
 
   ThreadPool& pool_;
   const KernelTable& table_;
@@ -207,7 +229,8 @@ void CpuBackend::pack(ConstRows x) {
 
 /// Walks the rows of all targets as one range [0, total) in pieces that do not cross a target.
 template <class Function>
-void for_target_rows(std::span<const MatmulTarget> targets, size_t begin, size_t end, const Function& function) {
+void for_target_rows(std::span<const MatmulTarget> targets, size_t begin, size_t end,
+                     const Function& function) {
   size_t start = 0;
   for (const MatmulTarget& target : targets) {
     const size_t stop = start + target.out.length;
@@ -225,12 +248,14 @@ size_t total_rows(std::span<const MatmulTarget> targets) {
 }
 
 void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets) {
-  const bool any_quantized = std::any_of(targets.begin(), targets.end(), [](const MatmulTarget& target) {
-    return type_info(target.weight.dtype).is_quantized;
-  });
+  const bool any_quantized = std::any_of(
+      targets.begin(), targets.end(),
+      [](const MatmulTarget& target) { return type_info(target.weight.dtype).is_quantized; });
   if (any_quantized) quantize(x);
-  // 16 rows a grain: 14 KB of Q4_K at 1,536 columns, enough for the stream to run and little enough for an even end.
-  const size_t rows_a_grain = std::max<size_t>(16, round_up(kParallelWork / std::max<size_t>(1, x.length * x.count), 16));
+  // 16 rows a grain: 14 KB of Q4_K at 1,536 columns, enough for the stream to run and little enough
+  // for an even end.
+  const size_t rows_a_grain =
+      std::max<size_t>(16, round_up(kParallelWork / std::max<size_t>(1, x.length * x.count), 16));
   pool_.parallel_for(total_rows(targets), rows_a_grain, [&](size_t begin, size_t end, int) {
     for_target_rows(targets, begin, end, [&](const MatmulTarget& target, size_t row, size_t count) {
       const PackedRows weights = weight_rows(target.weight, row, count);
@@ -249,7 +274,8 @@ void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const Matm
   bool any_wide = false;
   const auto is_wide = [this](const TensorView& weight) {
     const bool tiles = weight.row_length() % 32 == 0;
-    return tiles && (type_info(weight.dtype).is_quantized || (table_.gemm_uses_bf16 && weight.dtype == DType::bf16));
+    return tiles && (type_info(weight.dtype).is_quantized ||
+                     (table_.gemm_uses_bf16 && weight.dtype == DType::bf16));
   };
   for (const MatmulTarget& target : targets) any_wide = any_wide || is_wide(target.weight);
   if (any_wide && table_.gemm_uses_bf16) {
@@ -292,13 +318,15 @@ void CpuBackend::attention(const AttentionArguments& a) {
   const int heads = a.head_count / a.kv.layout.kv_head_count;
   const auto kv_heads = static_cast<size_t>(a.kv.layout.kv_head_count);
   size_t jobs = 0;
-  for (const SequenceRows& s : a.sequences) jobs += (s.row_count + kJobRows - 1) / kJobRows * kv_heads;
+  for (const SequenceRows& s : a.sequences)
+    jobs += (s.row_count + kJobRows - 1) / kJobRows * kv_heads;
   const auto head_width = static_cast<size_t>(heads) * static_cast<size_t>(a.kv.layout.head_dim);
   pool_.parallel_for(jobs, 1, [&](size_t begin, size_t end, int thread) {
     size_t start = 0;
     for (const SequenceRows& s : a.sequences) {
       const size_t chunks = (s.row_count + kJobRows - 1) / kJobRows;
-      for (size_t job = std::max(begin, start); job < std::min(end, start + chunks * kv_heads); ++job) {
+      for (size_t job = std::max(begin, start); job < std::min(end, start + chunks * kv_heads);
+           ++job) {
         // Late rows see more keys: handed out first, so that the last job is a short one.
         const size_t chunk = chunks - 1 - (job - start) / kv_heads;
         const size_t head = (job - start) % kv_heads;

@@ -1,7 +1,8 @@
-// Elementwise bodies over Vec. Included by isa files after a simd_*.h; everything is in an anonymous namespace.
+// Elementwise bodies over Vec. Included by isa files after a simd_*.h; everything is in an
+// anonymous namespace.
 //
-// exp: Cody-Waite reduction to [-ln2/2, ln2/2] and a degree-6 polynomial: relative error below 2^-22 over the range that
-// does not underflow; below -104 the result is 0.
+// exp: Cody-Waite reduction to [-ln2/2, ln2/2] and a degree-6 polynomial: relative error below
+// 2^-22 over the range that does not underflow; below -104 the result is 0.
 
 namespace {
 
@@ -35,7 +36,8 @@ inline void for_vectors(size_t length, Whole whole, Part part) {
 }
 
 // Four accumulators: the adds of one chain take 4 cycles, a load 0.5.
-void rms_norm(const float* x, const float* weight, float weight_offset, float epsilon, size_t length, float* out) {
+void rms_norm(const float* x, const float* weight, float weight_offset, float epsilon,
+              size_t length, float* out) {
   Vec sums[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
   size_t i = 0;
   for (; i + 4 * Vec::kWidth <= length; i += 4 * Vec::kWidth) {
@@ -57,9 +59,12 @@ void rms_norm(const float* x, const float* weight, float weight_offset, float ep
   const Vec offset = Vec::set1(weight_offset);
   for_vectors(
       length,
-      [&](size_t at) { (Vec::load(x + at) * scale * (Vec::load(weight + at) + offset)).store(out + at); },
+      [&](size_t at) {
+        (Vec::load(x + at) * scale * (Vec::load(weight + at) + offset)).store(out + at);
+      },
       [&](size_t at, size_t n) {
-        (Vec::load_part(x + at, n) * scale * (Vec::load_part(weight + at, n) + offset)).store_part(out + at, n);
+        (Vec::load_part(x + at, n) * scale * (Vec::load_part(weight + at, n) + offset))
+            .store_part(out + at, n);
       });
 }
 
@@ -73,26 +78,34 @@ inline Vec gelu_of(Vec x) {
 void silu_mul(const float* gate, const float* up, size_t length, float* out) {
   for_vectors(
       length, [&](size_t i) { (silu_of(Vec::load(gate + i)) * Vec::load(up + i)).store(out + i); },
-      [&](size_t i, size_t n) { (silu_of(Vec::load_part(gate + i, n)) * Vec::load_part(up + i, n)).store_part(out + i, n); });
+      [&](size_t i, size_t n) {
+        (silu_of(Vec::load_part(gate + i, n)) * Vec::load_part(up + i, n)).store_part(out + i, n);
+      });
 }
 
 void gelu_mul(const float* gate, const float* up, size_t length, float* out) {
   for_vectors(
       length, [&](size_t i) { (gelu_of(Vec::load(gate + i)) * Vec::load(up + i)).store(out + i); },
-      [&](size_t i, size_t n) { (gelu_of(Vec::load_part(gate + i, n)) * Vec::load_part(up + i, n)).store_part(out + i, n); });
+      [&](size_t i, size_t n) {
+        (gelu_of(Vec::load_part(gate + i, n)) * Vec::load_part(up + i, n)).store_part(out + i, n);
+      });
 }
 
 void add(float* x, const float* y, size_t length) {
   for_vectors(
       length, [&](size_t i) { (Vec::load(x + i) + Vec::load(y + i)).store(x + i); },
-      [&](size_t i, size_t n) { (Vec::load_part(x + i, n) + Vec::load_part(y + i, n)).store_part(x + i, n); });
+      [&](size_t i, size_t n) {
+        (Vec::load_part(x + i, n) + Vec::load_part(y + i, n)).store_part(x + i, n);
+      });
 }
 
 void softcap(float* x, float c, size_t length) {
   const Vec cap = Vec::set1(c);
   for_vectors(
       length, [&](size_t i) { (cap * tanh_vec(Vec::load(x + i) / cap)).store(x + i); },
-      [&](size_t i, size_t n) { (cap * tanh_vec(Vec::load_part(x + i, n) / cap)).store_part(x + i, n); });
+      [&](size_t i, size_t n) {
+        (cap * tanh_vec(Vec::load_part(x + i, n) / cap)).store_part(x + i, n);
+      });
 }
 
 void to_f16(const float* x, size_t length, uint16_t* out) {
@@ -147,7 +160,8 @@ inline void rope_neighbours(float* head, size_t pairs, const float* cos_sin) {
   }
 }
 
-void rope(float* heads, int head_count, int head_dim, int pair_count, bool halves, const float* cos_sin) {
+void rope(float* heads, int head_count, int head_dim, int pair_count, bool halves,
+          const float* cos_sin) {
   const auto pairs = static_cast<size_t>(pair_count);
   for (int h = 0; h < head_count; ++h) {
     float* head = heads + static_cast<size_t>(h) * static_cast<size_t>(head_dim);

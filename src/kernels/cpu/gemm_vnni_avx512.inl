@@ -1,23 +1,25 @@
 // Prompt kernel for AVX-512 VNNI without AMX.
 //
-// A strip of 16 weight rows becomes a panel [length / 4][16 rows][4 codes]: one 64-byte line is 4 weights of 16 rows, so
-// lanes are rows and no sum is ever horizontal. A block of 8 activation rows shares each line: per 32 weights and row
-// 8 vpdpbusd (each with an embedded broadcast of 4 codes), one convert, one multiply, two FMA. vpdpbusd runs on one port
-// at 512 bits, the rest on the other, so the bound is the 8. Unpacking a strip costs about 0.4 cycles a weight and is
-// shared by all rows of the prompt chunk.
+// A strip of 16 weight rows becomes a panel [length / 4][16 rows][4 codes]: one 64-byte line is 4
+// weights of 16 rows, so lanes are rows and no sum is ever horizontal. A block of 8 activation rows
+// shares each line: per 32 weights and row 8 vpdpbusd (each with an embedded broadcast of 4 codes),
+// one convert, one multiply, two FMA. vpdpbusd runs on one port at 512 bits, the rest on the other,
+// so the bound is the 8. Unpacking a strip costs about 0.4 cycles a weight and is shared by all
+// rows of the prompt chunk.
 
 namespace {
 
 constexpr size_t kStripRows = 16;
 
 size_t vnni_scratch_bytes(size_t length) {
-  // codes of 16 rows, the panel, scale and offset by row, the same by group; length / 16 groups at most.
+  // codes of 16 rows, the panel, scale and offset by row, the same by group; length / 16 groups at
+  // most.
   return 2 * kStripRows * (length + 64) + 4 * kStripRows * (length / 16 + 16) * sizeof(float) + 256;
 }
 
 struct Panel {
-  uint8_t* codes;   // [length / 4][16][4]
-  float* scale;     // [groups][16]
+  uint8_t* codes;  // [length / 4][16][4]
+  float* scale;    // [groups][16]
   float* offset;
 };
 
@@ -41,7 +43,8 @@ inline Panel make_panel(const UnpackEntry& entry, const PackedRows& w, void* scr
     for (size_t r = 0; r < 16; ++r) lines[r] = load512(rows + r * stride + k);
     transpose16(lines);
     const size_t valid = w.length - k < 64 ? (w.length - k) / 4 : 16;
-    for (size_t j = 0; j < valid; ++j) _mm512_storeu_si512(panel.codes + (k / 4 + j) * 64, lines[j]);
+    for (size_t j = 0; j < valid; ++j)
+      _mm512_storeu_si512(panel.codes + (k / 4 + j) * 64, lines[j]);
   }
   for (size_t g = 0; g < groups; ++g) {
     for (size_t r = 0; r < 16; ++r) {
@@ -59,7 +62,8 @@ void panel_rows(const Panel& panel, size_t length, const QuantRows& x, size_t t0
   const int8_t* codes = x.codes + t0 * x.code_stride;
   const float* scales = x.scales + t0 * x.group_stride;
   constexpr size_t kSums = 32 / kGroup;  // sums a group of 32 activations
-  const float* sums = kGroup == 32 ? x.sums32 + t0 * x.group_stride : x.sums16 + 2 * t0 * x.group_stride;
+  const float* sums =
+      kGroup == 32 ? x.sums32 + t0 * x.group_stride : x.sums16 + 2 * t0 * x.group_stride;
   for (size_t g = 0; g < length / kGroup; ++g) {
     __m512i dots[kRows];
     for (int t = 0; t < kRows; ++t) dots[t] = _mm512_setzero_si512();
@@ -85,9 +89,11 @@ void panel_rows(const Panel& panel, size_t length, const QuantRows& x, size_t t0
 }
 
 template <int kGroup>
-void panel_times_rows(const Panel& panel, const PackedRows& w, const QuantRows& x, const Sink& sink) {
+void panel_times_rows(const Panel& panel, const PackedRows& w, const QuantRows& x,
+                      const Sink& sink) {
   const auto valid = static_cast<__mmask16>((1U << w.count) - 1);
-  const __m512 bias = sink.bias != nullptr ? _mm512_maskz_loadu_ps(valid, sink.bias) : _mm512_setzero_ps();
+  const __m512 bias =
+      sink.bias != nullptr ? _mm512_maskz_loadu_ps(valid, sink.bias) : _mm512_setzero_ps();
   __m512 sums[8];
   size_t t = 0;
   while (t < x.count) {
@@ -110,12 +116,14 @@ void panel_times_rows(const Panel& panel, const PackedRows& w, const QuantRows& 
   }
 }
 
-void gemm_vnni(unsigned dtype, const PackedRows& w, const WideRows& x, const Sink& sink, void* scratch) {
+void gemm_vnni(unsigned dtype, const PackedRows& w, const WideRows& x, const Sink& sink,
+               void* scratch) {
   const UnpackEntry& entry = kUnpack[dtype];
   for (size_t r = 0; r < w.count; r += kStripRows) {
     const size_t n = w.count - r < kStripRows ? w.count - r : kStripRows;
     const PackedRows strip = {w.data + r * w.row_bytes, w.row_bytes, n, w.length};
-    const Sink part = {sink.out + r, sink.stride, sink.bias != nullptr ? sink.bias + r : nullptr, sink.accumulate};
+    const Sink part = {sink.out + r, sink.stride, sink.bias != nullptr ? sink.bias + r : nullptr,
+                       sink.accumulate};
     const Panel panel = make_panel(entry, strip, scratch);
     if (entry.group == 32) {
       panel_times_rows<32>(panel, strip, *x.quant, part);

@@ -1,123 +1,19 @@
-// Decode kernels for AVX-512 with VNNI: packed rows against one to kGemvRows rows of int8 activations.
+// Decode kernels for AVX-512 with VNNI: packed rows against one to kGemvRows rows of int8
+// activations.
 //
-// Maths: w[i] = s_g * u[i] + o_g with unsigned codes u (signed formats are stored with a bias that moves into o_g), so
+// Maths: w[i] = s_g * u[i] + o_g with unsigned codes u (signed formats are stored with a bias that
+// moves into o_g), so
 //   w . x = sum_g (s_g * xs_g) * (sum_i u[i] * xc[i]) + sum_g o_g * (xs_g * sum_i xc[i]).
-// The inner sum is one vpdpbusd for 64 weights (lanes = 4 weights), converted and multiplied by the scale of its lane;
-// the second term is one FMA for 16 groups. Worst case of a lane: 4 * 255 * 127 < 2^31; integers are exact.
+// The inner sum is one vpdpbusd for 64 weights (lanes = 4 weights), converted and multiplied by the
+// scale of its lane; the second term is one FMA for 16 groups. Worst case of a lane: 4 * 255 * 127
+// < 2^31; integers are exact.
 //
-// Bound: memory. One core reads about 23 GB/s, 6 bytes a cycle at 3.9 GHz: 24 cycles for a Q4_K block of 256, 35 for
-// Q6_K, 3.3 for 32 weights of Q4_1. 512-bit work goes to two ports, so the budget is twice that in instructions: Q4_K
-// takes 24 + 12, Q6_K 30 + 7, Q4_1 4 + 1.5. The 6-bit scales of K-quants are unpacked by scalar code, on other ports.
+// Bound: memory. One core reads about 23 GB/s, 6 bytes a cycle at 3.9 GHz: 24 cycles for a Q4_K
+// block of 256, 35 for Q6_K, 3.3 for 32 weights of Q4_1. 512-bit work goes to two ports, so the
+// budget is twice that in instructions: Q4_K takes 24 + 12, Q6_K 30 + 7, Q4_1 4 + 1.5. The 6-bit
+// scales of K-quants are unpacked by scalar code, on other ports.
 
 namespace {
-
-inline __m512i load512(const void* p) { return _mm512_loadu_si512(p); }
-inline uint32_t load_u32(const uint8_t* p) {
-  uint32_t v;
-  __builtin_memcpy(&v, p, 4);
-  return v;
-}
-inline float f16_at(const uint8_t* p) {
-  uint16_t h;
-  __builtin_memcpy(&h, p, 2);
-  return _cvtsh_ss(h);
-}
-
-/// Lane indices that repeat entry first + 0 eight times, then first + 1 eight times (groups of 32: 8 lanes each).
-inline __m512i pair_lanes(int first) {
-  return _mm512_add_epi32(_mm512_set1_epi32(first), _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1));
-}
-/// The same for groups of 16: four entries, four lanes each.
-inline __m512i quad_lanes(int first) {
-  return _mm512_add_epi32(_mm512_set1_epi32(first), _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3));
-}
-
-inline __m512 dot64(__m512i codes, const int8_t* x) {
-  return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, load512(x)));
-}
-
-/// Lower half shifted right by `low` bits, upper half by `high`.
-template <int low, int high>
-inline __m512i shift_halves(__m512i v) {
-  return _mm512_srlv_epi64(v, _mm512_setr_epi64(low, low, low, low, high, high, high, high));
-}
-template <int low, int high>
-inline __m512i rotate_halves(__m512i v) {
-  return _mm512_rolv_epi64(v, _mm512_setr_epi64(low & 63, low & 63, low & 63, low & 63, high & 63, high & 63, high & 63, high & 63));
-}
-/// a | (b & mask)
-inline __m512i or_masked(__m512i a, __m512i b, __m512i mask) { return _mm512_ternarylogic_epi64(a, b, mask, 0xf8); }
-
-inline __m512i nibbles_of_two(const uint8_t* a, const uint8_t* b) {
-  const __m128i first = _mm_loadu_si128(reinterpret_cast<const __m128i*>(a));
-  const __m128i second = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b));
-  const __m512i both = _mm512_castsi256_si512(_mm256_inserti128_si256(_mm256_castsi128_si256(first), second, 1));
-  const __m512i spread = _mm512_shuffle_i64x2(both, both, 0x50);  // a, a, b, b
-  const __m512i shifted = _mm512_srlv_epi64(spread, _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4));
-  return _mm512_and_si512(shifted, _mm512_set1_epi8(15));
-}
-
-inline __m512i iq4_bytes(__m512i nibbles) {
-  // kIq4Values + 128.
-  const __m128i table = _mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, static_cast<char>(129), static_cast<char>(141),
-                                      static_cast<char>(153), static_cast<char>(166), static_cast<char>(181),
-                                      static_cast<char>(197), static_cast<char>(217), static_cast<char>(241));
-  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), nibbles);
-}
-
-// Formats of blocks of 32: kBytes, kCodes (offset of the codes), kBias (added to every code, 0 when `m` is stored),
-// codes(a, b) = the unsigned codes of two blocks.
-struct Simple4_0 {
-  static constexpr int kBytes = 18, kBias = 8;
-  static __m512i codes(const uint8_t* a, const uint8_t* b) { return nibbles_of_two(a + 2, b + 2); }
-};
-struct Simple4_1 {
-  static constexpr int kBytes = 20, kBias = 0;
-  static __m512i codes(const uint8_t* a, const uint8_t* b) { return nibbles_of_two(a + 4, b + 4); }
-};
-inline __m512i with_fifth_bits(__m512i nibbles, const uint8_t* a, const uint8_t* b) {
-  const auto bits = static_cast<__mmask64>(load_u32(a) | (static_cast<uint64_t>(load_u32(b)) << 32));
-  return _mm512_mask_add_epi8(nibbles, bits, nibbles, _mm512_set1_epi8(16));
-}
-struct Simple5_0 {
-  static constexpr int kBytes = 22, kBias = 16;
-  static __m512i codes(const uint8_t* a, const uint8_t* b) {
-    return with_fifth_bits(nibbles_of_two(a + 6, b + 6), a + 2, b + 2);
-  }
-};
-struct Simple5_1 {
-  static constexpr int kBytes = 24, kBias = 0;
-  static __m512i codes(const uint8_t* a, const uint8_t* b) {
-    return with_fifth_bits(nibbles_of_two(a + 8, b + 8), a + 4, b + 4);
-  }
-};
-struct Simple8_0 {
-  static constexpr int kBytes = 34, kBias = 128;
-  static __m512i codes(const uint8_t* a, const uint8_t* b) {
-    const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + 2));
-    const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + 2));
-    const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
-    return _mm512_xor_si512(both, _mm512_set1_epi8(static_cast<char>(0x80)));
-  }
-};
-struct SimpleIq4Nl {
-  static constexpr int kBytes = 18, kBias = 128;
-  static __m512i codes(const uint8_t* a, const uint8_t* b) { return iq4_bytes(nibbles_of_two(a + 2, b + 2)); }
-};
-
-/// Scales and offsets of up to 16 blocks.
-template <class Format>
-inline void simple_scales(const uint8_t* blocks, __mmask16 valid, __m512& scale, __m512& offset) {
-  const __m512i at = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                                        _mm512_set1_epi32(Format::kBytes));
-  const __m512i words = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), valid, at, blocks, 1);
-  scale = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
-  if constexpr (Format::kBias == 0) {
-    offset = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
-  } else {
-    offset = _mm512_mul_ps(scale, _mm512_set1_ps(-static_cast<float>(Format::kBias)));
-  }
-}
 
 inline void finish(const Sink& sink, size_t t, size_t r, float value) {
   float* out = sink.out + t * sink.stride + r;
@@ -152,76 +48,33 @@ void gemv_simple_rows(const PackedRows& w, const QuantRows& x, size_t t0, const 
         offsets[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(x.sums32 + at), offsets[t]);
       }
       const int8_t* xc = x.codes + t0 * x.code_stride + b0 * 32;
-      const auto pair = [&](int j, const uint8_t* a, const uint8_t* b) __attribute__((always_inline)) {
+      const auto pair = [&](int j, const uint8_t* a,
+                            const uint8_t* b) __attribute__((always_inline)) {
         const __m512i codes = Format::codes(a, b);
         for (int t = 0; t < kRows; ++t) {
           const __m512 lanes = _mm512_permutexvar_ps(pair_lanes(2 * j), combined[t]);
-          sum[t] = _mm512_fmadd_ps(dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * j), lanes, sum[t]);
+          sum[t] = _mm512_fmadd_ps(
+              dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * j), lanes, sum[t]);
         }
       };
       if (n == 16) {
-        for (int j = 0; j < 8; ++j) pair(j, p + (2 * j) * Format::kBytes, p + (2 * j + 1) * Format::kBytes);
+        for (int j = 0; j < 8; ++j)
+          pair(j, p + (2 * j) * Format::kBytes, p + (2 * j + 1) * Format::kBytes);
       } else {
         for (int j = 0; j < static_cast<int>(n + 1) / 2; ++j) {
           const uint8_t* a = p + (2 * j) * Format::kBytes;
-          pair(j, a, static_cast<size_t>(2 * j) + 1 < n ? a + Format::kBytes : a);  // the second scale is 0 then
+          pair(j, a,
+               static_cast<size_t>(2 * j) + 1 < n ? a + Format::kBytes
+                                                  : a);  // the second scale is 0 then
         }
       }
     }
     for (int t = 0; t < kRows; ++t) {
-      finish(sink, t0 + static_cast<size_t>(t), r, _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
+      finish(sink, t0 + static_cast<size_t>(t), r,
+             _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
     }
   }
 }
-
-// K-quants. Each step handles one super-block for kRows activation rows:
-//   header(p): what is read once; then per 64 weights codes(i), and the combined scales per activation row.
-struct KSums {
-  __m512 sum;
-  __m512 offsets;
-};
-
-/// The 8 scales and 8 mins of Q4_K and Q5_K as one vector of floats: scales in lanes 0 to 7, mins in 8 to 15.
-inline __m512 scales_and_mins(const uint8_t* s) {
-  const uint32_t w0 = load_u32(s);
-  const uint32_t w1 = load_u32(s + 4);
-  const uint32_t w2 = load_u32(s + 8);
-  const uint64_t scales = (w0 & 0x3f3f3f3fU) |
-                          (static_cast<uint64_t>((w2 & 0x0f0f0f0fU) | ((w0 >> 2) & 0x30303030U)) << 32);
-  const uint64_t mins = (w1 & 0x3f3f3f3fU) |
-                        (static_cast<uint64_t>(((w2 >> 4) & 0x0f0f0f0fU) | ((w1 >> 2) & 0x30303030U)) << 32);
-  const __m128i bytes = _mm_set_epi64x(static_cast<long long>(mins), static_cast<long long>(scales));
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
-}
-
-/// [d x 8, -dmin x 8] from the two f16 at p.
-inline __m512 d_and_minus_dmin(const uint8_t* p) {
-  const __m128 pair = _mm_cvtph_ps(_mm_cvtsi32_si128(static_cast<int>(load_u32(p) ^ 0x80000000U)));
-  return _mm512_permutexvar_ps(pair_lanes(0), _mm512_castps128_ps512(pair));
-}
-
-struct K4 {
-  static constexpr int kBytes = 144;
-  static __m512i codes(const uint8_t* p, int i, __m512i) {
-    const __m512i chunk = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16 + 32 * i)));
-    return _mm512_and_si512(shift_halves<0, 4>(chunk), _mm512_set1_epi8(15));
-  }
-  static __m512i high(const uint8_t*) { return _mm512_setzero_si512(); }
-};
-struct K5 {
-  static constexpr int kBytes = 176;
-  static __m512i high(const uint8_t* p) {
-    return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16)));
-  }
-  static __m512i codes(const uint8_t* p, int i, __m512i high) {
-    const __m512i chunk = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 48 + 32 * i)));
-    const __m512i low = _mm512_and_si512(shift_halves<0, 4>(chunk), _mm512_set1_epi8(15));
-    // Bits 2i and 2i + 1 move to bit 4; a rotation keeps them in their byte.
-    const __m512i by = _mm512_setr_epi64((4 - 2 * i) & 63, (4 - 2 * i) & 63, (4 - 2 * i) & 63, (4 - 2 * i) & 63,
-                                         (3 - 2 * i) & 63, (3 - 2 * i) & 63, (3 - 2 * i) & 63, (3 - 2 * i) & 63);
-    return or_masked(low, _mm512_rolv_epi64(high, by), _mm512_set1_epi8(16));
-  }
-};
 
 template <class Format, int kRows>
 void gemv_k45_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sink& sink) {
@@ -250,75 +103,17 @@ void gemv_k45_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sin
         const __m512i codes = Format::codes(p, i, high);
         for (int t = 0; t < kRows; ++t) {
           const __m512 lanes = _mm512_permutexvar_ps(pair_lanes(2 * i), combined[t]);
-          sum[t] = _mm512_fmadd_ps(dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * i), lanes, sum[t]);
+          sum[t] = _mm512_fmadd_ps(
+              dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * i), lanes, sum[t]);
         }
       }
     }
     for (int t = 0; t < kRows; ++t) {
-      finish(sink, t0 + static_cast<size_t>(t), r, _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
+      finish(sink, t0 + static_cast<size_t>(t), r,
+             _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
     }
   }
 }
-
-// Groups of 16: Q2_K, Q3_K, Q6_K. factors() gives 16 scales (times d), offsets() what multiplies sums16.
-struct K6 {
-  static constexpr int kBytes = 210;
-  static void factors(const uint8_t* p, __m512& scale, __m512& offset) {
-    const __m128i s = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 192));
-    scale = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(s)), _mm512_set1_ps(f16_at(p + 208)));
-    offset = _mm512_mul_ps(scale, _mm512_set1_ps(-32.0F));
-  }
-  template <int i>
-  static __m512i codes(const uint8_t* p) {
-    constexpr int half = i / 2;
-    const __m512i low = load512(p + 64 * half);
-    const __m512i high = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 128 + 32 * half)));
-    const __m512i mask = _mm512_set1_epi8(0x30);
-    if constexpr (i % 2 == 0) {
-      return or_masked(_mm512_and_si512(low, _mm512_set1_epi8(15)), rotate_halves<4, 2>(high), mask);
-    } else {
-      const __m512i nibbles = _mm512_and_si512(_mm512_srli_epi16(low, 4), _mm512_set1_epi8(15));
-      return or_masked(nibbles, rotate_halves<0, -2>(high), mask);
-    }
-  }
-};
-struct K2 {
-  static constexpr int kBytes = 84;
-  static void factors(const uint8_t* p, __m512& scale, __m512& offset) {
-    const __m512i s = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-    scale = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_and_si512(s, _mm512_set1_epi32(15))), _mm512_set1_ps(f16_at(p + 80)));
-    offset = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(s, 4)), _mm512_set1_ps(-f16_at(p + 82)));
-  }
-  template <int i>
-  static __m512i codes(const uint8_t* p) {
-    const __m512i chunk = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16 + 32 * (i / 2))));
-    const __m512i bits = i % 2 == 0 ? shift_halves<0, 2>(chunk) : shift_halves<4, 6>(chunk);
-    return _mm512_and_si512(bits, _mm512_set1_epi8(3));
-  }
-};
-struct K3 {
-  static constexpr int kBytes = 110;
-  static void factors(const uint8_t* p, __m512& scale, __m512& offset) {
-    const uint8_t* s = p + 96;
-    const uint32_t low[2] = {load_u32(s), load_u32(s + 4)};
-    const uint32_t high = load_u32(s + 8);
-    const auto word = [&](uint32_t nibbles, int shift) { return (nibbles & 0x0f0f0f0fU) | (((high >> shift) & 0x03030303U) << 4); };
-    const __m128i bytes = _mm_setr_epi32(static_cast<int>(word(low[0], 0)), static_cast<int>(word(low[1], 2)),
-                                         static_cast<int>(word(low[0] >> 4, 4)), static_cast<int>(word(low[1] >> 4, 6)));
-    const __m512i scales = _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), _mm512_set1_epi32(32));
-    scale = _mm512_mul_ps(_mm512_cvtepi32_ps(scales), _mm512_set1_ps(f16_at(p + 108)));
-    offset = _mm512_mul_ps(scale, _mm512_set1_ps(-4.0F));
-  }
-  template <int i>
-  static __m512i codes(const uint8_t* p) {
-    const __m512i chunk = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32 + 32 * (i / 2))));
-    const __m512i bits = i % 2 == 0 ? shift_halves<0, 2>(chunk) : shift_halves<4, 6>(chunk);
-    const __m512i low = _mm512_and_si512(bits, _mm512_set1_epi8(3));
-    const __m512i high = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-    // Runs 2i and 2i + 1: their mask bits move to bit 2.
-    return or_masked(low, rotate_halves<2 - 2 * i, 1 - 2 * i>(high), _mm512_set1_epi8(4));
-  }
-};
 
 template <class Format, int kRows>
 void gemv_k16_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sink& sink) {
@@ -349,7 +144,8 @@ void gemv_k16_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sin
         const __m512i codes = Format::template codes<i>(p);
         for (int t = 0; t < kRows; ++t) {
           const __m512 lanes = _mm512_permutexvar_ps(quad_lanes(4 * i), combined[t]);
-          sum[t] = _mm512_fmadd_ps(dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * i), lanes, sum[t]);
+          sum[t] = _mm512_fmadd_ps(
+              dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * i), lanes, sum[t]);
         }
       };
       step(Index<0>{});
@@ -358,7 +154,8 @@ void gemv_k16_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sin
       step(Index<3>{});
     }
     for (int t = 0; t < kRows; ++t) {
-      finish(sink, t0 + static_cast<size_t>(t), r, _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
+      finish(sink, t0 + static_cast<size_t>(t), r,
+             _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
     }
   }
 }
@@ -381,16 +178,21 @@ void gemv_iq4_xs_rows(const PackedRows& w, const QuantRows& x, size_t t0, const 
       // Group g: nibble g of `low`, two bits at 2g of `high`; each lane shifts out its own.
       const __m256i lanes8 = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
       const __m256i nibbles = _mm256_and_si256(
-          _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(low)), _mm256_slli_epi32(lanes8, 2)), _mm256_set1_epi32(15));
-      const __m256i tops = _mm256_and_si256(
-          _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(high)), _mm256_slli_epi32(lanes8, 1)), _mm256_set1_epi32(3));
-      const __m256i six = _mm256_sub_epi32(_mm256_or_si256(nibbles, _mm256_slli_epi32(tops, 4)), _mm256_set1_epi32(32));
+          _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(low)), _mm256_slli_epi32(lanes8, 2)),
+          _mm256_set1_epi32(15));
+      const __m256i tops =
+          _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(high)),
+                                             _mm256_slli_epi32(lanes8, 1)),
+                           _mm256_set1_epi32(3));
+      const __m256i six = _mm256_sub_epi32(_mm256_or_si256(nibbles, _mm256_slli_epi32(tops, 4)),
+                                           _mm256_set1_epi32(32));
       const __m256 scale = _mm256_mul_ps(_mm256_cvtepi32_ps(six), _mm256_set1_ps(f16_at(p)));
       __m512 combined[kRows];
       for (int t = 0; t < kRows; ++t) {
         const size_t at = (t0 + static_cast<size_t>(t)) * x.group_stride + b * 8;
         combined[t] = _mm512_castps256_ps512(_mm256_mul_ps(scale, _mm256_loadu_ps(x.scales + at)));
-        const __m256 part = _mm256_mul_ps(_mm256_mul_ps(scale, _mm256_set1_ps(-128.0F)), _mm256_loadu_ps(x.sums32 + at));
+        const __m256 part = _mm256_mul_ps(_mm256_mul_ps(scale, _mm256_set1_ps(-128.0F)),
+                                          _mm256_loadu_ps(x.sums32 + at));
         offsets[t] = _mm512_add_ps(offsets[t], _mm512_zextps256_ps512(part));
       }
       const int8_t* xc = x.codes + t0 * x.code_stride + b * 256;
@@ -398,17 +200,20 @@ void gemv_iq4_xs_rows(const PackedRows& w, const QuantRows& x, size_t t0, const 
         const __m512i codes = iq4_bytes(nibbles_of_two(p + 8 + 32 * i, p + 24 + 32 * i));
         for (int t = 0; t < kRows; ++t) {
           const __m512 lanes = _mm512_permutexvar_ps(pair_lanes(2 * i), combined[t]);
-          sum[t] = _mm512_fmadd_ps(dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * i), lanes, sum[t]);
+          sum[t] = _mm512_fmadd_ps(
+              dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * i), lanes, sum[t]);
         }
       }
     }
     for (int t = 0; t < kRows; ++t) {
-      finish(sink, t0 + static_cast<size_t>(t), r, _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
+      finish(sink, t0 + static_cast<size_t>(t), r,
+             _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
     }
   }
 }
 
-/// Hands out activation rows in the widths that exist: 8, 4, 2, 1. Per row the arithmetic is the same in each.
+/// Hands out activation rows in the widths that exist: 8, 4, 2, 1. Per row the arithmetic is the
+/// same in each.
 template <template <int> class Kernel>
 void for_activation_rows(const PackedRows& w, const QuantRows& x, const Sink& sink) {
   size_t t = 0;
@@ -418,12 +223,16 @@ void for_activation_rows(const PackedRows& w, const QuantRows& x, const Sink& si
   for (; t < x.count; ++t) Kernel<1>::run(w, x, t, sink);
 }
 
-#define SQ_GEMV(name, function)                                                                  \
-  template <int n>                                                                               \
-  struct name##_kernel {                                                                         \
-    static void run(const PackedRows& w, const QuantRows& x, size_t t, const Sink& s) { function(w, x, t, s); } \
-  };                                                                                             \
-  void name(const PackedRows& w, const QuantRows& x, const Sink& sink) { for_activation_rows<name##_kernel>(w, x, sink); }
+#define SQ_GEMV(name, function)                                                         \
+  template <int n>                                                                      \
+  struct name##_kernel {                                                                \
+    static void run(const PackedRows& w, const QuantRows& x, size_t t, const Sink& s) { \
+      function(w, x, t, s);                                                             \
+    }                                                                                   \
+  };                                                                                    \
+  void name(const PackedRows& w, const QuantRows& x, const Sink& sink) {                \
+    for_activation_rows<name##_kernel>(w, x, sink);                                     \
+  }
 
 SQ_GEMV(gemv_q4_0, (gemv_simple_rows<Simple4_0, n>))
 SQ_GEMV(gemv_q4_1, (gemv_simple_rows<Simple4_1, n>))

@@ -24,7 +24,8 @@ inline Vec load_tail(const uint8_t* p, size_t count) {
 }
 
 template <class Weight, size_t kRows>
-void gemv_float_rows(const PackedRows& w, const float* x, size_t x_stride, size_t t0, const Sink& sink) {
+void gemv_float_rows(const PackedRows& w, const float* x, size_t x_stride, size_t t0,
+                     const Sink& sink) {
   const size_t whole = w.length / Vec::kWidth * Vec::kWidth;
   for (size_t r = 0; r < w.count; ++r) {
     const uint8_t* row = w.data + r * w.row_bytes;
@@ -44,7 +45,8 @@ void gemv_float_rows(const PackedRows& w, const float* x, size_t x_stride, size_
     }
     for (; i < whole; i += Vec::kWidth) {
       const Vec a = Weight::load(row + i * Weight::kBytes);
-      for (size_t t = 0; t < kRows; ++t) even[t] = Vec::fma(a, Vec::load(first + t * x_stride + i), even[t]);
+      for (size_t t = 0; t < kRows; ++t)
+        even[t] = Vec::fma(a, Vec::load(first + t * x_stride + i), even[t]);
     }
     if (whole < w.length) {
       const size_t rest = w.length - whole;
@@ -64,7 +66,8 @@ void gemv_float_rows(const PackedRows& w, const float* x, size_t x_stride, size_
 }
 
 template <class Weight>
-void gemv_float(const PackedRows& w, const float* x, size_t x_stride, size_t x_count, const Sink& sink) {
+void gemv_float(const PackedRows& w, const float* x, size_t x_stride, size_t x_count,
+                const Sink& sink) {
   size_t t = 0;
   for (; t + 8 <= x_count; t += 8) gemv_float_rows<Weight, 8>(w, x, x_stride, t, sink);
   for (; t + 4 <= x_count; t += 4) gemv_float_rows<Weight, 4>(w, x, x_stride, t, sink);

@@ -1,9 +1,10 @@
 #pragma once
 // The table of kernels that one instruction set provides, and the choice among them at run time.
 //
-// The isa_*.cpp files are compiled with flags of their own. They may include only <cstdint>, <cstddef>, intrinsics, this
-// header and our .inl files, keep everything in an anonymous namespace and export one getter each: an inline function of
-// the standard library compiled there could be picked by the linker for the whole program and fault on older machines.
+// The isa_*.cpp files are compiled with flags of their own. They may include only <cstdint>,
+// <cstddef>, intrinsics, this header and our .inl files, keep everything in an anonymous namespace
+// and export one getter each: an inline function of the standard library compiled there could be
+// picked by the linker for the whole program and fault on older machines.
 #include <cstddef>
 #include <cstdint>
 
@@ -11,10 +12,10 @@ namespace squish::cpu {
 
 /// Activations rounded to int8 in groups of 32: x[i] ~ scale[i / 32] * code[i].
 struct QuantRows {
-  int8_t* codes;        // [count][code_stride], 64-byte aligned rows, zero padded to a multiple of 64
-  float* scales;        // [count][group_stride]: one for 32 values
-  float* sums16;        // [count][2 * group_stride]: scale * sum of 16 codes, for offsets of groups of 16
-  float* sums32;        // [count][group_stride]: scale * sum of 32 codes
+  int8_t* codes;  // [count][code_stride], 64-byte aligned rows, zero padded to a multiple of 64
+  float* scales;  // [count][group_stride]: one for 32 values
+  float* sums16;  // [count][2 * group_stride]: scale * sum of 16 codes, for offsets of groups of 16
+  float* sums32;  // [count][group_stride]: scale * sum of 32 codes
   size_t code_stride;   // bytes, a multiple of 64
   size_t group_stride;  // floats, a multiple of 16
   size_t count;
@@ -36,61 +37,70 @@ struct PackedRows {
   size_t length;
 };
 
-/// out[t][r] for all of x.count activation rows: weights are streamed once for up to kGemvRows of them.
+/// out[t][r] for all of x.count activation rows: weights are streamed once for up to kGemvRows of
+/// them.
 using GemvQuant = void (*)(const PackedRows& weights, const QuantRows& x, const Sink& sink);
 /// The same for f32, f16 and bf16 weights with f32 activations (row t at x + t * x_stride).
-using GemvFloat = void (*)(const PackedRows& weights, const float* x, size_t x_stride, size_t x_count, const Sink& sink);
+using GemvFloat = void (*)(const PackedRows& weights, const float* x, size_t x_stride,
+                           size_t x_count, const Sink& sink);
 
 /// Prompt rows in the form that the wide kernel of the instruction set wants.
-///   kind bf16_pairs: [length / 32][row blocks of 16][16 pairs][16 rows][2] bf16: AMX's second operand.
+///   kind bf16_pairs: [length / 32][row blocks of 16][16 pairs][16 rows][2] bf16: AMX's second
+///   operand.
 struct WideRows {
   const void* data;
-  size_t count;          // rows, padded to row_block inside `data`
+  size_t count;  // rows, padded to row_block inside `data`
   size_t length;
   const QuantRows* quant;  // set when the wide kernel works on int8 activations
 };
 /// Decodes a strip of weight rows into `scratch` and multiplies all rows of x with it.
-using GemmWide = void (*)(unsigned dtype, const PackedRows& weights, const WideRows& x, const Sink& sink, void* scratch);
+using GemmWide = void (*)(unsigned dtype, const PackedRows& weights, const WideRows& x,
+                          const Sink& sink, void* scratch);
 
 /// Geometry of a KV page for one head: K rows then V rows, f16.
 struct AttentionJob {
-  const float* q;            // [row_count][q_stride]: heads of one KV head are consecutive in a row
+  const float* q;  // [row_count][q_stride]: heads of one KV head are consecutive in a row
   size_t q_stride;
-  size_t row_count;          // consecutive positions of one sequence
-  int heads;                 // query heads that share this KV head
+  size_t row_count;  // consecutive positions of one sequence
+  int heads;         // query heads that share this KV head
   int head_dim;
-  int position;              // of the first row
-  int window;                // 0 = all
+  int position;  // of the first row
+  int window;    // 0 = all
   float scale;
-  float softcap;             // 0 = none
+  float softcap;  // 0 = none
   const int32_t* pages;
-  const uint8_t* kv;         // base of the layer, already moved to this KV head
+  const uint8_t* kv;  // base of the layer, already moved to this KV head
   size_t page_bytes;
-  float* out;                // [row_count][out_stride]
+  float* out;  // [row_count][out_stride]
   size_t out_stride;
-  void* scratch;             // attention_scratch_bytes()
+  void* scratch;  // attention_scratch_bytes()
 };
 
 constexpr size_t kGemvRows = 8;
 constexpr size_t kDTypes = 15;  // as DType; dtype.h is not included here
 
 struct KernelTable {
-  const char* name;  // "avx512"
+  const char* name;               // "avx512"
   GemvQuant gemv[kDTypes];        // null for the float types
   GemvFloat gemv_float[kDTypes];  // null for the quantised types
   /// Rounds `length` values to nearest, ties to even; fills codes, scale and sums of row t.
   void (*quantize_row)(const float* x, size_t length, const QuantRows& out, size_t t);
 
-  /// The wide kernel for prompts. gemm handles every quantised type and, when wide_takes_float, bf16 too.
+  /// The wide kernel for prompts. gemm handles every quantised type and, when wide_takes_float,
+  /// bf16 too.
   GemmWide gemm;
-  bool gemm_uses_bf16;         // WideRows.data filled by pack_wide; else WideRows.quant
-  size_t gemm_strip;           // weight rows a call is best given (a multiple of 16)
+  bool gemm_uses_bf16;  // WideRows.data filled by pack_wide; else WideRows.quant
+  size_t gemm_strip;    // weight rows a call is best given (a multiple of 16)
   size_t (*gemm_scratch_bytes)(size_t length);
-  /// Packs rows [first, first + 16) of x into `packed` (see WideRows); rows at or past `count` become zero.
-  void (*pack_wide)(const float* x, size_t x_stride, size_t count, size_t length, size_t first, void* packed);
+  /// Packs rows [first, first + 16) of x into `packed` (see WideRows); rows at or past `count`
+  /// become zero.
+  void (*pack_wide)(const float* x, size_t x_stride, size_t count, size_t length, size_t first,
+                    void* packed);
 
-  void (*rms_norm)(const float* x, const float* weight, float weight_offset, float epsilon, size_t length, float* out);
-  void (*rope)(float* heads, int head_count, int head_dim, int pair_count, bool halves, const float* cos_sin);
+  void (*rms_norm)(const float* x, const float* weight, float weight_offset, float epsilon,
+                   size_t length, float* out);
+  void (*rope)(float* heads, int head_count, int head_dim, int pair_count, bool halves,
+               const float* cos_sin);
   void (*silu_mul)(const float* gate, const float* up, size_t length, float* out);
   void (*gelu_mul)(const float* gate, const float* up, size_t length, float* out);
   void (*add)(float* x, const float* y, size_t length);

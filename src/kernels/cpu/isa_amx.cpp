@@ -1,11 +1,13 @@
-// AMX bf16 tiles for prompts (Sapphire Rapids and later): only what differs from AVX-512, the rest of the table is that one's.
+// AMX bf16 tiles for prompts (Sapphire Rapids and later): only what differs from AVX-512, the rest
+// of the table is that one's.
 #include "kernels/cpu/isa.h"
 
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
 #include "kernels/cpu/simd_avx512.h"
 namespace squish::cpu {
 // clang-format off: each needs those before it.
-#include "kernels/cpu/avx512_bodies.inl"
+#include "kernels/cpu/blocks_avx512.inl"
+#include "kernels/cpu/unpack_avx512.inl"
 #include "kernels/cpu/gemm_amx.inl"
 // clang-format on
 namespace {

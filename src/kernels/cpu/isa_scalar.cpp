@@ -1,5 +1,5 @@
-// The table that every processor can run: plain integer loops over unpacked blocks. Also the reference of what the
-// integer kernels compute, since it rounds activations in the same way.
+// The table that every processor can run: plain integer loops over unpacked blocks. Also the
+// reference of what the integer kernels compute, since it rounds activations in the same way.
 #include <algorithm>
 #include <cmath>
 
@@ -47,16 +47,19 @@ float dot_row(DType dtype, const uint8_t* row, size_t length, const QuantRows& x
   const uint32_t group = group_weights(dtype);
   const int8_t* codes = x.codes + t * x.code_stride;
   const float* scales = x.scales + t * x.group_stride;
-  const float* sums = group == 32 ? x.sums32 + t * x.group_stride : x.sums16 + 2 * t * x.group_stride;
+  const float* sums =
+      group == 32 ? x.sums32 + t * x.group_stride : x.sums16 + 2 * t * x.group_stride;
   BlockCodes block;
   float sum = 0;
   for (size_t start = 0; start < length; start += info.block_weights, row += info.block_bytes) {
     unpack_block(dtype, row, block);
     for (uint32_t g = 0; g < info.block_weights / group; ++g) {
       int dot = 0;
-      for (uint32_t i = 0; i < group; ++i) dot += block.codes[g * group + i] * codes[start + g * group + i];
+      for (uint32_t i = 0; i < group; ++i)
+        dot += block.codes[g * group + i] * codes[start + g * group + i];
       const size_t at = start / group + g;
-      sum += block.scale[g] * scales[(start + g * group) / 32] * static_cast<float>(dot) + block.offset[g] * sums[at];
+      sum += block.scale[g] * scales[(start + g * group) / 32] * static_cast<float>(dot) +
+             block.offset[g] * sums[at];
     }
   }
   return sum;
@@ -74,13 +77,26 @@ void gemv(const PackedRows& w, const QuantRows& x, const Sink& sink) {
   }
 }
 
-constexpr GemvQuant kGemv[kDTypes] = {
-    nullptr,           nullptr,           nullptr,           gemv<DType::q4_0>, gemv<DType::q4_1>,
-    gemv<DType::q5_0>, gemv<DType::q5_1>, gemv<DType::q8_0>, gemv<DType::q2_k>, gemv<DType::q3_k>,
-    gemv<DType::q4_k>, gemv<DType::q5_k>, gemv<DType::q6_k>, gemv<DType::iq4_nl>, gemv<DType::iq4_xs>};
+constexpr GemvQuant kGemv[kDTypes] = {nullptr,
+                                      nullptr,
+                                      nullptr,
+                                      gemv<DType::q4_0>,
+                                      gemv<DType::q4_1>,
+                                      gemv<DType::q5_0>,
+                                      gemv<DType::q5_1>,
+                                      gemv<DType::q8_0>,
+                                      gemv<DType::q2_k>,
+                                      gemv<DType::q3_k>,
+                                      gemv<DType::q4_k>,
+                                      gemv<DType::q5_k>,
+                                      gemv<DType::q6_k>,
+                                      gemv<DType::iq4_nl>,
+                                      gemv<DType::iq4_xs>};
 static_assert(kDTypes == kDTypeCount);
 
-void gemm(unsigned dtype, const PackedRows& w, const WideRows& x, const Sink& sink, void*) { kGemv[dtype](w, *x.quant, sink); }
+void gemm(unsigned dtype, const PackedRows& w, const WideRows& x, const Sink& sink, void*) {
+  kGemv[dtype](w, *x.quant, sink);
+}
 size_t gemm_scratch_bytes(size_t) { return 64; }
 
 constexpr KernelTable make_table() {

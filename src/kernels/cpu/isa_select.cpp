@@ -1,8 +1,8 @@
 #include "kernels/cpu/isa_select.h"
 
-#include <fmt/format.h>
-
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "base/strings.h"
 
@@ -28,14 +28,16 @@ bool always() { return true; }
 
 #if defined(__x86_64__)
 bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-         __builtin_cpu_supports("bmi2");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
 }
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
 }
-/// Linux gives tile state only to processes that ask: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
+/// Linux gives tile state only to processes that ask: arch_prctl(ARCH_REQ_XCOMP_PERM,
+/// XFEATURE_XTILEDATA).
 bool request_tiles() {
 #if defined(__linux__)
   constexpr int kRequestPermission = 0x1023;
@@ -94,7 +96,9 @@ bool has_i8mm() {
   return false;  // elsewhere the dot product table is always right, if not always the fastest
 #endif
 }
-constexpr Isa kIsas[] = {{"i8mm", i8mm_table, has_i8mm}, {"neon", neon_table, has_dotprod}, {"scalar", scalar_table, always}};
+constexpr Isa kIsas[] = {{"i8mm", i8mm_table, has_i8mm},
+                         {"neon", neon_table, has_dotprod},
+                         {"scalar", scalar_table, always}};
 #else
 constexpr Isa kIsas[] = {{"scalar", scalar_table, always}};
 #endif
@@ -124,8 +128,9 @@ Result<const KernelTable*> select_table(std::string_view name) {
     if (!names.empty()) names += ", ";
     names += usable_name;
   }
-  return Error{ErrorCode::unsupported, fmt::format("instruction set '{}' is not available here; SQUISH_ISA can be {}",
-                                                   printable(name), names)};
+  return Error{ErrorCode::unsupported,
+               fmt::format("instruction set '{}' is not available here; SQUISH_ISA can be {}",
+                           printable(name), names)};
 }
 
 }  // namespace squish::cpu

@@ -27,7 +27,8 @@ void quantize_row(const float* x, size_t length, const QuantRows& out, size_t t)
     sums32[g] = scale * static_cast<float>(sum_a + sum_b);
   }
   for (size_t i = 32 * groups; i < out.code_stride; ++i) codes[i] = 0;
-  for (size_t g = groups; g < out.group_stride; ++g) scales[g] = sums32[g] = sums16[2 * g] = sums16[2 * g + 1] = 0;
+  for (size_t g = groups; g < out.group_stride; ++g)
+    scales[g] = sums32[g] = sums16[2 * g] = sums16[2 * g + 1] = 0;
 }
 
 }  // namespace

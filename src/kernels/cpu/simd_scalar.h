@@ -1,5 +1,6 @@
 #pragma once
-// The vector wrapper in plain C++: four lanes in an array. Used by the scalar table on any processor.
+// The vector wrapper in plain C++: four lanes in an array. Used by the scalar table on any
+// processor.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -58,7 +59,9 @@ struct Vec {
     return make([&](size_t i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
   }
   [[nodiscard]] float sum() const { return (v[0] + v[1]) + (v[2] + v[3]); }
-  [[nodiscard]] float largest() const { return std::fmax(std::fmax(v[0], v[1]), std::fmax(v[2], v[3])); }
+  [[nodiscard]] float largest() const {
+    return std::fmax(std::fmax(v[0], v[1]), std::fmax(v[2], v[3]));
+  }
   static Vec round(Vec a) {
     return make([&](size_t i) { return std::nearbyint(a.v[i]); });
   }

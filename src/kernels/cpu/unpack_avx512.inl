@@ -1,10 +1,12 @@
-// Packed rows to unsigned codes and per-group scales, AVX-512: the first half of both wide kernels. Uses the block
-// readers of gemv_avx512.inl, so that decode and prompt see the same integers.
+// Packed rows to unsigned codes and per-group scales, AVX-512: the first half of both wide kernels.
+// Uses the block readers of gemv_avx512.inl, so that decode and prompt see the same integers.
 
 namespace {
 
-/// Weights [first, first + count) of a row: codes[count] (unsigned), scale and offset one per group. Whole super-blocks.
-using UnpackRow = void (*)(const uint8_t* row, size_t count, uint8_t* codes, float* scale, float* offset);
+/// Weights [first, first + count) of a row: codes[count] (unsigned), scale and offset one per
+/// group. Whole super-blocks.
+using UnpackRow = void (*)(const uint8_t* row, size_t count, uint8_t* codes, float* scale,
+                           float* offset);
 
 template <class Format>
 void unpack_simple(const uint8_t* row, size_t count, uint8_t* codes, float* scale, float* offset) {
@@ -20,11 +22,13 @@ void unpack_simple(const uint8_t* row, size_t count, uint8_t* codes, float* scal
     _mm512_mask_storeu_ps(offset + b0, valid, o);
     uint8_t* out = codes + 32 * b0;
     for (size_t j = 0; j + 2 <= n; j += 2) {
-      _mm512_storeu_si512(out + 32 * j, Format::codes(p + j * Format::kBytes, p + (j + 1) * Format::kBytes));
+      _mm512_storeu_si512(out + 32 * j,
+                          Format::codes(p + j * Format::kBytes, p + (j + 1) * Format::kBytes));
     }
     if (n % 2 != 0) {
       const uint8_t* last = p + (n - 1) * Format::kBytes;
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 32 * (n - 1)), _mm512_castsi512_si256(Format::codes(last, last)));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 32 * (n - 1)),
+                          _mm512_castsi512_si256(Format::codes(last, last)));
     }
   }
 }
@@ -36,7 +40,8 @@ void unpack_k45(const uint8_t* p, size_t count, uint8_t* codes, float* scale, fl
     _mm256_storeu_ps(scale + 8 * b, _mm512_castps512_ps256(factors));
     _mm256_storeu_ps(offset + 8 * b, _mm512_extractf32x8_ps(factors, 1));
     const __m512i high = Format::high(p);
-    for (int i = 0; i < 4; ++i) _mm512_storeu_si512(codes + 256 * b + 64 * i, Format::codes(p, i, high));
+    for (int i = 0; i < 4; ++i)
+      _mm512_storeu_si512(codes + 256 * b + 64 * i, Format::codes(p, i, high));
   }
 }
 
@@ -61,12 +66,14 @@ void unpack_iq4_xs(const uint8_t* p, size_t count, uint8_t* codes, float* scale,
     const uint32_t low = load_u32(p + 4);
     const float d = f16_at(p);
     for (uint32_t g = 0; g < 8; ++g) {
-      const auto six = static_cast<int>(((low >> (4 * g)) & 15) | (((high >> (2 * g)) & 3) << 4)) - 32;
+      const auto six =
+          static_cast<int>(((low >> (4 * g)) & 15) | (((high >> (2 * g)) & 3) << 4)) - 32;
       scale[8 * b + g] = d * static_cast<float>(six);
       offset[8 * b + g] = -128.0F * scale[8 * b + g];
     }
     for (int i = 0; i < 4; ++i) {
-      _mm512_storeu_si512(codes + 256 * b + 64 * i, iq4_bytes(nibbles_of_two(p + 8 + 32 * i, p + 24 + 32 * i)));
+      _mm512_storeu_si512(codes + 256 * b + 64 * i,
+                          iq4_bytes(nibbles_of_two(p + 8 + 32 * i, p + 24 + 32 * i)));
     }
   }
 }

@@ -1,4 +1,5 @@
-// The specification of every operation: plain loops in double, one thread. Nobody optimises this file.
+// The specification of every operation: plain loops in double, one thread. Nobody optimises this
+// file.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -24,11 +25,14 @@ double apply(Activation activation, double x) {
 }
 
 /// The f16 K (part 0) or V (part 1) vector of one token and KV head.
-uint16_t* kv_vector(const KvLayer& kv, const SequenceRows& sequence, int position, int kv_head, int part) {
+uint16_t* kv_vector(const KvLayer& kv, const SequenceRows& sequence, int position, int kv_head,
+                    int part) {
   const auto head_dim = static_cast<size_t>(kv.layout.head_dim);
   const auto page = static_cast<size_t>(sequence.pages[position / kPageTokens]);
-  std::byte* head = kv.data + page * kv.layout.page_bytes() + static_cast<size_t>(kv_head) * kv.layout.head_bytes();
-  auto* vectors = reinterpret_cast<uint16_t*>(head) + static_cast<size_t>(part) * kPageTokens * head_dim;
+  std::byte* head = kv.data + page * kv.layout.page_bytes() +
+                    static_cast<size_t>(kv_head) * kv.layout.head_bytes();
+  auto* vectors =
+      reinterpret_cast<uint16_t*>(head) + static_cast<size_t>(part) * kPageTokens * head_dim;
   return vectors + static_cast<size_t>(position % kPageTokens) * head_dim;
 }
 
@@ -41,13 +45,15 @@ class RefBackend final : public Backend {
   void matmul(ConstRows x, std::span<const MatmulTarget> targets, size_t) override {
     std::vector<float> weights(x.length);
     for (const MatmulTarget& target : targets) {
-      SQ_CHECK(target.weight.row_length() == x.length && target.weight.row_count() == target.out.length);
+      SQ_CHECK(target.weight.row_length() == x.length &&
+               target.weight.row_count() == target.out.length);
       for (size_t o = 0; o < target.out.length; ++o) {
         decode_row(target.weight.dtype, target.weight.row(o), x.length, weights.data());
         for (size_t t = 0; t < x.count; ++t) {
           double sum = target.bias != nullptr ? static_cast<double>(target.bias[o]) : 0.0;
           const float* row = x.row(t);
-          for (size_t i = 0; i < x.length; ++i) sum += static_cast<double>(row[i]) * static_cast<double>(weights[i]);
+          for (size_t i = 0; i < x.length; ++i)
+            sum += static_cast<double>(row[i]) * static_cast<double>(weights[i]);
           float& out = target.out.row(t)[o];
           out = static_cast<float>(target.accumulate ? static_cast<double>(out) + sum : sum);
         }
@@ -55,17 +61,20 @@ class RefBackend final : public Backend {
     }
   }
 
-  void embed(const TensorView& table, std::span<const int32_t> ids, float scale, Rows out) override {
+  void embed(const TensorView& table, std::span<const int32_t> ids, float scale,
+             Rows out) override {
     for (size_t t = 0; t < ids.size(); ++t) {
       decode_row(table.dtype, table.row(static_cast<uint64_t>(ids[t])), out.length, out.row(t));
       for (size_t i = 0; i < out.length; ++i) out.row(t)[i] *= scale;
     }
   }
 
-  void rms_norm(ConstRows x, const float* weight, float weight_offset, float epsilon, Rows out) override {
+  void rms_norm(ConstRows x, const float* weight, float weight_offset, float epsilon,
+                Rows out) override {
     for (size_t t = 0; t < x.count; ++t) {
       double sum_squares = 0;
-      for (size_t i = 0; i < x.length; ++i) sum_squares += static_cast<double>(x.row(t)[i]) * static_cast<double>(x.row(t)[i]);
+      for (size_t i = 0; i < x.length; ++i)
+        sum_squares += static_cast<double>(x.row(t)[i]) * static_cast<double>(x.row(t)[i]);
       const double mean = sum_squares / static_cast<double>(x.length);
       const double scale = 1.0 / std::sqrt(mean + static_cast<double>(epsilon));
       for (size_t i = 0; i < x.length; ++i) {
@@ -75,8 +84,8 @@ class RefBackend final : public Backend {
     }
   }
 
-  void rope_table(std::span<const int32_t> positions, std::span<const float> inverse_frequency, float magnitude,
-                  float* cos_sin) override {
+  void rope_table(std::span<const int32_t> positions, std::span<const float> inverse_frequency,
+                  float magnitude, float* cos_sin) override {
     for (const int32_t position : positions) {
       for (const float frequency : inverse_frequency) {
         const double angle = static_cast<double>(position) * static_cast<double>(frequency);
@@ -86,7 +95,8 @@ class RefBackend final : public Backend {
     }
   }
 
-  void rope(Rows x, int head_count, int pair_count, RopeStyle style, const float* cos_sin) override {
+  void rope(Rows x, int head_count, int pair_count, RopeStyle style,
+            const float* cos_sin) override {
     const size_t head_dim = x.length / static_cast<size_t>(head_count);
     const auto pairs = static_cast<size_t>(pair_count);
     for (size_t t = 0; t < x.count; ++t) {
@@ -110,7 +120,8 @@ class RefBackend final : public Backend {
   void activation_mul(Activation activation, ConstRows gate, ConstRows up, Rows out) override {
     for (size_t t = 0; t < gate.count; ++t) {
       for (size_t i = 0; i < gate.length; ++i) {
-        const double value = apply(activation, static_cast<double>(gate.row(t)[i])) * static_cast<double>(up.row(t)[i]);
+        const double value = apply(activation, static_cast<double>(gate.row(t)[i])) *
+                             static_cast<double>(up.row(t)[i]);
         out.row(t)[i] = static_cast<float>(value);
       }
     }
@@ -131,7 +142,8 @@ class RefBackend final : public Backend {
     }
   }
 
-  void kv_write(const KvLayer& kv, std::span<const SequenceRows> sequences, ConstRows k, ConstRows v) override {
+  void kv_write(const KvLayer& kv, std::span<const SequenceRows> sequences, ConstRows k,
+                ConstRows v) override {
     const auto head_dim = static_cast<size_t>(kv.layout.head_dim);
     for (const SequenceRows& sequence : sequences) {
       for (size_t r = 0; r < sequence.row_count; ++r) {
@@ -169,9 +181,11 @@ class RefBackend final : public Backend {
     for (int p = first; p <= last; ++p) {
       const uint16_t* key = kv_vector(a.kv, sequence, p, kv_head, 0);
       double score = 0;
-      for (size_t i = 0; i < head_dim; ++i) score += static_cast<double>(q[i]) * static_cast<double>(float_from_f16(key[i]));
+      for (size_t i = 0; i < head_dim; ++i)
+        score += static_cast<double>(q[i]) * static_cast<double>(float_from_f16(key[i]));
       score *= static_cast<double>(a.scale);
-      if (a.softcap > 0) score = static_cast<double>(a.softcap) * std::tanh(score / static_cast<double>(a.softcap));
+      if (a.softcap > 0)
+        score = static_cast<double>(a.softcap) * std::tanh(score / static_cast<double>(a.softcap));
       scores.push_back(score);
       largest = std::max(largest, score);
     }
@@ -181,7 +195,8 @@ class RefBackend final : public Backend {
       const double weight = std::exp(scores[static_cast<size_t>(p - first)] - largest);
       total += weight;
       const uint16_t* value = kv_vector(a.kv, sequence, p, kv_head, 1);
-      for (size_t i = 0; i < head_dim; ++i) sum[i] += weight * static_cast<double>(float_from_f16(value[i]));
+      for (size_t i = 0; i < head_dim; ++i)
+        sum[i] += weight * static_cast<double>(float_from_f16(value[i]));
     }
     float* out = a.out.row(sequence.row_begin + r) + static_cast<size_t>(h) * head_dim;
     for (size_t i = 0; i < head_dim; ++i) out[i] = static_cast<float>(sum[i] / total);
