@@ -89,7 +89,7 @@ def measure(name, path, threads, repeat, programs):
     for program, figures in rows.items():
         if figures["prompt"]:
             result[program] = {key: spread(values) for key, values in figures.items()}
-    result["squish"]["peak_mb"] = peak_bytes([SQUISH, "bench", path, "--threads", str(threads), "--prompt", "512", "--generate", "32", "--repeat", "1"]) / 1e6
+    result["squish"]["peak_mb"] = detail["peak_memory_bytes"] / 1e6
     if programs:
         result["llama.cpp"]["peak_mb"] = peak_bytes([programs / "llama-bench", "-m", path, "-t", str(threads), "-p", "512", "-n", "32", "-r", "1"]) / 1e6
     return result
