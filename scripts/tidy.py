@@ -15,9 +15,12 @@ BELOW = {
     "model": {"base", "tensor", "kernels", "format", "text"},
     "engine": {"base", "tensor", "kernels", "format", "text", "model"},
     "evaluate": {"base", "tensor", "kernels", "format", "text", "model"},
+    "quant": {"base", "tensor"},
+    "compress": {"base", "tensor", "quant", "kernels", "format", "text", "model", "evaluate"},
     "hub": {"base", "tensor", "format"},
     "chat": {"base", "tensor", "kernels", "format", "text", "model", "engine", "evaluate", "hub"},
-    "cli": {"base", "tensor", "kernels", "format", "text", "model", "engine", "evaluate", "hub", "chat"},
+    "server": {"base", "text", "engine", "hub", "chat"},
+    "cli": {"quant", "compress", "server", "base", "tensor", "kernels", "format", "text", "model", "engine", "evaluate", "hub", "chat"},
 }
 LINES_MAX, TEST_LINES_MAX, COLUMNS_MAX = 460, 720, 160
 BANNED = {
