@@ -132,13 +132,17 @@ TEST(EngineThread, stopping_wakes_those_who_wait) {
 
 TEST(EngineThread, running_out_of_memory_in_a_step_ends_all_requests_with_an_error) {
   FakeModel model;
+  std::atomic<bool> both_are_in = false;  // else the engine may fail before the second comes
   std::atomic<int> passes = 0;
   model.before_forward = [&] {
+    both_are_in.wait(false);
     if (++passes == 3) throw std::bad_alloc();
   };
   const auto engine = start_engine(model);
   auto first = engine->submit(request_of(10, 100)).value();
   auto second = engine->submit(request_of(20, 100)).value();
+  both_are_in = true;
+  both_are_in.notify_all();
   for (RequestHandle* handle : {&first, &second}) {
     std::optional<TokenEvent> last;
     while (auto event = handle->next()) last = std::move(event);
