@@ -64,7 +64,7 @@ int main(int argc, char** argv) {
   fmt::print("{:8} {:>9} {:>9} {:>9} | {:>9}\n", "", "GB/s", "GB/s", "GB/s", "GMAC/s");
   for (const DType dtype : {DType::q4_k, DType::q6_k, DType::q5_k, DType::q4_0, DType::q4_1,
                             DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k,
-                            DType::iq4_nl, DType::iq4_xs, DType::bf16, DType::f16, DType::f32}) {
+                            DType::iq4_nl, DType::iq4_xs, DType::i3, DType::bf16, DType::f16, DType::f32}) {
     const testing::RandomMatrix weight(dtype, out_length, in_length, 1);
     const std::vector<float> x = testing::random_floats(prompt * in_length, 2);
     std::vector<float> out(prompt * out_length);

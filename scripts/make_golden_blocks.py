@@ -3,6 +3,8 @@
 
 Usage: python scripts/make_golden_blocks.py [OUTPUT]      (needs: pip install numpy gguf)
 
+Types of our own are decoded here, from the picture in src/tensor/block_formats.h.
+
 The file has one record a type:
     type NAME WEIGHTS
     bytes HEX          packed blocks
@@ -34,6 +36,28 @@ TYPES = [
 ]
 
 
+def decode_i3(packed: bytes) -> np.ndarray:
+    """w = d * scale * (q - 3.5) + m * (shift - 8), in the order of operations of formats.cpp."""
+    out = []
+    for start in range(0, len(packed), 108):
+        block = np.frombuffer(packed, dtype=np.uint8, count=108, offset=start)
+        d, m = block[:4].view(np.float16).astype(np.float32)
+        factors, high_mask, codes = block[4:12], block[12:44], block[44:108]
+        for group in range(8):
+            low = codes[32 * (group // 4) :][:32] >> (2 * (group % 4)) & 3
+            q = (low | (high_mask >> group & 1) << 2).astype(np.float32)
+            scale = d * np.float32(factors[group] & 15)
+            offset = m * np.float32(int(factors[group] >> 4) - 8) - np.float32(3.5) * scale
+            out.append(scale * q + offset)
+    return np.concatenate(out)
+
+
+# Our own types: name, blocks, bytes of a block, positions of its f16 fields, decoder.
+OWN_TYPES = [
+    ("I3", 3, 108, [0, 2], decode_i3),
+]
+
+
 def random_f16(random: np.random.Generator, block: int) -> bytes:
     """Block 0 gets a subnormal scale, block 1 a negative one, the others 2^-14 to 2^3."""
     if block == 0:
@@ -44,9 +68,7 @@ def random_f16(random: np.random.Generator, block: int) -> bytes:
     return np.float16(value).tobytes()
 
 
-def make_blocks(random: np.random.Generator, name: str, count: int, places: list[int]) -> bytes:
-    kind = gguf.GGMLQuantizationType[name]
-    _, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+def make_blocks(random: np.random.Generator, name: str, count: int, places: list[int], block_bytes: int) -> bytes:
     if name == "F16":
         return random.normal(size=count).astype(np.float16).tobytes()
     if name == "BF16":
@@ -67,16 +89,22 @@ def main() -> None:
     lines = [f"# Made by scripts/make_golden_blocks.py with gguf {version('gguf')}. Do not edit."]
     for name, count, places in TYPES:
         kind = gguf.GGMLQuantizationType[name]
-        packed = make_blocks(random, name, count, places)
+        packed = make_blocks(random, name, count, places, gguf.GGML_QUANT_SIZES[kind][1])
         decoded = gguf.quants.dequantize(np.frombuffer(packed, dtype=np.uint8), kind)
         weights = decoded.astype("<f4").reshape(-1)
         assert np.isfinite(weights).all(), name
         lines.append(f"type {name.lower()} {weights.size}")
         lines.append(f"bytes {packed.hex()}")
         lines.append(f"floats {weights.tobytes().hex()}")
+    for name, count, block_bytes, places, decode in OWN_TYPES:
+        packed = make_blocks(random, name, count, places, block_bytes)
+        weights = decode(packed).astype("<f4")
+        lines.append(f"type {name.lower()} {weights.size}")
+        lines.append(f"bytes {packed.hex()}")
+        lines.append(f"floats {weights.tobytes().hex()}")
     with open(output, "w", encoding="ascii") as file:
         file.write("\n".join(lines) + "\n")
-    print(f"{output}: {len(TYPES)} types")
+    print(f"{output}: {len(TYPES) + len(OWN_TYPES)} types")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ using testing::RandomMatrix;
 
 constexpr DType kAllTypes[] = {DType::f32,  DType::f16,  DType::bf16, DType::q4_0,   DType::q4_1,
                                DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k,   DType::q3_k,
-                               DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs};
+                               DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs,
+                               DType::i3};
 
 struct Target {
   explicit Target(std::string_view isa, int threads = 2)

@@ -111,6 +111,24 @@ struct BlockIQ4XS {
 };
 static_assert(sizeof(BlockIQ4XS) == 136);
 
+/// Our 3-bit format, 3.375 bits a weight: 8 groups of 32,
+///   w = d * scale * (q - 3.5) + m * (shift - 8),  scale and shift 0 to 15, q 0 to 7.
+/// The line is given by its middle, not by its lowest point: the middles of groups are small, so that
+/// 4 bits place them 0.1 dB better than they would place minima (docs/encoders.md).
+///   byte 0..1  d, f16    byte 2..3  m, f16 of either sign
+///   byte 4+g   scale (low nibble) and shift (high nibble) of group g
+///   byte 12+i  high_mask: bit g is bit 2 of weight i of group g
+///   byte 44+i  codes: bits 2r, 2r + 1 of byte 32 h + j are bits 0, 1 of weight 128 h + 32 r + j
+/// Codes lie as in Q3_K: one load, one shift by lane and one mask give 32 of them.
+struct BlockI3 {
+  uint16_t d;
+  uint16_t m;
+  uint8_t factors[8];
+  uint8_t high_mask[32];
+  uint8_t codes[64];
+};
+static_assert(sizeof(BlockI3) == 108);
+
 constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                    1,    13,   25,  38,  53,  69,  89,  113};
 

@@ -22,6 +22,10 @@ constexpr std::array<TypeInfo, kDTypeCount> kTypes = {{
     {DType::q6_k, "q6_k", 14, 256, 210, true},
     {DType::iq4_nl, "iq4_nl", 20, 32, 18, true},
     {DType::iq4_xs, "iq4_xs", 23, 256, 136, true},
+    {DType::i3, "i3", kNoGgufId, 256, 108, true},
+    {DType::t2, "t2", kNoGgufId, 1, 0, true, false},
+    {DType::t3, "t3", kNoGgufId, 1, 0, true, false},
+    {DType::t4, "t4", kNoGgufId, 1, 0, true, false},
 }};
 
 constexpr bool table_is_in_order() {
@@ -37,6 +41,7 @@ static_assert(table_is_in_order());
 const TypeInfo& type_info(DType dtype) { return kTypes[static_cast<size_t>(dtype)]; }
 
 std::optional<DType> dtype_from_gguf(uint32_t gguf_id) {
+  if (gguf_id == kNoGgufId) return std::nullopt;
   for (const TypeInfo& info : kTypes) {
     if (info.gguf_id == gguf_id) return info.dtype;
   }
@@ -55,6 +60,12 @@ size_t row_bytes(DType dtype, size_t weights) {
   const TypeInfo& info = type_info(dtype);
   SQ_CHECK(weights % info.block_weights == 0);
   return weights / info.block_weights * info.block_bytes;
+}
+
+double bits_per_weight(DType dtype) {
+  const TypeInfo& info = type_info(dtype);
+  if (!info.has_rows) return 2.0 + (static_cast<int>(dtype) - static_cast<int>(DType::t2));
+  return 8.0 * info.block_bytes / info.block_weights;
 }
 
 }  // namespace squish

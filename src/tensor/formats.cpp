@@ -189,6 +189,23 @@ void unpack_iq4_xs(const void* bytes, BlockCodes& out) {
   }
 }
 
+void unpack_i3(const void* bytes, BlockCodes& out) {
+  const auto b = load<BlockI3>(bytes);
+  for (int i = 0; i < 256; ++i) {
+    const int half = i / 128;
+    const int run = (i % 128) / 32;
+    const int low = (b.codes[32 * half + i % 32] >> (2 * run)) & 3;
+    const int high = (b.high_mask[i % 32] >> (i / 32)) & 1;
+    out.codes[i] = as_i8(low | (high << 2));
+  }
+  const float d = float_from_f16(b.d);
+  const float m = float_from_f16(b.m);
+  for (int g = 0; g < 8; ++g) {
+    out.scale[g] = d * static_cast<float>(b.factors[g] & 15);
+    out.offset[g] = m * static_cast<float>((b.factors[g] >> 4) - 8) - 3.5F * out.scale[g];
+  }
+}
+
 using Unpack = void (*)(const void*, BlockCodes&);
 struct FormatRow {
   DType dtype;
@@ -204,7 +221,9 @@ constexpr FormatRow kFormats[] = {
     {DType::q2_k, 16, true, unpack_q2_k},      {DType::q3_k, 16, false, unpack_q3_k},
     {DType::q4_k, 32, true, unpack_q4_k},      {DType::q5_k, 32, true, unpack_q5_k},
     {DType::q6_k, 16, false, unpack_q6_k},     {DType::iq4_nl, 32, false, unpack_iq4_nl},
-    {DType::iq4_xs, 32, false, unpack_iq4_xs},
+    {DType::iq4_xs, 32, false, unpack_iq4_xs}, {DType::i3, 32, true, unpack_i3},
+    {DType::t2, 0, false, nullptr},            {DType::t3, 0, false, nullptr},
+    {DType::t4, 0, false, nullptr},
 };
 static_assert(std::size(kFormats) == kDTypeCount);
 
@@ -235,6 +254,7 @@ void decode_row(DType dtype, const void* row, size_t weights, float* out) {
     }
     return;
   }
+  SQ_CHECK(info.has_rows);
   const uint32_t group = group_weights(dtype);
   BlockCodes block;
   for (size_t start = 0; start < weights; start += info.block_weights) {

@@ -17,7 +17,7 @@ struct BlockCodes {
 };
 /// Weights a scale covers: 16 or 32. 0 for the float types.
 uint32_t group_weights(DType dtype);
-/// True when offsets can be non-zero (Q4_1, Q5_1, Q2_K, Q4_K, Q5_K).
+/// True when offsets can be non-zero (Q4_1, Q5_1, Q2_K, Q4_K, Q5_K, I3).
 bool has_offset(DType dtype);
 
 /// Unpacks one block of a quantised `dtype`. `block` holds type_info(dtype).block_bytes bytes, any

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "tensor/trellis.h"
+
 namespace squish {
 
 std::string to_string(const Shape& shape) {
@@ -9,6 +11,17 @@ std::string to_string(const Shape& shape) {
   for (uint32_t i = 0; i < shape.rank; ++i)
     out += fmt::format("{}{}", i == 0 ? "" : ", ", shape.dims[i]);
   return out + "]";
+}
+
+size_t tensor_bytes(DType dtype, const Shape& shape) {
+  if (shape.rank == 0) return 0;
+  const uint64_t length = shape.dims[shape.rank - 1];
+  if (type_info(dtype).has_rows) {
+    return length == 0 ? 0 : row_bytes(dtype, length) * (shape.elements() / length);
+  }
+  const uint64_t rows = shape.rank == 1 ? 1 : shape.dims[shape.rank - 2];
+  if (rows == 0 || length == 0) return 0;
+  return TrellisLayout(dtype, rows, length).bytes * (shape.elements() / (rows * length));
 }
 
 TensorView TensorView::slice(uint64_t i) const {

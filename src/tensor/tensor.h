@@ -22,6 +22,10 @@ struct Shape {
 /// "[151936, 1536]".
 std::string to_string(const Shape& shape);
 
+/// Bytes of a contiguous tensor of any type: rows of whole blocks, or trellis payloads of the two
+/// last dimensions. No overflow up to 2^48 elements.
+size_t tensor_bytes(DType dtype, const Shape& shape);
+
 /// A tensor in somebody else's memory (usually a mapped file), contiguous, packed blocks along the
 /// last dimension.
 struct TensorView {
@@ -38,8 +42,9 @@ struct TensorView {
   [[nodiscard]] uint64_t row_count() const {
     return row_length() == 0 ? 0 : shape.elements() / row_length();
   }
+  /// Not for the trellis codes, whose rows have no bytes of their own.
   [[nodiscard]] size_t row_stride_bytes() const { return row_bytes(dtype, row_length()); }
-  [[nodiscard]] size_t bytes() const { return row_stride_bytes() * row_count(); }
+  [[nodiscard]] size_t bytes() const { return tensor_bytes(dtype, shape); }
   [[nodiscard]] const std::byte* row(uint64_t index) const {
     SQ_DCHECK(index < row_count());
     return data + index * row_stride_bytes();

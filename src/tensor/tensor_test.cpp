@@ -120,7 +120,10 @@ TEST(Formats, every_type_decodes_to_what_the_gguf_package_says) {
           << name << " weight " << i << ": " << decoded[i] << ", expected " << expected[i];
     }
   }
-  EXPECT_EQ(seen.size(), kDTypeCount);
+  for (size_t i = 0; i < kDTypeCount; ++i) {
+    const auto dtype = static_cast<DType>(i);
+    if (type_info(dtype).has_rows) EXPECT_TRUE(seen.contains(dtype)) << type_info(dtype).name;
+  }
 }
 
 TEST(TensorView, a_slice_of_experts_starts_at_its_own_rows) {

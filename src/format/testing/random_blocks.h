@@ -49,9 +49,14 @@ inline ScalePlaces scale_places(DType dtype) {
       return {0, -1, 127};
     case DType::iq4_xs:
       return {0, -1, 32 * 127};
+    case DType::i3:
+      return {0, 2, 15 * 7};
     case DType::f32:
     case DType::f16:
     case DType::bf16:
+    case DType::t2:  // no rows: see tensor/trellis.h
+    case DType::t3:
+    case DType::t4:
       break;
   }
   return {-1, -1, 1};

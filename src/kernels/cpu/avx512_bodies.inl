@@ -12,6 +12,7 @@ struct Index {
 #include "kernels/cpu/gemv_float.inl"
 #include "kernels/cpu/quantize_avx512.inl"
 #include "kernels/cpu/blocks_avx512.inl"
+#include "kernels/cpu/gemv_simple_avx512.inl"
 #include "kernels/cpu/gemv_avx512.inl"
 #include "kernels/cpu/unpack_avx512.inl"
 #include "kernels/cpu/gemm_vnni_avx512.inl"
@@ -22,7 +23,8 @@ constexpr KernelTable avx512_base_table() {
   KernelTable t = {};
   GemvQuant quant[kDTypes] = {nullptr,   nullptr,   nullptr,   gemv_q4_0,   gemv_q4_1,
                               gemv_q5_0, gemv_q5_1, gemv_q8_0, gemv_q2_k,   gemv_q3_k,
-                              gemv_q4_k, gemv_q5_k, gemv_q6_k, gemv_iq4_nl, gemv_iq4_xs};
+                              gemv_q4_k, gemv_q5_k, gemv_q6_k, gemv_iq4_nl, gemv_iq4_xs,
+                              gemv_i3};
   for (size_t i = 0; i < kDTypes; ++i) t.gemv[i] = quant[i];
   t.gemv_float[0] = gemv_float<WeightF32>;
   t.gemv_float[1] = gemv_float<WeightF16>;

@@ -70,10 +70,12 @@ inline __m512i iq4_bytes(__m512i nibbles) {
 // Formats of blocks of 32: kBytes, kCodes (offset of the codes), kBias (added to every code, 0 when
 // `m` is stored), codes(a, b) = the unsigned codes of two blocks.
 struct Simple4_0 {
+  static constexpr bool kIsNibbles = true;
   static constexpr int kBytes = 18, kBias = 8;
   static __m512i codes(const uint8_t* a, const uint8_t* b) { return nibbles_of_two(a + 2, b + 2); }
 };
 struct Simple4_1 {
+  static constexpr bool kIsNibbles = true;
   static constexpr int kBytes = 20, kBias = 0;
   static __m512i codes(const uint8_t* a, const uint8_t* b) { return nibbles_of_two(a + 4, b + 4); }
 };
@@ -83,18 +85,21 @@ inline __m512i with_fifth_bits(__m512i nibbles, const uint8_t* a, const uint8_t*
   return _mm512_mask_add_epi8(nibbles, bits, nibbles, _mm512_set1_epi8(16));
 }
 struct Simple5_0 {
+  static constexpr bool kIsNibbles = false;
   static constexpr int kBytes = 22, kBias = 16;
   static __m512i codes(const uint8_t* a, const uint8_t* b) {
     return with_fifth_bits(nibbles_of_two(a + 6, b + 6), a + 2, b + 2);
   }
 };
 struct Simple5_1 {
+  static constexpr bool kIsNibbles = false;
   static constexpr int kBytes = 24, kBias = 0;
   static __m512i codes(const uint8_t* a, const uint8_t* b) {
     return with_fifth_bits(nibbles_of_two(a + 8, b + 8), a + 4, b + 4);
   }
 };
 struct Simple8_0 {
+  static constexpr bool kIsNibbles = false;
   static constexpr int kBytes = 34, kBias = 128;
   static __m512i codes(const uint8_t* a, const uint8_t* b) {
     const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + 2));
@@ -104,6 +109,7 @@ struct Simple8_0 {
   }
 };
 struct SimpleIq4Nl {
+  static constexpr bool kIsNibbles = false;
   static constexpr int kBytes = 18, kBias = 128;
   static __m512i codes(const uint8_t* a, const uint8_t* b) {
     return iq4_bytes(nibbles_of_two(a + 2, b + 2));
@@ -125,7 +131,7 @@ inline void simple_scales(const uint8_t* blocks, __mmask16 valid, __m512& scale,
   }
 }
 
-// K-quants with groups of 32: Q4_K and Q5_K.
+// Super-blocks with groups of 32: Q4_K, Q5_K and I3.
 /// The 8 scales and 8 mins of Q4_K and Q5_K as one vector of floats: scales in lanes 0 to 7, mins
 /// in 8 to 15.
 inline __m512 scales_and_mins(const uint8_t* s) {
@@ -149,8 +155,14 @@ inline __m512 d_and_minus_dmin(const uint8_t* p) {
   return _mm512_permutexvar_ps(pair_lanes(0), _mm512_castps128_ps512(pair));
 }
 
+/// Scales in lanes 0 to 7, offsets in 8 to 15.
+inline __m512 factors_of_k45(const uint8_t* p) {
+  return _mm512_mul_ps(scales_and_mins(p + 4), d_and_minus_dmin(p));
+}
+
 struct K4 {
   static constexpr int kBytes = 144;
+  static __m512 factors(const uint8_t* p) { return factors_of_k45(p); }
   static __m512i codes(const uint8_t* p, int i, __m512i) {
     const __m512i chunk = _mm512_broadcast_i64x4(
         _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16 + 32 * i)));
@@ -160,6 +172,7 @@ struct K4 {
 };
 struct K5 {
   static constexpr int kBytes = 176;
+  static __m512 factors(const uint8_t* p) { return factors_of_k45(p); }
   static __m512i high(const uint8_t* p) {
     return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16)));
   }
@@ -172,6 +185,37 @@ struct K5 {
         _mm512_setr_epi64((4 - 2 * i) & 63, (4 - 2 * i) & 63, (4 - 2 * i) & 63, (4 - 2 * i) & 63,
                           (3 - 2 * i) & 63, (3 - 2 * i) & 63, (3 - 2 * i) & 63, (3 - 2 * i) & 63);
     return or_masked(low, _mm512_rolv_epi64(high, by), _mm512_set1_epi8(16));
+  }
+};
+
+struct I3 {
+  static constexpr int kBytes = 108;
+  static __m512 factors(const uint8_t* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 4));
+    const __m128i both = _mm_unpacklo_epi64(bytes, _mm_srli_epi16(bytes, 4));
+    const __m128i centred =
+        _mm_sub_epi8(_mm_and_si128(both, _mm_set1_epi8(15)), _mm_set_epi64x(0x0808080808080808, 0));
+    const __m128 pair = _mm_cvtph_ps(_mm_cvtsi32_si128(static_cast<int>(load_u32(p))));
+    const __m512 d_and_m = _mm512_permutexvar_ps(pair_lanes(0), _mm512_castps128_ps512(pair));
+    const __m512 products =
+        _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(centred)), d_and_m);
+    const __m512 scales = _mm512_shuffle_f32x4(products, products, 0x44);
+    return _mm512_mask_sub_ps(products, 0xff00, products,
+                              _mm512_mul_ps(scales, _mm512_set1_ps(3.5F)));
+  }
+  static __m512i high(const uint8_t* p) {
+    return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 12)));
+  }
+  static __m512i codes(const uint8_t* p, int i, __m512i high) {
+    const __m512i chunk = _mm512_broadcast_i64x4(
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 44 + 32 * (i / 2))));
+    const __m512i bits = i % 2 == 0 ? shift_halves<0, 2>(chunk) : shift_halves<4, 6>(chunk);
+    const __m512i low = _mm512_and_si512(bits, _mm512_set1_epi8(3));
+    // Bits 2i and 2i + 1 move to bit 2; a rotation keeps them in their byte.
+    const __m512i by =
+        _mm512_setr_epi64((2 - 2 * i) & 63, (2 - 2 * i) & 63, (2 - 2 * i) & 63, (2 - 2 * i) & 63,
+                          (1 - 2 * i) & 63, (1 - 2 * i) & 63, (1 - 2 * i) & 63, (1 - 2 * i) & 63);
+    return or_masked(low, _mm512_rolv_epi64(high, by), _mm512_set1_epi8(4));
   }
 };
 

@@ -252,6 +252,31 @@ struct Q6K {
   }
 };
 
+struct I3 {
+  static constexpr int kBytes = 108, kBlock = 256, kGroup = 32;
+  static constexpr bool kOffset = true;
+  static void factors(const uint8_t* p, int, float32x4_t* scale, float32x4_t* offset) {
+    uint64_t bytes;
+    __builtin_memcpy(&bytes, p + 4, 8);
+    const float32x4_t m = f16_to_all(p + 2);
+    widen8(bytes & 0x0f0f0f0f0f0f0f0fULL, f16_to_all(p), scale);
+    widen8((bytes >> 4) & 0x0f0f0f0f0f0f0f0fULL, m, offset);
+    for (int h = 0; h < 2; ++h) {
+      const float32x4_t eight = vmulq_f32(m, vdupq_n_f32(8));
+      offset[h] = vfmsq_f32(vsubq_f32(offset[h], eight), scale[h], vdupq_n_f32(3.5F));
+    }
+  }
+  template <int i>
+  static Codes codes(const uint8_t* p) {
+    Codes out;
+    for (int h = 0; h < 2; ++h) {
+      const uint8x16_t low = field<-2 * (i % 4), 3>(vld1q_u8(p + 44 + 32 * (i / 4) + 16 * h));
+      out.val[h] = as_signed(vorrq_u8(low, field<2 - i, 4>(vld1q_u8(p + 12 + 16 * h))));
+    }
+    return out;
+  }
+};
+
 struct Iq4Xs {
   static constexpr int kBytes = 136, kBlock = 256, kGroup = 32;
   static constexpr bool kOffset = false;

@@ -240,7 +240,8 @@ constexpr PanelEntry kPanels[kDTypes] = {{},
                                          panel_entry<Q5K>(),
                                          panel_entry<Q6K>(),
                                          panel_entry<Iq4Nl>(),
-                                         panel_entry<Iq4Xs>()};
+                                         panel_entry<Iq4Xs>(),
+                                         panel_entry<I3>()};
 
 void gemm_panel(unsigned dtype, const PackedRows& w, const WideRows& x, const Sink& sink,
                 void* scratch) {

@@ -22,61 +22,6 @@ inline void finish(const Sink& sink, size_t t, size_t r, float value) {
 }
 
 template <class Format, int kRows>
-void gemv_simple_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sink& sink) {
-  const size_t blocks = w.length / 32;
-  for (size_t r = 0; r < w.count; ++r) {
-    const uint8_t* row = w.data + r * w.row_bytes;
-    __m512 sum[kRows];
-    __m512 offsets[kRows];
-    for (int t = 0; t < kRows; ++t) sum[t] = offsets[t] = _mm512_setzero_ps();
-    for (size_t b0 = 0; b0 < blocks; b0 += 16) {
-      const size_t n = blocks - b0 < 16 ? blocks - b0 : 16;
-      const auto valid = static_cast<__mmask16>((1U << n) - 1);
-      const uint8_t* p = row + b0 * Format::kBytes;
-      _mm_prefetch(reinterpret_cast<const char*>(p + 1024), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(p + 1088), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(p + 1152), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(p + 1216), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(p + 1280), _MM_HINT_T0);
-      __m512 scale;
-      __m512 offset;
-      simple_scales<Format>(p, valid, scale, offset);
-      __m512 combined[kRows];
-      for (int t = 0; t < kRows; ++t) {
-        const size_t at = (t0 + static_cast<size_t>(t)) * x.group_stride + b0;
-        combined[t] = _mm512_mul_ps(scale, _mm512_loadu_ps(x.scales + at));
-        offsets[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(x.sums32 + at), offsets[t]);
-      }
-      const int8_t* xc = x.codes + t0 * x.code_stride + b0 * 32;
-      const auto pair = [&](int j, const uint8_t* a,
-                            const uint8_t* b) __attribute__((always_inline)) {
-        const __m512i codes = Format::codes(a, b);
-        for (int t = 0; t < kRows; ++t) {
-          const __m512 lanes = _mm512_permutexvar_ps(pair_lanes(2 * j), combined[t]);
-          sum[t] = _mm512_fmadd_ps(
-              dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * j), lanes, sum[t]);
-        }
-      };
-      if (n == 16) {
-        for (int j = 0; j < 8; ++j)
-          pair(j, p + (2 * j) * Format::kBytes, p + (2 * j + 1) * Format::kBytes);
-      } else {
-        for (int j = 0; j < static_cast<int>(n + 1) / 2; ++j) {
-          const uint8_t* a = p + (2 * j) * Format::kBytes;
-          pair(j, a,
-               static_cast<size_t>(2 * j) + 1 < n ? a + Format::kBytes
-                                                  : a);  // the second scale is 0 then
-        }
-      }
-    }
-    for (int t = 0; t < kRows; ++t) {
-      finish(sink, t0 + static_cast<size_t>(t), r,
-             _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
-    }
-  }
-}
-
-template <class Format, int kRows>
 void gemv_k45_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sink& sink) {
   const size_t blocks = w.length / 256;
   for (size_t r = 0; r < w.count; ++r) {
@@ -88,7 +33,7 @@ void gemv_k45_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sin
       _mm_prefetch(reinterpret_cast<const char*>(p + 2048), _MM_HINT_T0);
       _mm_prefetch(reinterpret_cast<const char*>(p + 2112), _MM_HINT_T0);
       _mm_prefetch(reinterpret_cast<const char*>(p + 2176), _MM_HINT_T0);
-      const __m512 factors = _mm512_mul_ps(scales_and_mins(p + 4), d_and_minus_dmin(p));
+      const __m512 factors = Format::factors(p);
       const __m512i high = Format::high(p);
       __m512 combined[kRows];
       for (int t = 0; t < kRows; ++t) {
@@ -245,6 +190,7 @@ SQ_GEMV(gemv_q3_k, (gemv_k16_rows<K3, n>))
 SQ_GEMV(gemv_q4_k, (gemv_k45_rows<K4, n>))
 SQ_GEMV(gemv_q5_k, (gemv_k45_rows<K5, n>))
 SQ_GEMV(gemv_q6_k, (gemv_k16_rows<K6, n>))
+SQ_GEMV(gemv_i3, (gemv_k45_rows<I3, n>))
 SQ_GEMV(gemv_iq4_xs, gemv_iq4_xs_rows<n>)
 #undef SQ_GEMV
 

@@ -77,7 +77,7 @@ struct AttentionJob {
 };
 
 constexpr size_t kGemvRows = 8;
-constexpr size_t kDTypes = 15;  // as DType; dtype.h is not included here
+constexpr size_t kDTypes = 19;  // as DType; dtype.h is not included here
 
 struct KernelTable {
   const char* name;               // "avx512"

@@ -91,7 +91,8 @@ constexpr GemvQuant kGemv[kDTypes] = {nullptr,
                                       gemv<DType::q5_k>,
                                       gemv<DType::q6_k>,
                                       gemv<DType::iq4_nl>,
-                                      gemv<DType::iq4_xs>};
+                                      gemv<DType::iq4_xs>,
+                                      gemv<DType::i3>};
 static_assert(kDTypes == kDTypeCount);
 
 void gemm(unsigned dtype, const PackedRows& w, const WideRows& x, const Sink& sink, void*) {

@@ -36,7 +36,7 @@ void unpack_simple(const uint8_t* row, size_t count, uint8_t* codes, float* scal
 template <class Format>
 void unpack_k45(const uint8_t* p, size_t count, uint8_t* codes, float* scale, float* offset) {
   for (size_t b = 0; b < count / 256; ++b, p += Format::kBytes) {
-    const __m512 factors = _mm512_mul_ps(scales_and_mins(p + 4), d_and_minus_dmin(p));
+    const __m512 factors = Format::factors(p);
     _mm256_storeu_ps(scale + 8 * b, _mm512_castps512_ps256(factors));
     _mm256_storeu_ps(offset + 8 * b, _mm512_extractf32x8_ps(factors, 1));
     const __m512i high = Format::high(p);
@@ -101,6 +101,7 @@ constexpr UnpackEntry kUnpack[kDTypes] = {
     {unpack_k16<K6>, 16, 256, 210},
     {unpack_simple<SimpleIq4Nl>, 32, 32, 18},
     {unpack_iq4_xs, 32, 256, 136},
+    {unpack_k45<I3>, 32, 256, 108},
 };
 
 /// 16 x 16 dwords: row i, column j to row j, column i. 64 shuffles.

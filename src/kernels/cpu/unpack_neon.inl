@@ -78,7 +78,8 @@ constexpr UnpackEntry kUnpack[kDTypes] = {{},
                                           unpack_entry<Q5K>(),
                                           unpack_entry<Q6K>(),
                                           unpack_entry<Iq4Nl>(),
-                                          unpack_entry<Iq4Xs>()};
+                                          unpack_entry<Iq4Xs>(),
+                                          unpack_entry<I3>()};
 
 inline Strip make_strip(const UnpackEntry& entry, const PackedRows& w, void* scratch) {
   Strip strip = {};

@@ -55,6 +55,7 @@ class RandomMatrix {
     const bool k_quant = type_info(dtype_).block_weights == 256;
     const double sub_scale = dtype_ == DType::q6_k   ? 128
                              : dtype_ == DType::q2_k ? 15
+                             : dtype_ == DType::i3   ? 15
                              : k_quant               ? 63
                                                      : 1;
     return 0x1p-4 * sub_scale;
@@ -67,6 +68,7 @@ class RandomMatrix {
       case DType::q5_1:
       case DType::q4_k:
       case DType::q5_k:
+      case DType::i3:
         return {0, 2};
       case DType::q2_k:
         return {80, 82};
@@ -82,6 +84,9 @@ class RandomMatrix {
       case DType::q8_0:
       case DType::iq4_nl:
       case DType::iq4_xs:
+      case DType::t2:  // no rows: kernels/testing/random_trellis.h
+      case DType::t3:
+      case DType::t4:
         break;
     }
     return {0};
