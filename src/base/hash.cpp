@@ -44,6 +44,23 @@ std::string Sha256::finish() {
   return out;
 }
 
+struct StreamHash64::State {
+  XXH3_state_t* xxh = nullptr;
+};
+
+StreamHash64::StreamHash64() : state_(std::make_unique<State>()) {
+  state_->xxh = XXH3_createState();
+  SQ_CHECK(state_->xxh != nullptr);
+  SQ_CHECK(XXH3_64bits_reset(state_->xxh) == XXH_OK);
+}
+StreamHash64::~StreamHash64() { XXH3_freeState(state_->xxh); }
+
+void StreamHash64::update(Bytes bytes) {
+  SQ_CHECK(XXH3_64bits_update(state_->xxh, bytes.data(), bytes.size()) == XXH_OK);
+}
+
+uint64_t StreamHash64::finish() const { return XXH3_64bits_digest(state_->xxh); }
+
 uint64_t hash64(Bytes bytes, uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }

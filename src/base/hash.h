@@ -24,6 +24,21 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
+/// Streaming XXH3-64: the same number as hash64() of all bytes.
+class StreamHash64 {
+ public:
+  StreamHash64();
+  ~StreamHash64();
+  StreamHash64(const StreamHash64&) = delete;
+  StreamHash64& operator=(const StreamHash64&) = delete;
+  void update(Bytes bytes);
+  [[nodiscard]] uint64_t finish() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 /// XXH3-64 of `bytes`.
 uint64_t hash64(Bytes bytes, uint64_t seed = 0);
 

@@ -49,4 +49,14 @@ constexpr int kStopStringsMax = 64;
 constexpr size_t kStopStringBytesMax = 4096;
 constexpr int kThreadsMax = 1024;
 
+// HTTP (src/server).
+constexpr size_t kHttpTargetBytesMax = 8 * kKiB;   // 414
+constexpr size_t kHttpHeaderBytesMax = 32 * kKiB;  // 431; browsers with many cookies send 8 KiB
+constexpr size_t kHttpHeaderCountMax = 100;        // 431
+constexpr size_t kHttpBodyBytesMax = 32 * kMiB;    // 413
+constexpr size_t kRequestIdBytesMax = 128;
+constexpr int kAnswersMax = 64;  // n times the prompts of one request
+constexpr size_t kMessagesMax = 16'384;
+constexpr size_t kLogitBiasMax = 4096;  // entries
+
 }  // namespace squish::limits

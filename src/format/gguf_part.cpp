@@ -40,8 +40,10 @@ constexpr ForeignType kForeignTypes[] = {
 std::string supported_types() {
   std::string list;
   for (size_t i = 0; i < kDTypeCount; ++i) {
-    if (i != 0) list += ", ";
-    list += type_info(static_cast<DType>(i)).name;
+    const TypeInfo& info = type_info(static_cast<DType>(i));
+    if (info.gguf_id == kNoGgufId) continue;
+    if (!list.empty()) list += ", ";
+    list += info.name;
   }
   return list;
 }

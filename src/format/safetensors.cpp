@@ -149,7 +149,11 @@ Status SafetensorsFile::State::read(Bytes bytes, const std::string& file) {
     if (is_usable(entry, header.data_start)) {
       tensors.push_back(make_tensor(entry, bytes.data() + header.data_start));
     } else {
-      unusable.push_back({entry.name, entry.dtype, entry.rank, header.data_start + entry.begin});
+      const uint64_t begin = header.data_start + entry.begin;
+      UnusableTensor& tensor = unusable.emplace_back();
+      tensor = {entry.name, entry.dtype, entry.rank, begin, {},
+                bytes.subspan(begin, entry.end - entry.begin)};
+      std::copy_n(std::begin(entry.dims), tensor.dims.size(), tensor.dims.begin());
     }
   }
   metadata = std::move(header.metadata);

@@ -1,5 +1,6 @@
 #pragma once
 // One safetensors file: tensors as views into the map.
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -20,7 +21,9 @@ struct UnusableTensor {
   std::string_view name;
   std::string_view dtype;  // as the file spells it
   uint32_t rank = 0;
-  uint64_t file_position = 0;  // of its first byte
+  uint64_t file_position = 0;                   // of its first byte
+  std::array<uint64_t, 4> dims = {1, 1, 1, 1};  // the first four, outermost first
+  Bytes bytes;                                  // its data: lives as long as the file
 
   /// "dtype I64 is not supported; usable are F32, F16, BF16".
   [[nodiscard]] std::string reason() const;

@@ -69,8 +69,27 @@ void Decoder::start(const Batch& batch) {
     backend_.rope_table({positions_.data(), row_count_}, facts.inverse_frequency, facts.magnitude,
                         rope_[i].data());
   }
+}
+
+void Decoder::embed(const Batch& batch, std::span<float> hidden) {
+  const size_t length = hidden_of(config_);
+  SQ_CHECK(hidden.size() == batch.tokens.size() * length);
   backend_.embed(weights_.embedding, batch.tokens, config_.embedding_scale,
-                 rows_of(residual_, row_count_, hidden_of(config_)));
+                 {hidden.data(), batch.tokens.size(), length, length});
+}
+
+void Decoder::run_layer(size_t index, const Batch& batch, const KvLayer& kv,
+                        std::span<float> hidden, ActivationObserver* observer) {
+  SQ_CHECK(hidden.size() == batch.tokens.size() * hidden_of(config_));
+  SQ_CHECK(!batch.logit_rows.empty());  // else the last layer would stop after K and V
+  start(batch);
+  std::memcpy(residual_.data(), hidden.data(), hidden.size_bytes());
+  observer_ = observer;
+  attention(index, batch, kv);
+  project_out(weights_.layers[index]);
+  mlp(index);
+  observer_ = nullptr;
+  std::memcpy(hidden.data(), residual_.data(), hidden.size_bytes());
 }
 
 void Decoder::norm(const float* weight, ConstRows x, Rows out) {
@@ -95,6 +114,7 @@ void Decoder::attention(size_t index, const Batch& batch, const KvLayer& kv) {
   const Rows k = rows_of(k_, row_count_, kv_length(config_));
   const Rows v = rows_of(v_, row_count_, kv_length(config_));
   norm(layer.attention_norm, rows_of(residual_, row_count_, hidden_of(config_)), x);
+  observe(layer.q, x);
 
   const std::array targets = {MatmulTarget{layer.k, layer.k_bias, k, false},
                               MatmulTarget{layer.v, layer.v_bias, v, false},
@@ -137,6 +157,7 @@ void Decoder::project_out(const LayerWeights& layer) {
   const bool is_direct = layer.post_attention_norm == nullptr;
   const Rows out = rows_of(is_direct ? residual_ : block_, row_count_, hidden_of(config_));
   const MatmulTarget target = {layer.o, layer.o_bias, out, is_direct};
+  observe(layer.o, rows_of(mixed_, row_count_, q_length(config_)));
   backend_.matmul(rows_of(mixed_, row_count_, q_length(config_)), {&target, 1}, prefill_count_);
   if (!is_direct) add_block_output(layer.post_attention_norm);
 }
@@ -146,6 +167,7 @@ void Decoder::mlp(size_t index) {
   const Rows x = rows_of(normed_, row_count_, hidden_of(config_));
   const Rows residual = rows_of(residual_, row_count_, hidden_of(config_));
   norm(layer.mlp_norm, residual, x);
+  observe(config_.layers[index].is_moe ? layer.router : layer.gate, x);
   if (config_.layers[index].is_moe) {
     mixture_.run(layer, x, prefill_count_, rows_of(block_, row_count_, hidden_of(config_)));
     add_block_output(layer.post_mlp_norm);
@@ -161,6 +183,7 @@ void Decoder::mlp(size_t index) {
   const bool is_direct = layer.post_mlp_norm == nullptr;
   const Rows out = is_direct ? residual : rows_of(block_, row_count_, hidden_of(config_));
   const MatmulTarget down = {layer.down, nullptr, out, is_direct};
+  observe(layer.down, gate);
   backend_.matmul(gate, {&down, 1}, prefill_count_);
   if (!is_direct) add_block_output(layer.post_mlp_norm);
 }
@@ -204,6 +227,8 @@ void Decoder::head(std::span<float> logits) {
 void Decoder::forward(const Batch& batch, KvCache& kv, std::span<float> logits) {
   SQ_CHECK(!batch.tokens.empty());
   start(batch);
+  backend_.embed(weights_.embedding, batch.tokens, config_.embedding_scale,
+                 rows_of(residual_, row_count_, hidden_of(config_)));
   const size_t layer_count = weights_.layers.size();
   for (size_t i = 0; i < layer_count; ++i) {
     attention(i, batch, kv.layer(i));

@@ -11,6 +11,15 @@
 
 namespace squish {
 
+/// Sees what goes into the matrices of a layer: for calibration.
+class ActivationObserver {
+ public:
+  virtual ~ActivationObserver() = default;
+  /// x [rows, in] is the input of `weight`. Told once for matrices that share their input: q (for k
+  /// and v too), o, gate (for up too) or the router of a mixture, down. Experts are not told.
+  virtual void on_input(const TensorView& weight, ConstRows x) = 0;
+};
+
 /// See Model for the contract. In the last layer everything after attention runs only on the rows
 /// whose logits are wanted.
 class Decoder final : public Model {
@@ -23,9 +32,23 @@ class Decoder final : public Model {
   [[nodiscard]] uint64_t parameter_count() const override { return weights_.parameter_count; }
   void forward(const Batch& batch, KvCache& kv, std::span<float> logits) override;
 
+  // One layer at a time, so that calibration can carry many tokens through one layer before the
+  // next one's weights are touched.
+
+  /// hidden [rows, hidden size] = what enters the first layer.
+  void embed(const Batch& batch, std::span<float> hidden);
+  /// hidden = layer `index` of it; `kv` is the cache of this layer alone. `observer` may be null.
+  /// The numbers are those that forward() computes.
+  void run_layer(size_t index, const Batch& batch, const KvLayer& kv, std::span<float> hidden,
+                 ActivationObserver* observer);
+  [[nodiscard]] const Weights& weights() const { return weights_; }
+
  private:
   void grow(size_t row_count);
   void start(const Batch& batch);
+  void observe(const TensorView& weight, ConstRows x) {
+    if (observer_ != nullptr) observer_->on_input(weight, x);
+  }
   void attention(size_t index, const Batch& batch, const KvLayer& kv);
   void project_out(const LayerWeights& layer);
   void mlp(size_t index);
@@ -39,6 +62,7 @@ class Decoder final : public Model {
   Weights weights_;
   Backend& backend_;
   Mixture mixture_;
+  ActivationObserver* observer_ = nullptr;
 
   size_t row_capacity_ = 0;
   size_t row_count_ = 0;                    // of the running forward; fewer in the last layer

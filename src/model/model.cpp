@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "format/quality_gates.h"
 #include "model/arch_table.h"
 #include "model/decoder.h"
 #include "model/weights.h"
@@ -12,6 +13,11 @@ Result<std::unique_ptr<Model>> Model::create(const ModelFiles& files, Backend& b
                                              const ModelOptions& options) {
   SQ_TRY(Network network, read_network(files, {options.context_length}));
   SQ_TRY(Weights weights, load_weights(files, network));
+  if (files.packed) {
+    SQ_TRY_STATUS(check_blocked(family_of_architecture(network.config.architecture),
+                                weights.parameter_count, files.packed->format())
+                      .at(files.path));
+  }
   network.config.quantization = type_info(weights.common_dtype).name;
   std::unique_ptr<Model> model =
       std::make_unique<Decoder>(std::move(network.config), std::move(weights), backend);

@@ -36,7 +36,8 @@ class Model {
  public:
   /// `files` gives weights and facts; the backend must outlive the model. Checks every tensor's
   /// presence, type and shape before returning; reads no matrix. `files` must outlive the model:
-  /// weights are views into its map. Errors: unsupported architecture (with the list), bad_file.
+  /// weights are views into its map. Errors: unsupported architecture (with the list), bad_file;
+  /// refused for a compressed model that quality_gates.h blocks.
   static Result<std::unique_ptr<Model>> create(const ModelFiles& files, Backend& backend,
                                                const ModelOptions& options = {});
   virtual ~Model() = default;

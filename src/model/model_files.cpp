@@ -15,6 +15,13 @@ Result<ModelFiles> ModelFiles::open(const std::string& path) {
   if (is_directory(path)) {
     SQ_TRY(HfDirectory directory, HfDirectory::open(path));
     files.directory = std::make_unique<HfDirectory>(std::move(directory));
+    SQ_TRY(std::optional<SquishDirectory> packed, SquishDirectory::open(*files.directory));
+    if (packed) files.packed = std::make_unique<SquishDirectory>(std::move(*packed));
+    if (files.packed && files.packed->has_gguf_metadata()) {
+      SQ_TRY(GgufFile gguf, GgufFile::open(path + "/" + kGgufMetadataName));
+      files.gguf = std::make_unique<GgufFile>(std::move(gguf));
+      return files;
+    }
     // Asked once here, so that the name below cannot fail.
     SQ_TRY(const JsonConfig config,
            JsonConfig::parse(files.directory->config_json(), path + "/config.json"));
@@ -32,21 +39,24 @@ std::string ModelFiles::architecture() const {
 }
 
 Result<TensorView> ModelFiles::find_tensor(std::string_view name) const {
-  if (directory) return directory->find_tensor(name);
-  if (const TensorView* view = gguf->find_tensor(name)) return *view;
+  if (directory && !packed) return directory->find_tensor(name);
+  const TensorView* view = packed ? packed->find(name) : gguf->find_tensor(name);
+  if (view != nullptr) return *view;
   return Error{ErrorCode::not_found, fmt::format("{}: tensor {} is missing", path, name)};
 }
 
 bool ModelFiles::has_tensor(std::string_view name) const {
+  if (packed) return packed->find(name) != nullptr;
   return gguf ? gguf->find_tensor(name) != nullptr : directory->has_tensor(name);
 }
 
 std::span<const NamedTensor> ModelFiles::tensors() const {
+  if (packed) return packed->tensors();
   return gguf ? gguf->tensors() : directory->tensors();
 }
 
 uint64_t ModelFiles::file_bytes() const {
-  return gguf ? gguf->file_bytes() : directory->file_bytes();
+  return directory ? directory->file_bytes() : gguf->file_bytes();
 }
 
 std::optional<std::string> ModelFiles::chat_template_text() const {

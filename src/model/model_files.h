@@ -1,6 +1,6 @@
 #pragma once
-// Everything that a path names: weights, facts, vocabulary and chat template, from GGUF or a
-// Hugging Face directory.
+// Everything that a path names: weights, facts, vocabulary and chat template, from GGUF, a Hugging
+// Face directory or one that `squish compress` wrote.
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "format/gguf.h"
 #include "format/hf_directory.h"
+#include "format/squish_directory.h"
 
 namespace squish {
 
@@ -21,10 +22,12 @@ class Tokenizer;  // text/tokenizer.h
 /// ~/.cache/squish, the first that is set and absolute.
 std::string default_cache_directory();
 
-/// One of the two file kinds is set.
+/// `gguf` or `directory` is set. Of a compressed model `directory` and `packed` are, and `gguf` too
+/// when it was made from one: facts and vocabulary come from that then, tensors never.
 struct ModelFiles {
   std::unique_ptr<GgufFile> gguf;
   std::unique_ptr<HfDirectory> directory;
+  std::unique_ptr<SquishDirectory> packed;
   std::string path;
   std::optional<MappedFile> prepared_tokenizer;
   std::string directory_architecture;  // architectures.0 of config.json
