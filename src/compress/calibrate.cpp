@@ -1,0 +1,187 @@
+#include "compress/calibrate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace squish::compress {
+namespace {
+
+/// Sums over the rows of one input; columns are split over the threads, so that each sum has one
+/// order.
+class Tap {
+ public:
+  Tap(ThreadPool& pool, size_t token_count, size_t sample_count)
+      : pool_(pool),
+        stride_(std::max<size_t>(1, token_count / std::max<size_t>(1, sample_count))) {}
+
+  void add(ConstRows x, size_t sample_max) {
+    if (sum_abs_.empty()) {
+      sum_abs_.resize(x.length);
+      sum_square_.resize(x.length);
+      out_.length = x.length;
+      out_.sample = AlignedBuffer<float>(sample_max * x.length);
+    }
+    pool_.parallel_for(x.length, 256, [&](size_t begin, size_t end, int) {
+      for (size_t row = 0; row < x.count; ++row) {
+        const float* values = x.row(row);
+        for (size_t i = begin; i < end; ++i) {
+          const auto value = static_cast<double>(values[i]);
+          sum_abs_[i] += std::fabs(value);
+          sum_square_[i] += value * value;
+        }
+      }
+    });
+    for (size_t row = 0; row < x.count; ++row) {
+      const bool is_taken = (out_.row_count + row) % stride_ == 0 && out_.sample_count < sample_max;
+      if (!is_taken) continue;
+      std::memcpy(out_.sample.data() + out_.sample_count * x.length, x.row(row),
+                  x.length * sizeof(float));
+      ++out_.sample_count;
+    }
+    out_.row_count += x.count;
+  }
+
+  InputStatistics finish() {
+    const double scale = out_.row_count == 0 ? 0 : 1.0 / static_cast<double>(out_.row_count);
+    out_.mean_abs.resize(sum_abs_.size());
+    out_.mean_square.resize(sum_abs_.size());
+    for (size_t i = 0; i < sum_abs_.size(); ++i) {
+      out_.mean_abs[i] = static_cast<float>(sum_abs_[i] * scale);
+      out_.mean_square[i] = static_cast<float>(sum_square_[i] * scale);
+    }
+    return std::move(out_);
+  }
+
+ private:
+  ThreadPool& pool_;
+  size_t stride_;
+  std::vector<double> sum_abs_;
+  std::vector<double> sum_square_;
+  InputStatistics out_;
+};
+
+class LayerTaps final : public ActivationObserver {
+ public:
+  LayerTaps(const LayerWeights& layer, ThreadPool& pool, size_t token_count, size_t sample_count)
+      : layer_(layer),
+        sample_count_(sample_count),
+        attention_(pool, token_count, sample_count),
+        output_(pool, token_count, sample_count),
+        mlp_(pool, token_count, sample_count),
+        down_(pool, token_count, sample_count) {}
+
+  void on_input(const TensorView& weight, ConstRows x) override {
+    Tap& tap = weight.data == layer_.q.data      ? attention_
+               : weight.data == layer_.o.data    ? output_
+               : weight.data == layer_.down.data ? down_
+                                                 : mlp_;
+    tap.add(x, sample_count_);
+  }
+
+  LayerStatistics finish() {
+    return {attention_.finish(), output_.finish(), mlp_.finish(), down_.finish()};
+  }
+
+ private:
+  const LayerWeights& layer_;
+  size_t sample_count_;
+  Tap attention_, output_, mlp_, down_;
+};
+
+size_t page_count(size_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
+
+}  // namespace
+
+size_t CalibrationText::token_count() const {
+  return std::accumulate(sequences.begin(), sequences.end(), size_t{0},
+                         [](size_t sum, const auto& sequence) { return sum + sequence.size(); });
+}
+
+uint64_t Calibrator::peak_bytes(const ModelConfig& config, size_t token_count,
+                                size_t longest_sequence, size_t sample_count) {
+  const auto hidden = static_cast<uint64_t>(config.hidden);
+  const uint64_t q =
+      static_cast<uint64_t>(config.head_count) * static_cast<uint64_t>(config.head_dim);
+  const uint64_t kv =
+      static_cast<uint64_t>(config.kv_head_count) * static_cast<uint64_t>(config.head_dim);
+  const uint64_t inner = static_cast<uint64_t>(std::max(config.feed_forward, 1));
+  const uint64_t samples = sample_count * (2 * hidden + q + inner);
+  const uint64_t forward = longest_sequence * (3 * hidden + 2 * q + 2 * kv + 2 * inner);
+  return sizeof(float) * (token_count * hidden + samples + forward) +
+         page_count(longest_sequence) * kPageTokens * kv * 4;
+}
+
+Result<Calibrator> Calibrator::create(Decoder& model, ThreadPool& pool, CalibrationText text,
+                                      size_t sample_count) {
+  const ModelConfig& config = model.config();
+  size_t longest = 0;
+  for (const std::vector<TokenId>& sequence : text.sequences) {
+    longest = std::max(longest, sequence.size());
+    for (const TokenId token : sequence) {
+      if (token >= 0 && token < config.vocabulary_size) continue;
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("calibration: token {} is outside the vocabulary of {}", token,
+                               config.vocabulary_size)};
+    }
+  }
+  SQ_TRY(KvCache cache, KvCache::create({KvLayout{config.kv_head_count, config.head_dim}},
+                                        static_cast<int32_t>(page_count(longest))));
+  Calibrator calibrator(model, pool, std::move(text), std::move(cache));
+  calibrator.pages_.resize(page_count(longest));
+  std::iota(calibrator.pages_.begin(), calibrator.pages_.end(), 0);
+  calibrator.sample_count_ = sample_count;
+  const auto hidden = static_cast<size_t>(config.hidden);
+  calibrator.hidden_ = AlignedBuffer<float>(calibrator.text_.token_count() * hidden);
+  size_t row = 0;
+  for (const std::vector<TokenId>& sequence : calibrator.text_.sequences) {
+    Batch batch;
+    batch.tokens = sequence;
+    model.embed(batch, calibrator.hidden_.span().subspan(row * hidden, sequence.size() * hidden));
+    row += sequence.size();
+  }
+  return calibrator;
+}
+
+LayerStatistics Calibrator::run_layer(size_t index, bool collect) {
+  SQ_CHECK(index == next_layer_);
+  ++next_layer_;
+  const auto hidden = static_cast<size_t>(model_->config().hidden);
+  LayerTaps taps(model_->weights().layers[index], *pool_, text_.token_count(), sample_count_);
+  size_t row = 0;
+  for (const std::vector<TokenId>& sequence : text_.sequences) {
+    Batch batch;
+    batch.tokens = sequence;
+    batch.sequences = {SequenceRows{pages_.data(), 0, 0, sequence.size()}};
+    batch.prefill_row_count = sequence.size();
+    batch.logit_rows = {0};
+    model_->run_layer(index, batch, cache_.layer(0),
+                      hidden_.span().subspan(row * hidden, sequence.size() * hidden),
+                      collect ? &taps : nullptr);
+    row += sequence.size();
+  }
+  return collect ? taps.finish() : LayerStatistics();
+}
+
+InputStatistics Calibrator::head_input(Backend& backend) {
+  const ModelConfig& config = model_->config();
+  SQ_CHECK(next_layer_ == config.layers.size());
+  const auto hidden = static_cast<size_t>(config.hidden);
+  Tap tap(*pool_, text_.token_count(), sample_count_);
+  size_t row = 0;
+  for (const std::vector<TokenId>& sequence : text_.sequences) {
+    AlignedBuffer<float> normed(sequence.size() * hidden);
+    const ConstRows x = {hidden_.data() + row * hidden, sequence.size(), hidden, hidden};
+    backend.rms_norm(x, model_->weights().final_norm, config.norm_weight_offset,
+                     config.norm_epsilon, {normed.data(), sequence.size(), hidden, hidden});
+    tap.add({normed.data(), sequence.size(), hidden, hidden}, sample_count_);
+    row += sequence.size();
+  }
+  return tap.finish();
+}
+
+}  // namespace squish::compress

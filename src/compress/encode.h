@@ -1,0 +1,53 @@
+#pragma once
+// One tensor from the source to packed rows, a window of rows at a time.
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "compress/plan.h"
+
+namespace squish::compress {
+
+/// What happens to a matrix before it is coded; every vector may be empty: all ones.
+struct Transform {
+  std::vector<float> column_scale;  // [in]: w[r, c] *= column_scale[c]
+  std::vector<float> row_scale;     // [out]
+  /// [in]: weight of the squared error of a column, after the scaling. Empty: all the same.
+  std::vector<float> importance;
+
+  [[nodiscard]] bool is_identity() const { return column_scale.empty() && row_scale.empty(); }
+};
+
+/// Of one tensor, in the order in which it was read.
+struct EncodeResult {
+  uint64_t hash = 0;       // XXH3-64 of the payload
+  double error = 0;        // sum of importance * (w - coded w)^2
+  double energy = 0;       // sum of importance * w^2
+  uint64_t zero_rows = 0;  // rows without a single non-zero weight
+};
+
+/// Where the packed bytes go: called in order, without gaps.
+using PayloadSink = std::function<Status(uint64_t offset, Bytes bytes)>;
+
+/// Reads the source's rows (`data`: the tensor in the map), scales, codes as planned.target and
+/// hands them on. Memory: a window of 32 MiB of floats and its packed form. The result does not
+/// depend on the number of threads. `cancel` is asked after each window. Errors: bad_file naming
+/// the first NaN or infinity; cancelled; those of `sink`.
+Result<EncodeResult> encode_tensor(const PlannedTensor& planned, const TensorView& data,
+                                   const Transform& transform, ThreadPool& pool,
+                                   const std::function<bool()>& cancel, const PayloadSink& sink);
+
+/// Codes rows of floats; `type` must be one of which can_encode() is true. `importance` is null or
+/// one number a column. Errors: those of quant::encode_rows.
+Status encode_rows_as(DType type, const float* rows, size_t row_count, size_t row_length,
+                      const float* importance, std::byte* out, ThreadPool& pool);
+
+/// Bytes of memory that coding `planned` takes at most, besides the map of the source.
+uint64_t encode_peak_bytes(const PlannedTensor& planned);
+
+}  // namespace squish::compress

@@ -1,0 +1,24 @@
+#pragma once
+// What a run takes of memory, and whether it is there.
+#include <cstddef>
+#include <cstdint>
+
+#include "base/result.h"
+#include "compress/plan.h"
+#include "model/config.h"
+
+namespace squish::compress {
+
+/// Bytes at the widest moment, besides pages of the source and of the result, which the system
+/// takes back when it needs them. `evaluation_tokens` of 0: no comparison at the end.
+uint64_t peak_memory(const Plan& plan, const ModelConfig& config, size_t calibration_tokens,
+                     size_t evaluation_tokens);
+
+/// What this process may still take: MemAvailable, or less where a control group says so; 0 when
+/// the system does not tell.
+uint64_t available_memory();
+
+/// Errors: refused (exit 4) when `peak_bytes` is more than is there, with the ways out.
+Status check_memory(uint64_t peak_bytes, Calibration calibration);
+
+}  // namespace squish::compress
