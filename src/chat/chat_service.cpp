@@ -62,32 +62,26 @@ void ChatStream::end(ChatDelta& delta) {
   finished_ = true;
 }
 
-/// A stop string is complete. The engine may have computed one more token by now; it is not shown.
-void ChatStream::stop(ChatDelta& delta) {
-  handle_.cancel();
-  while (handle_.next()) {
-  }
-  delta.finish = FinishReason::stop;
-  delta.stop_index = text_.matched();
-  end(delta);
-}
-
 std::optional<ChatDelta> ChatStream::next(std::chrono::milliseconds timeout) {
   if (finished_) return std::nullopt;
   auto event = handle_.next(timeout);
+  // After a stop string the engine may have computed one more token: it is not shown.
+  while (event && text_.matched() && !event->is_terminal()) event = handle_.try_next();
   if (!event) return std::nullopt;
   ChatDelta delta;
   if (event->is_terminal()) {
     add_text(delta, text_.flush());
-    delta.finish = event->finish;
-    delta.error = event->error;
+    delta.stop_index = text_.matched();
+    delta.finish = delta.stop_index ? FinishReason::stop : event->finish;
+    if (!delta.stop_index) delta.error = event->error;
     end(delta);
     return delta;
   }
   const TokenStream::Output output = text_.push(event->token);
   add_text(delta, output.text);
   delta.tokens.push_back(std::move(*event));
-  if (output.stopped) stop(delta);
+  // Its end comes with the engine's: nobody waits for that in here.
+  if (output.stopped) handle_.cancel();
   return delta;
 }
 
@@ -164,6 +158,7 @@ Result<ChatStream> ChatService::start(PreparedPrompt prompt, const AnswerOptions
   const auto ends = model_.tokenizer().end_tokens();
   request.end_tokens.assign(ends.begin(), ends.end());
   request.client = options.client;
+  request.on_event = options.on_event;
   SQ_TRY(RequestHandle handle, model_.engine().submit(std::move(request)));
   return ChatStream(std::move(handle), std::move(text), prompt.starts_thinking);
 }

@@ -20,7 +20,7 @@ class ChatStream {
  public:
   /// The next piece; waits at most `timeout`. Nothing on a time-out and after the last piece:
   /// finished() tells them apart. One piece per token, possibly without text while a character or
-  /// stop string is incomplete.
+  /// stop string is incomplete; the last piece has no token. Never blocks with a `timeout` of 0.
   std::optional<ChatDelta> next(std::chrono::milliseconds timeout);
   /// The last piece has been returned.
   [[nodiscard]] bool finished() const { return finished_; }
@@ -34,7 +34,6 @@ class ChatStream {
   ChatStream(RequestHandle handle, TokenStream text, bool starts_thinking)
       : handle_(std::move(handle)), text_(std::move(text)), reasoning_(starts_thinking) {}
   void add_text(ChatDelta& delta, std::string_view text);
-  void stop(ChatDelta& delta);
   void end(ChatDelta& delta);
 
   RequestHandle handle_;

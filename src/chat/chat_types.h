@@ -2,6 +2,7 @@
 // A conversation and its answer, in words of our own: every API dialect is translated to and from
 // these.
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -34,6 +35,7 @@ struct AnswerOptions {
   SamplingParams sampling = {};
   std::vector<std::string> stops = {};  // at most limits::kStopStringsMax
   std::string client = {};              // see Request::client
+  std::function<void()> on_event = {};  // see Request::on_event; ChatStream::next() has news
 };
 
 struct ChatRequest {

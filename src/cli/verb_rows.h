@@ -6,6 +6,8 @@ namespace squish::cli {
 
 Verb make_run_verb();
 Verb make_chat_verb();
+Verb make_serve_verb();
+Verb make_compress_verb();
 Verb make_pull_verb();
 Verb make_models_verb();
 Verb make_show_verb();
@@ -14,6 +16,8 @@ Verb make_catalog_verb();
 Verb make_search_verb();
 Verb make_tokenize_verb();
 Verb make_bench_verb();
+Verb make_eval_verb();
+Verb make_check_verb();
 Verb make_config_verb();
 Verb make_version_verb();
 Verb make_completions_verb();

@@ -114,6 +114,7 @@ Result<RequestHandle> Engine::submit(Request request) {
   const uint64_t seed_bits = seed_ ^ (arrival + 1) * 0x9E3779B97F4A7C15U;
   const auto answer_max = static_cast<size_t>(context_tokens_) - request.tokens.size() + 1;
   auto state = std::make_shared<RequestState>(answer_max + 1);
+  state->on_event = std::move(request.on_event);
   auto sequence = std::make_unique<Sequence>(std::move(request), state, context_tokens_, seed_bits);
   sequence->arrival = arrival;
   if (!inbox_.try_send(std::move(sequence))) {
@@ -212,6 +213,7 @@ void Engine::publish(std::span<Outcome> outcomes) {
     }
     // The channel has room for every event that a request can have.
     SQ_CHECK(outcome.state->events.try_send(std::move(outcome.event)));
+    if (outcome.state->on_event) outcome.state->on_event();
     outcome.state.reset();
   }
 }

@@ -1,6 +1,7 @@
 #pragma once
 // What goes into the engine and what comes out of it. Nothing here knows a tensor or a text.
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,10 @@ struct Request {
   std::vector<TokenId> end_tokens;  // any of them ends the answer and is not reported
   std::string
       client;  // requests of different clients take turns; of the same one they go by arrival
+  /// Called after each event has been put where RequestHandle::next() finds it, so that nobody has
+  /// to wait in a thread. On the engine's thread: it must be quick, must not block and must not
+  /// throw. May be called once more after the handle is gone.
+  std::function<void()> on_event = {};
 };
 
 enum class FinishReason : uint8_t {

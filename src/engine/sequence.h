@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -22,6 +23,7 @@ struct RequestState {
   /// room.
   explicit RequestState(size_t event_count_max) : events(event_count_max) {}
   Channel<TokenEvent> events;           // engine sends, handle receives
+  std::function<void()> on_event;       // see Request::on_event
   std::atomic<bool> cancelled = false;  // handle sets, engine reads
   RequestStats stats;  // engine writes before it sends the terminal event, handle reads after that
 };

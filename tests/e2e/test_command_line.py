@@ -11,8 +11,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-VERBS = ["run", "chat", "pull", "models", "show", "rm", "catalog", "search", "tokenize", "bench", "config", "version",
-         "completions", "help"]
+VERBS = ["run", "chat", "pull", "compress", "models", "show", "rm", "catalog", "search", "tokenize", "bench", "eval", "check",
+         "config", "version", "completions", "help"]
 
 
 def error_of(result):

@@ -45,7 +45,8 @@ Result<json> answer(const json& job, Model& model, const Tokenizer& tokenizer) {
   const bool adds_bos = !tokens.empty() && tokenizer.bos() == tokens.front();
   SQ_TRY(const PerplexityResult result,
          perplexity(model, tokens, adds_bos ? tokenizer.bos() : std::nullopt,
-                    job.value("context", size_t{512}), job.value("tokens_max", size_t{0})));
+                    {.context = job.value("context", size_t{512}),
+                     .tokens_max = job.value("tokens_max", size_t{0})}));
   return json{{"perplexity", result.perplexity},
               {"standard_error", result.standard_error},
               {"scored", result.scored_tokens},

@@ -1,0 +1,187 @@
+"""What each format of one model weighs and loses: a Markdown table and a chart. Needs a built squish and the data beside the project.
+
+    scripts/quality_formats.py MODEL [--formats int8,int4,int3] [--peer-types Q4_K_M,Q3_K_M,Q2_K,IQ2_M] [--peer-dir DIR]
+                               [--tokens 10240] [--questions 500] [--work DIR] [--chart FILE.svg]
+
+Ours: `squish compress --format F`, then `squish eval --baseline MODEL` (wikitext2 and arc_easy). llama.cpp's: llama-quantize from the same
+source (--allow-requantize; its importance matrix from 40 chunks of WikiText-2's validation text), then the same `squish eval` where squish
+opens the type. IQ2 types it does not open: their KL is llama-perplexity's, of llama.cpp's own logits on the same chunks, and they have no
+ARC column. Results stay in --work: a second call measures only what is new.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+SQUISH = pathlib.Path(os.environ.get("SQUISH_BUILD_DIR", ROOT / "build" / "release")) / "squish"
+CHUNK = 512
+
+
+def run(command, **options):
+    print("$ " + " ".join(str(word) for word in command), file=sys.stderr, flush=True)
+    result = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
+    if result.returncode != 0:
+        sys.exit(f"quality_formats: {pathlib.Path(command[0]).name} failed ({result.returncode}): {(result.stderr or result.stdout)[-1500:]}")
+    return result.stdout
+
+
+def weight_bytes(path):
+    """Of the weights' file or files: the tokenizer and reports beside them are no part of a format."""
+    return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.glob("*.safetensors"))
+
+
+class Table:
+    def __init__(self, arguments):
+        self.model = arguments.model
+        self.tokens = arguments.tokens // CHUNK * CHUNK
+        self.questions = arguments.questions
+        self.work = arguments.work / arguments.model.stem
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.peer = arguments.peer_dir
+        self.rows = []
+
+    def evaluate(self, label, path):
+        """`squish eval` of `path` beside the model; kept in the work directory."""
+        name = re.sub(r"[^\w.-]", "-", label)
+        kept = self.work / f"eval-{name}-{self.tokens}-{self.questions}.json"
+        if not kept.exists():
+            words = [SQUISH, "eval", path, "--tasks", "wikitext2,arc_easy" if self.questions else "wikitext2", "--tokens", self.tokens,
+                     "--data", DATA, "--json"]
+            words += ["--limit", self.questions] if self.questions else []
+            words += ["--baseline", self.model] if path != self.model else []
+            kept.write_text(run(words))
+        report = json.loads(kept.read_text())
+        text, choice = report["raw_results"]["wikitext2"], report["raw_results"].get("arc_easy")
+        row = {"label": label, "bytes": weight_bytes(path), "bits": report["bits_per_weight"], "perplexity": text["perplexity"]}
+        if choice:
+            row["acc"], row["acc_interval"] = choice["acc"], choice["acc_interval"]
+        if "paired" in text:
+            row |= {"kl": text["paired"]["kl_mean"], "kl_interval": text["paired"]["kl_interval"], "kl_p99": text["paired"]["kl_p99"],
+                    "top1": text["paired"]["top1_agreement"]}
+            if choice:
+                row["difference"] = choice["paired"]["acc"]
+        self.rows.append(row)
+        print(f"measured {label}", file=sys.stderr)
+
+    def ours(self, name):
+        path = self.work / name
+        if not path.exists():
+            run([SQUISH, "compress", self.model, "--format", name, "--output", path, "--compare-tokens", 0])
+        self.evaluate(f"squish {name}", path)
+
+    def peer_file(self, kind):
+        path = self.work / f"{kind}.gguf"
+        if path.exists():
+            return path
+        matrix = self.work / "imatrix.gguf"
+        if not matrix.exists():
+            run([self.peer / "llama-imatrix", "-m", self.model, "-f", DATA / "text" / "wiki.valid.txt", "--chunks", 40, "-c", CHUNK, "-o", matrix])
+        part = path.with_suffix(".part")
+        run([self.peer / "llama-quantize", "--allow-requantize", "--imatrix", matrix, self.model, part, kind])
+        part.rename(path)
+        return path
+
+    def theirs(self, kind):
+        path = self.peer_file(kind)
+        if subprocess.run([SQUISH, "check", path, "--quick"], capture_output=True).returncode == 0:
+            self.evaluate(f"llama.cpp {kind}", path)
+        else:
+            self.peer_only(kind, path)
+
+    def peer_only(self, kind, path):
+        """KL by llama.cpp alone, between its own logits."""
+        kept = self.work / f"peer-{kind}-{self.tokens}.txt"
+        if not kept.exists():
+            base = self.work / f"logits-{self.tokens}.bin"
+            words = [self.peer / "llama-perplexity", "-f", DATA / "text" / "wiki.test.raw", "-c", CHUNK, "--chunks", self.tokens // CHUNK]
+            if not base.exists():
+                run([*words, "-m", self.model, "--kl-divergence-base", base])
+            kept.write_text(run([*words, "-m", path, "--kl-divergence-base", base, "--kl-divergence"]))
+        text = kept.read_text()
+
+        def figure(pattern):
+            found = re.search(pattern, text)
+            if not found:
+                sys.exit(f"quality_formats: llama-perplexity said nothing like {pattern!r}; see {kept}")
+            return [float(group) for group in found.groups()]
+
+        perplexity, = figure(r"Mean PPL\(Q\)\s*:\s*([\d.]+)")
+        kl, error = figure(r"Mean\s+KLD:\s*([\d.]+) ±\s*([\d.]+)")
+        p99, = figure(r"99\.0%\s+KLD:\s*([\d.]+)")
+        top1, = figure(r"Same top p:\s*([\d.]+)")
+        parameters = weight_bytes(self.model) * 8 / self.rows[0]["bits"]
+        self.rows.append({"label": f"llama.cpp {kind} (†)", "bytes": weight_bytes(path), "bits": weight_bytes(path) * 8 / parameters,
+                          "perplexity": perplexity, "kl": kl, "kl_interval": [kl - 1.96 * error, kl + 1.96 * error], "kl_p99": p99, "top1": top1 / 100})
+
+    def markdown(self):
+        lines = ["| format | MB | bits a weight | perplexity | KL, nats (95 %) | 99 % of tokens below | same first choice | ARC-Easy acc (95 %) | paired difference (95 %), p |",
+                 "|---|---|---|---|---|---|---|---|---|"]
+        for row in self.rows:
+            cells = [row["label"], f"{row['bytes'] / 1e6:.1f}", f"{row['bits']:.2f}", f"{row['perplexity']:.3f}"]
+            if "kl" in row:
+                low, high = row["kl_interval"]
+                cells += [f"{row['kl']:.5f} ({max(low, 0):.5f} to {high:.5f})", f"{row['kl_p99']:.3f}", f"{100 * row['top1']:.1f} %"]
+            else:
+                cells += ["0, the source", "", ""]
+            if "acc" in row:
+                low, high = row["acc_interval"]
+                cells.append(f"{100 * row['acc']:.1f} ({100 * low:.1f} to {100 * high:.1f})")
+            else:
+                cells.append("–")
+            if "difference" in row:
+                pair = row["difference"]
+                low, high = pair["interval"]
+                cells.append(f"{100 * pair['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}), p {pair['mcnemar_p']:.3f}")
+            else:
+                cells.append("–")
+            lines.append("| " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+    def chart(self, file):
+        """`squish eval --chart` without a model draws the reports it finds: the measured rows, written as such."""
+        reports = self.work / "chart"
+        reports.mkdir(exist_ok=True)
+        for old in reports.glob("lmeval_*.json"):
+            old.unlink()
+        for i, row in enumerate(row for row in self.rows if "kl" in row):
+            (reports / f"lmeval_{i:03}.json").write_text(json.dumps(
+                {"model": row["label"], "bytes": row["bytes"], "baseline": {"model": self.model.stem, "model_path": str(self.model)},
+                 "raw_results": {"wikitext2": {"paired": {"kl_mean": row["kl"]}}}}))
+        print(run([SQUISH, "eval", "--chart", file, "--output-dir", reports]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=lambda text: pathlib.Path(text).resolve())
+    parser.add_argument("--formats", default="int8,int4,int4x,int3,sq4,sq3,sq2")
+    parser.add_argument("--peer-types", default="Q4_K_M,Q3_K_M,Q2_K,IQ2_M,IQ2_XS,IQ2_XXS")
+    parser.add_argument("--peer-dir", type=pathlib.Path, help="llama.cpp's programs; without it only our formats are measured")
+    parser.add_argument("--tokens", type=int, default=20 * CHUNK, help="of WikiText-2's test text")
+    parser.add_argument("--questions", type=int, default=500, help="of ARC-Easy; 0 leaves it out")
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build" / "quality")
+    parser.add_argument("--chart", type=pathlib.Path)
+    arguments = parser.parse_args()
+    if not SQUISH.exists():
+        sys.exit(f"quality_formats: {SQUISH} is not built")
+    table = Table(arguments)
+    table.evaluate("source", table.model)
+    for name in filter(None, arguments.formats.split(",")):
+        table.ours(name)
+    for kind in filter(None, arguments.peer_types.split(",")) if arguments.peer_dir else []:
+        table.theirs(kind)
+    print(f"`scripts/quality_formats.py {arguments.model.name} --tokens {arguments.tokens} --questions {arguments.questions} "
+          f"--formats {arguments.formats}" + (f" --peer-types {arguments.peer_types}" if arguments.peer_dir else "") + "`\n")
+    print(table.markdown())
+    if any("†" in row["label"] for row in table.rows):
+        print("\n† Measured by llama-perplexity between llama.cpp's own logits: squish does not open this type.")
+    if arguments.chart:
+        table.chart(arguments.chart)
+
+
+if __name__ == "__main__":
+    main()

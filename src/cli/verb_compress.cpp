@@ -1,0 +1,283 @@
+// squish compress
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "base/strings.h"
+#include "cli/compress_progress.h"
+#include "cli/json.h"
+#include "cli/model_choice.h"
+#include "cli/progress.h"
+#include "cli/table.h"
+#include "cli/verb_rows.h"
+#include "compress/compress.h"
+#include "compress/report.h"
+
+namespace squish::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Where the result goes when --output does not say: beside a model that was named by its path,
+/// else into the models directory.
+Result<std::string> default_output(const Context& context, const hub::LocalModel& model,
+                                   const std::string& given, const std::string& format) {
+  const bool is_path = given.find('/') != std::string::npos || given.ends_with(".gguf") ||
+                       given.starts_with('.') || given.starts_with('~');
+  fs::path path = compress_output_stem(model.path);
+  if (is_path) return path.string() + "-" + format;
+  SQ_TRY(const hub::Paths paths, context.paths());
+  std::string name = model.id;
+  for (char& c : name) {
+    if (c == ':' || c == '/') c = '-';
+  }
+  return fmt::format("{}/{}-{}", paths.models, name, format);
+}
+
+Result<compress::CompressOptions> options_of(Context& context, const Arguments& arguments,
+                                             const hub::LocalModel& model) {
+  compress::CompressOptions options;
+  options.input = model.path;
+  options.format = arguments.text("--format").value_or("int4");
+  for (const std::string_view alias : {"int8", "int4", "int3"}) {
+    if (!arguments.has(fmt::format("--{}", alias))) continue;
+    if (arguments.has("--format")) {
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("--{} and --format {} are two answers to one question", alias,
+                               options.format)};
+    }
+    options.format = alias;
+  }
+  const std::string given = arguments.text("MODEL").value_or("");
+  if (const auto output = arguments.text("--output")) {
+    options.output = *output;
+  } else {
+    SQ_TRY(options.output, default_output(context, model, given, options.format));
+  }
+  options.calibrate = !arguments.has("--no-awq");
+  options.calibration_path = arguments.text("--calibration").value_or("");
+  options.passthrough = arguments.all("--passthrough");
+  options.force = arguments.has("--force");
+  options.restart = arguments.has("--restart");
+  options.delete_source = arguments.has("--delete-source");
+  options.isa = arguments.text("--isa").value_or("");
+  SQ_TRY(const auto tokens, arguments.integer("--calibration-tokens", 512, 1 << 20));
+  if (tokens) options.calibration_tokens = static_cast<size_t>(*tokens);
+  SQ_TRY(const auto compared, arguments.integer("--compare-tokens", 0, 1 << 20));
+  if (compared) options.evaluation_tokens = static_cast<size_t>(*compared);
+  if (const auto text = arguments.text("--max-kl")) {
+    options.kl_max = parse_double(*text);
+    if (!options.kl_max || !(*options.kl_max >= 0)) {
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("--max-kl is '{}', expected a number of nats such as 0.05",
+                               printable(*text, 32))};
+    }
+    if (options.evaluation_tokens == 0) {
+      return Error{ErrorCode::invalid_argument,
+                   "--max-kl needs the comparison that --compare-tokens 0 leaves out"};
+    }
+  }
+  return options;
+}
+
+std::string percent_of(uint64_t part, uint64_t whole) {
+  if (whole == 0) return "";
+  return fmt::format("{:.0f} %", 100 * static_cast<double>(part) / static_cast<double>(whole));
+}
+
+Value plan_value(const compress::Preview& preview, const compress::CompressOptions& options) {
+  Value::List tensors;
+  for (const compress::PlannedTensor& planned : preview.plan.tensors) {
+    tensors.push_back(Value::dict({{"name", json_text(planned.source.name)},
+                                   {"from", std::string(type_info(planned.source.dtype).name)},
+                                   {"type", std::string(type_info(planned.target).name)},
+                                   {"shape", to_string(planned.source.shape)},
+                                   {"bytes", json_count(planned.bytes)},
+                                   {"reason", json_text_or_null(planned.reason)}}));
+  }
+  return Value::dict({{"event", "plan"},
+                      {"format", json_text(options.format)},
+                      {"output", json_text(options.output)},
+                      {"source_bytes", json_count(preview.source_bytes)},
+                      {"bytes", json_count(preview.plan.file_bytes)},
+                      {"bits_per_weight", json_number(preview.plan.bits_per_weight(), 4)},
+                      {"peak_memory_bytes", json_count(preview.peak_memory_bytes)},
+                      {"tensors", Value::list(std::move(tensors))}});
+}
+
+void print_plan(const Context& context, const compress::Preview& preview,
+                const compress::CompressOptions& options) {
+  Table table({"Tensor", "From", "To", ">Size", "Shape", "Why"});
+  for (const compress::PlannedTensor& planned : preview.plan.tensors) {
+    table.add({printable(planned.source.name, 120),
+               std::string(type_info(planned.source.dtype).name),
+               std::string(type_info(planned.target).name), human_bytes(planned.bytes),
+               to_string(planned.source.shape), planned.reason});
+  }
+  Facts facts;
+  facts.add("format", options.format);
+  facts.add("output", options.output);
+  facts.add("size", fmt::format("{}, {} of the source's {}", human_bytes(preview.plan.file_bytes),
+                                percent_of(preview.plan.file_bytes, preview.source_bytes),
+                                human_bytes(preview.source_bytes)));
+  facts.add("bits per weight", fmt::format("{:.3f}", preview.plan.bits_per_weight()));
+  facts.add("peak memory", human_bytes(preview.peak_memory_bytes));
+  print(table.text(context.terminal) + "\n" + facts.text(context.terminal));
+}
+
+Value summary_value(const compress::Summary& summary, double seconds) {
+  Value out = Value::dict({{"event", "done"},
+                           {"output", json_text(summary.output)},
+                           {"bytes", json_count(summary.bytes)},
+                           {"weight_bytes", json_count(summary.weight_bytes)},
+                           {"source_bytes", json_count(summary.source_bytes)},
+                           {"bits_per_weight", json_number(summary.bits_per_weight, 4)},
+                           {"tensors_resumed", json_count(summary.tensors_resumed)},
+                           {"seconds", json_number(seconds)}});
+  if (summary.comparison) {
+    const Comparison& c = *summary.comparison;
+    out.set("held_out", Value::dict({{"tokens", json_count(c.tokens)},
+                                     {"source_perplexity", json_number(c.perplexity_a, 4)},
+                                     {"perplexity", json_number(c.perplexity_b, 4)},
+                                     {"kl_nats", json_number(c.kl_mean, 6)},
+                                     {"top1_agreement", json_number(c.top1_agreement, 4)}}));
+    out.set("lost", json_text(summary.sentence));
+  }
+  return out;
+}
+
+void print_summary(const Context& context, const compress::Summary& summary, double seconds) {
+  print(fmt::format("{} {}\n", context.terminal.paint(Role::good, "✓"), summary.output));
+  Facts facts;
+  facts.add("size", fmt::format("{}, {} of the source's {}", human_bytes(summary.bytes),
+                                percent_of(summary.bytes, summary.source_bytes),
+                                human_bytes(summary.source_bytes)));
+  facts.add("bits per weight", fmt::format("{:.3f}", summary.bits_per_weight));
+  if (summary.comparison) {
+    const Comparison& c = *summary.comparison;
+    facts.add("perplexity", fmt::format("{:.3f}, the source {:.3f} ({} tokens of held-out text)",
+                                        c.perplexity_b, c.perplexity_a, c.tokens));
+    facts.add("KL divergence", fmt::format("{:.4f} nats", c.kl_mean));
+  }
+  facts.add("time", clock_text(seconds));
+  print(facts.text(context.terminal));
+  if (!summary.sentence.empty()) print(summary.sentence + "\n");
+  print(fmt::format("Run it: squish run {}\n", summary.output));
+}
+
+Result<int> run(Context& context, const Arguments& arguments) {
+  SQ_TRY(const hub::LocalModel model,
+         find_local_model(context, arguments.text("MODEL").value_or("")));
+  SQ_TRY(const compress::CompressOptions options, options_of(context, arguments, model));
+  const bool is_json = arguments.has("--json");
+  if (arguments.has("--dry-run")) {
+    SQ_TRY(const compress::Preview preview, compress::preview(options));
+    if (is_json) {
+      print_json_line(plan_value(preview, options));
+    } else {
+      print_plan(context, preview, options);
+    }
+    return 0;
+  }
+  SQ_TRY(const LoadOptions load, load_options(context, arguments));
+  ThreadPool pool(load.threads == 0 ? usable_cpu_count() : load.threads);
+  // A file at the size limit is an error of a write, not the end of the program.
+  ::signal(SIGXFSZ, SIG_IGN);
+  catch_interrupt();
+  const auto begin = std::chrono::steady_clock::now();
+  CompressProgress progress(context.terminal, is_json);
+  const auto summary = compress::run(options, pool, progress, [] { return interrupted().load(); });
+  progress.clear();
+  if (!summary) {
+    interrupted() = false;
+    return summary.error();
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  if (is_json) {
+    print_json_line(summary_value(*summary, seconds.count()));
+  } else {
+    print_summary(context, *summary, seconds.count());
+  }
+  return 0;
+}
+
+std::string_view details() {
+  static const std::string text = [] {
+    std::string out =
+        "  squish compress smollm2:135m                         int4, into the models directory\n"
+        "  squish compress ./Qwen2.5-7B --format sq2            a Hugging Face directory\n"
+        "  squish compress model.gguf --format int8 -o small    a GGUF file\n"
+        "\n"
+        "An interrupted run goes on where it stopped when the same command is given again. The\n"
+        "source is only read. Formats:\n";
+    for (const compress::FormatRow& row : compress::format_table()) {
+      out += fmt::format("  {:<11}{}\n", row.name, row.summary);
+    }
+    out.pop_back();
+    return out;
+  }();
+  return text;
+}
+
+}  // namespace
+
+Verb make_compress_verb() {
+  return {
+      .name = "compress",
+      .summary = "Make a model smaller and say what was lost",
+      .details = details(),
+      .arguments = {{.name = "MODEL",
+                     .required = true,
+                     .completion = Completion::model,
+                     .help =
+                         "a GGUF file, a Hugging Face directory, or the name of a local model"}},
+      .options =
+          {{.flag = "--format", .value = "NAME", .help = "see the list above (default int4)"},
+           {.flag = "--int8", .help = "--format int8"},
+           {.flag = "--int4", .help = "--format int4"},
+           {.flag = "--int3", .help = "--format int3"},
+           {.flag = "--output",
+            .short_flag = "-o",
+            .value = "DIR",
+            .help = "the new model's directory (default: beside the source, NAME-FORMAT)",
+            .completion = Completion::file},
+           {.flag = "--dry-run", .help = "show the plan tensor by tensor and end"},
+           {.flag = "--no-awq", .help = "code the weights without looking at activations"},
+           {.flag = "--calibration",
+            .value = "FILE",
+            .help = "a text file or a directory of them (default: a built-in text)",
+            .completion = Completion::file},
+           {.flag = "--calibration-tokens",
+            .value = "N",
+            .help = "how much of it is read (default 8192)"},
+           {.flag = "--compare-tokens",
+            .value = "N",
+            .help = "held-out text for the comparison at the end; 0 leaves it out (default 2048)"},
+           {.flag = "--max-kl",
+            .value = "X",
+            .help = "refuse a result whose KL divergence from the source is more, in nats"},
+           {.flag = "--passthrough",
+            .value = "TEXT",
+            .help = "leave tensors with this in their name as they are; may be given several times",
+            .repeatable = true},
+           {.flag = "--force", .short_flag = "-f", .help = "replace an output that is there"},
+           {.flag = "--restart", .help = "forget what an interrupted run left"},
+           {.flag = "--delete-source",
+            .help = "delete the source's weights once the result is written and verified"},
+           {.flag = "--threads",
+            .short_flag = "-t",
+            .value = "N",
+            .help = "threads that compute; 0 = all that this process may use"},
+           {.flag = "--isa",
+            .value = "NAME",
+            .help = "instruction set that reads the calibration text",
+            .completion = Completion::isa},
+           {.flag = "--json", .help = "events as JSON lines on standard output"}},
+      .groups = {},
+      .run = run,
+  };
+}
+
+}  // namespace squish::cli

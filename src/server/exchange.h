@@ -1,0 +1,118 @@
+#pragma once
+// One request and its answer: what a route's handler holds.
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "server/api_error.h"
+#include "server/byte_stream.h"
+#include "server/http_message.h"
+#include "server/services.h"
+#include "server/wakeup.h"
+
+namespace squish::server {
+
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+inline constexpr std::string_view kJson = "application/json";
+inline constexpr std::string_view kEventStream = "text/event-stream; charset=utf-8";
+inline constexpr std::string_view kJsonLines = "application/x-ndjson";
+
+/// Network thread. A handler sends one reply, or one stream: begin_stream, write ..., end_stream.
+/// Once the client is gone, everything that is written goes nowhere.
+class Exchange {
+ public:
+  Exchange(Services& services, ByteStream& stream, HttpRequest request);
+  ~Exchange();
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  [[nodiscard]] const HttpRequest& request() const { return request_; }
+  void set_body(std::string body) { request_.body = std::move(body); }
+  [[nodiscard]] Services& services() { return services_; }
+  /// "req-0123456789abcdef", or what the client gave.
+  [[nodiscard]] const std::string& id() const { return id_; }
+  /// What the "{...}" of the route's path stands for.
+  [[nodiscard]] const std::string& path_argument() const { return path_argument_; }
+  [[nodiscard]] Dialect dialect() const { return dialect_; }
+  void set_route(Dialect dialect, std::string path_argument) {
+    dialect_ = dialect;
+    path_argument_ = std::move(path_argument);
+  }
+
+  asio::awaitable<void> reply(int status, std::string_view content_type, std::string_view body,
+                              const Headers& headers = {});
+  asio::awaitable<void> reply_json(std::string_view body) { return reply(200, kJson, body); }
+  /// The error in the route's dialect; inside a stream that has begun, as its last event.
+  asio::awaitable<void> fail(const ApiError& error, const Headers& headers = {});
+
+  asio::awaitable<void> begin_stream(std::string_view content_type);
+  [[nodiscard]] bool has_begun() const { return has_begun_; }
+  /// A piece of the stream that has begun. Returns when the client can take more.
+  asio::awaitable<void> write(std::string_view piece);
+  asio::awaitable<void> end_stream();
+
+  /// The client left, took nothing for too long, or the server ends: stop working for it.
+  [[nodiscard]] bool is_cancelled() const { return is_cancelled_; }
+  void cancel();
+  /// Until wakeup() is notified, the request is cancelled, or `deadline`; may return early. From
+  /// the first call on a client that leaves is noticed.
+  asio::awaitable<void> wait(Clock::time_point deadline);
+  [[nodiscard]] const std::shared_ptr<Wakeup>& wakeup() const { return wakeup_; }
+  [[nodiscard]] Clock::time_point started() const { return started_; }
+
+  /// Runs `function` on a worker thread and comes back with what it returns. What it refers to
+  /// must live until then.
+  template <class Function>
+  asio::awaitable<std::invoke_result_t<Function>> offload(Function function) {
+    using Output = std::invoke_result_t<Function>;
+    // Asio wants a default constructor of what it hands over, which a Result has not.
+    auto work = [](Function f) -> asio::awaitable<std::optional<Output>> { co_return f(); };
+    std::optional<Output> output = co_await asio::co_spawn(
+        services_.workers, work(std::move(function)), asio::use_awaitable);
+    co_return std::move(*output);
+  }
+  /// The model of that name, loaded if need be; an empty name is the default one.
+  asio::awaitable<Parsed<std::shared_ptr<ModelLease>>> model(std::string name);
+
+  // For the connection.
+  [[nodiscard]] int status() const { return status_; }
+  [[nodiscard]] bool can_continue() const { return can_continue_; }
+  void end_connection() { request_.keep_alive = false; }
+  /// For the log line: what the answer took.
+  std::string note;
+
+ private:
+  [[nodiscard]] std::string head(int status, std::string_view content_type,
+                                 const Headers& headers) const;
+  asio::awaitable<void> send(std::string_view bytes);
+  void watch_client();
+
+  Services& services_;
+  ByteStream& stream_;
+  HttpRequest request_;
+  std::string id_;
+  std::string path_argument_;
+  Dialect dialect_ = Dialect::plain;
+  std::shared_ptr<Wakeup> wakeup_;
+  Clock::time_point started_ = Clock::now();
+  int status_ = 0;
+  bool has_begun_ = false;      // a stream
+  bool is_chunked_ = false;
+  bool has_ended_ = false;
+  bool is_event_stream_ = false;
+  bool is_cancelled_ = false;
+  bool can_continue_ = true;  // the connection can take another request
+  bool is_watched_ = false;
+};
+
+}  // namespace squish::server

@@ -1,0 +1,444 @@
+#include "server/openai_completions.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "base/strings.h"
+#include "server/json_writer.h"
+
+namespace squish::server {
+namespace {
+
+constexpr std::array kCompletionFields = {
+    Field{.name = "prompt", .type = FieldType::any, .required = true,
+          .help = "text, a list of texts, tokens, or a list of token lists"},
+    Field{.name = "model", .type = FieldType::text,
+          .help = "a model of this machine; absent: the default one"},
+    Field{.name = "suffix", .type = FieldType::text,
+          .help = "text that follows: the answer is what belongs between, for models with tokens "
+                  "for it"},
+    Field{.name = "stream", .type = FieldType::boolean, .help = "send the answer as it comes"},
+    Field{.name = "stream_options", .type = FieldType::object,
+          .help = "{\"include_usage\": true} adds a last chunk with the usage"},
+    Field{.name = "n", .type = FieldType::integer, .help = "answers to each prompt", .minimum = 1,
+          .maximum = limits::kAnswersMax},
+    Field{.name = "best_of", .type = FieldType::integer,
+          .help = "answers to compute for each prompt; the n likeliest per token are returned",
+          .minimum = 1, .maximum = limits::kAnswersMax},
+    Field{.name = "stop", .type = FieldType::text_or_array,
+          .help = "up to 64 texts that end the answer"},
+    Field{.name = "logprobs", .type = FieldType::integer,
+          .help = "log probabilities of the answer's tokens and of as many likeliest ones",
+          .minimum = 0, .maximum = 20},
+    Field{.name = "echo", .type = FieldType::boolean,
+          .help = "the prompt stands before the answer"},
+    Field{.name = "logit_bias", .type = FieldType::object,
+          .help = "token id to a number from -100 to 100 that is added to its logit"},
+    Field{.name = "user", .type = FieldType::text,
+          .help = "requests of different users take turns"},
+};
+
+constexpr std::array kTokenizeFields = {
+    Field{.name = "text", .type = FieldType::text, .help = "this, or messages"},
+    Field{.name = "messages", .type = FieldType::array,
+          .help = "a conversation, put into the model's chat template"},
+    Field{.name = "tools", .type = FieldType::array, .help = "with messages"},
+    Field{.name = "add_special", .type = FieldType::boolean,
+          .help = "with text: the tokens that the model puts around a text (default true)"},
+    Field{.name = "with_pieces", .type = FieldType::boolean,
+          .help = "also the text of each token"},
+    Field{.name = "model", .type = FieldType::text,
+          .help = "a model of this machine; absent: the default one"},
+};
+
+constexpr std::array kDetokenizeFields = {
+    Field{.name = "tokens", .type = FieldType::array, .required = true, .help = "token ids"},
+    Field{.name = "model", .type = FieldType::text,
+          .help = "a model of this machine; absent: the default one"},
+};
+
+/// The special tokens that models were trained to fill gaps with.
+struct InfillTokens {
+  std::string_view prefix;
+  std::string_view suffix;
+  std::string_view middle;
+  bool suffix_first = false;
+};
+constexpr std::array kInfillTokens = {
+    InfillTokens{"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"},     // Qwen, Gemma
+    InfillTokens{"<fim_prefix>", "<fim_suffix>", "<fim_middle>"},           // StarCoder, SmolLM2
+    InfillTokens{"<fim-prefix>", "<fim-suffix>", "<fim-middle>"},           // SantaCoder
+    InfillTokens{"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"},     // DeepSeek
+    InfillTokens{"▁<PRE>", "▁<SUF>", "▁<MID>"},                             // Code Llama
+    InfillTokens{"<PRE>", "<SUF>", "<MID>"},                                // CodeGemma's kin
+    InfillTokens{"[PREFIX]", "[SUFFIX]", "", true},                         // Codestral
+};
+
+bool is_token_list(const Value& value) {
+  return value.is_list() && value.size() > 0 && value.items().front().is_integer();
+}
+
+ApiError prompt_error() {
+  return bad_field("prompt",
+                   "prompt must be a text that is not empty, a list of such texts, a list of token "
+                   "ids or a list of such lists");
+}
+
+Checked add_prompt(const Value& value, std::vector<CompletionPrompt>& out) {
+  if (value.is_string()) {
+    if (value.as_string().empty()) return prompt_error();
+    out.push_back({.text = value.as_string()});
+    return Nothing{};
+  }
+  if (!is_token_list(value)) return prompt_error();
+  auto tokens = read_tokens(value, "prompt");
+  if (!tokens) return tokens.error();
+  out.push_back({.tokens = std::move(tokens).value(), .is_tokens = true});
+  return Nothing{};
+}
+
+Parsed<std::vector<CompletionPrompt>> read_prompts(const Value& body) {
+  std::vector<CompletionPrompt> out;
+  const Value* prompt = find_present(body, "prompt");
+  if (prompt == nullptr) return prompt_error();
+  if (!prompt->is_list() || is_token_list(*prompt)) {
+    if (auto added = add_prompt(*prompt, out); !added) return added.error();
+    return out;
+  }
+  if (prompt->size() == 0) return prompt_error();
+  if (prompt->size() > static_cast<size_t>(limits::kAnswersMax))
+    return bad_field("prompt", fmt::format("prompt has {} entries, the limit is {}",
+                                           prompt->size(), limits::kAnswersMax));
+  for (const Value& item : prompt->items()) {
+    if (auto added = add_prompt(item, out); !added) return added.error();
+  }
+  return out;
+}
+
+/// How many characters (code points) a text has: the unit of text_offset.
+int64_t character_count(std::string_view text) {
+  return std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; });
+}
+
+class CompletionWriter final : public AnswerWriter {
+ public:
+  CompletionWriter(AnswerHead head, const Tokenizer& tokenizer, const CompletionCall& call,
+                   std::vector<std::string> echoes)
+      : head_(std::move(head)),
+        tokenizer_(tokenizer),
+        answer_count_(call.answer_count),
+        best_of_(call.best_of),
+        wants_usage_(call.wants_usage),
+        wants_logprobs_(call.options.sampling.logprobs && !call.echo),
+        top_count_(call.options.sampling.top_logprobs),
+        echoes_(std::move(echoes)),
+        offsets_(call.prompts.size() * call.best_of) {}
+
+  std::string begin() override {
+    std::string out;
+    for (size_t i = 0; i < offsets_.size() && !echoes_.empty(); ++i) {
+      open_chunk(out);
+      out += fmt::format("{{\"index\":{},\"text\":", i);
+      append_json_string(out, echoes_[i / best_of_]);
+      out += ",\"logprobs\":null,\"finish_reason\":null}]";
+      close_chunk(out);
+    }
+    return out;
+  }
+
+  std::string delta(size_t index, const Answer& /*answer*/, const ChatDelta& delta) override {
+    std::string out;
+    const std::string text = delta.reasoning + delta.text;
+    const bool has_tokens = wants_logprobs_ && !delta.tokens.empty();
+    if (text.empty() && !has_tokens && !delta.finish.has_value()) return out;
+    open_chunk(out);
+    write_choice(out, index, text, delta.tokens, delta.finish);
+    out += "]";
+    close_chunk(out);
+    return out;
+  }
+
+  std::string end(std::span<const Answer> answers) override {
+    std::string out;
+    if (wants_usage_) {
+      out += "data: ";
+      open_object(out);
+      out += ",\"choices\":[],\"usage\":" + usage_json(usage_of(answers)) + "}\n\n";
+    }
+    return out + "data: [DONE]\n\n";
+  }
+
+  std::string whole(std::span<const Answer> answers) override {
+    std::string out;
+    open_object(out);
+    out += ",\"choices\":[";
+    size_t written = 0;
+    for (const Answer* answer : chosen(answers)) {
+      if (written > 0) out += ",";
+      // What a model thinks before it answers is part of a plain continuation.
+      std::string text = echoes_.empty() ? "" : echoes_[answer->prompt_index];
+      text += answer->reasoning + answer->text;
+      write_choice(out, written++, text, answer->tokens, answer->finish);
+    }
+    out += "],\"usage\":" + usage_json(usage_of(answers)) + "}";
+    return out;
+  }
+
+ private:
+  void open_object(std::string& out) const {
+    JsonWriter(out)
+        .begin_object()
+        .field("id", head_.id)
+        .field("object", "text_completion")
+        .field("created", head_.created_s)
+        .field("model", head_.model)
+        .field("system_fingerprint", head_.fingerprint);
+  }
+
+  void open_chunk(std::string& out) {
+    if (chunk_head_.empty()) open_object(chunk_head_);
+    out += "data: " + chunk_head_ + ",\"choices\":[";
+  }
+
+  void close_chunk(std::string& out) const {
+    out += wants_usage_ ? ",\"usage\":null}\n\n" : "}\n\n";
+  }
+
+  /// Of each prompt the answer_count_ answers whose tokens are likeliest on average.
+  [[nodiscard]] std::vector<const Answer*> chosen(std::span<const Answer> answers) const {
+    std::vector<const Answer*> out;
+    for (size_t begin = 0; begin < answers.size(); begin += best_of_) {
+      std::vector<const Answer*> group;
+      for (size_t i = begin; i < std::min(begin + best_of_, answers.size()); ++i)
+        group.push_back(&answers[i]);
+      if (best_of_ > answer_count_) {
+        std::ranges::stable_sort(group, std::greater<>(), [](const Answer* answer) {
+          return answer->logprob_sum / static_cast<double>(std::max<int64_t>(1, answer->token_count));
+        });
+        group.resize(answer_count_);
+      }
+      out.insert(out.end(), group.begin(), group.end());
+    }
+    return out;
+  }
+
+  void write_choice(std::string& out, size_t index, std::string_view text,
+                    std::span<const TokenEvent> tokens, std::optional<FinishReason> finish) {
+    JsonWriter json(out);
+    json.begin_object().field("index", index).field("text", text).key("logprobs");
+    if (wants_logprobs_ && (!tokens.empty() || !finish.has_value())) {
+      write_logprobs(json, index, tokens);
+    } else {
+      json.null();
+    }
+    if (!finish.has_value()) {
+      json.null_field("finish_reason");
+    } else {
+      json.field("finish_reason", openai_finish_reason(*finish));
+      if (*finish == FinishReason::cancelled) json.field("squish_stop_reason", "abort");
+    }
+    json.end_object();
+  }
+
+  void write_logprobs(JsonWriter& json, size_t index, std::span<const TokenEvent> tokens) {
+    json.begin_object().array_field("tokens");
+    for (const TokenEvent& token : tokens) json.text(tokenizer_.piece(token.token));
+    json.end_array().array_field("token_logprobs");
+    for (const TokenEvent& token : tokens) json.number(token.logprob);
+    json.end_array().key("top_logprobs");
+    if (top_count_ == 0) {
+      json.null();
+    } else {
+      json.begin_array();
+      for (const TokenEvent& token : tokens) {
+        json.begin_object();
+        for (const TokenLogprob& other : token.top)
+          json.field(tokenizer_.piece(other.token), other.logprob);
+        json.end_object();
+      }
+      json.end_array();
+    }
+    json.array_field("text_offset");
+    int64_t& offset = offsets_[index];
+    for (const TokenEvent& token : tokens) {
+      json.integer(offset);
+      offset += character_count(tokenizer_.piece(token.token));
+    }
+    json.end_array().end_object();
+  }
+
+  AnswerHead head_;
+  std::string chunk_head_;
+  const Tokenizer& tokenizer_;
+  size_t answer_count_;
+  size_t best_of_;
+  bool wants_usage_;
+  bool wants_logprobs_;
+  int32_t top_count_;
+  std::vector<std::string> echoes_;
+  std::vector<int64_t> offsets_;  // where the next token of each choice begins
+};
+
+Checked read_counts(const Value& body, CompletionCall& out) {
+  const auto count = read_integer(body, "n", 1, limits::kAnswersMax);
+  if (!count) return count.error();
+  out.answer_count = static_cast<size_t>(count->value_or(1));
+  const auto best = read_integer(body, "best_of", 1, limits::kAnswersMax);
+  if (!best) return best.error();
+  out.best_of = static_cast<size_t>(best->value_or(static_cast<int64_t>(out.answer_count)));
+  if (out.best_of < out.answer_count)
+    return bad_field("best_of", fmt::format("best_of is {}, less than n, which is {}", out.best_of,
+                                            out.answer_count));
+  const size_t total = out.best_of * out.prompts.size();
+  if (total > static_cast<size_t>(limits::kAnswersMax))
+    return bad_field("n", fmt::format("{} prompts with {} answers each are {}; at most {} are "
+                                      "computed for one request",
+                                      out.prompts.size(), out.best_of, total,
+                                      limits::kAnswersMax));
+  if (out.is_stream && out.best_of > out.answer_count)
+    return bad_field("best_of", "best_of above n cannot be streamed: which answers are best is "
+                                "known at the end");
+  return Nothing{};
+}
+
+Checked read_completion_logprobs(const Value& body, CompletionCall& out) {
+  const Value* value = find_present(body, "logprobs");
+  SamplingParams& sampling = out.options.sampling;
+  if (value != nullptr && value->is_bool()) {
+    sampling.logprobs = value->as_bool();
+  } else {
+    const auto top = read_integer(body, "logprobs", 0, 20);
+    if (!top) return top.error();
+    sampling.logprobs = top->has_value();
+    sampling.top_logprobs = static_cast<int32_t>(top->value_or(0));
+  }
+  if (sampling.logprobs && out.echo)
+    return bad_field("echo", "echo with logprobs is not supported: log probabilities are computed "
+                             "for the answer, not for the prompt");
+  // How likely an answer is decides among best_of.
+  if (out.best_of > out.answer_count) sampling.logprobs = true;
+  return Nothing{};
+}
+
+}  // namespace
+
+std::span<const Field> completion_fields() { return kCompletionFields; }
+std::span<const Field> tokenize_fields() { return kTokenizeFields; }
+std::span<const Field> detokenize_fields() { return kDetokenizeFields; }
+
+Parsed<std::vector<TokenId>> read_tokens(const Value& list, std::string_view name) {
+  std::vector<TokenId> out;
+  if (!list.is_list()) return bad_field(name, fmt::format("{} must be a list of token ids", name));
+  out.reserve(list.size());
+  for (const Value& item : list.items()) {
+    if (!item.is_integer() || item.as_integer() < 0 || item.as_integer() > INT32_MAX)
+      return bad_field(name, fmt::format("{} has an entry at {} that is no token id", name,
+                                         out.size()));
+    out.push_back(static_cast<TokenId>(item.as_integer()));
+  }
+  return out;
+}
+
+Parsed<CompletionCall> parse_completion_call(const Value& body) {
+  CompletionCall out;
+  auto prompts = read_prompts(body);
+  if (!prompts) return prompts.error();
+  out.prompts = std::move(prompts).value();
+  const auto model = read_text(body, "model");
+  const auto user = read_text(body, "user");
+  const auto suffix = read_text(body, "suffix");
+  const auto stream = read_boolean(body, "stream", false);
+  const auto echo = read_boolean(body, "echo", false);
+  const auto usage = read_include_usage(body);
+  auto stops = read_texts(body, "stop", limits::kStopStringsMax);
+  if (!model) return model.error();
+  if (!user) return user.error();
+  if (!suffix) return suffix.error();
+  if (!stream) return stream.error();
+  if (!echo) return echo.error();
+  if (!usage) return usage.error();
+  if (!stops) return stops.error();
+  out.model = model->value_or("");
+  out.options.client = user->value_or("");
+  out.options.stops = std::move(stops).value();
+  out.suffix = suffix->value_or("");
+  out.has_suffix = !out.suffix.empty();
+  out.is_stream = *stream;
+  out.echo = *echo;
+  out.wants_usage = *usage;
+  const bool has_tokens = std::ranges::any_of(out.prompts, &CompletionPrompt::is_tokens);
+  if (out.has_suffix && has_tokens)
+    return bad_field("suffix", "suffix needs prompts that are text, not tokens");
+  for (Checked checked :
+       {read_sampling(body, Dialect::openai, out.options.sampling),
+        read_logit_bias(body, out.options.sampling), read_counts(body, out),
+        read_completion_logprobs(body, out)}) {
+    if (!checked) return checked.error();
+  }
+  return out;
+}
+
+Result<PreparedPrompt> prepare_infill(const Tokenizer& tokenizer, std::string_view prefix,
+                                      std::string_view suffix) {
+  const Tokenizer::EncodeOptions plain{.add_special = false, .parse_special = false};
+  for (const InfillTokens& row : kInfillTokens) {
+    const auto before = tokenizer.find(row.prefix);
+    const auto after = tokenizer.find(row.suffix);
+    const auto middle = tokenizer.find(row.middle);
+    if (!before || !after || (!row.middle.empty() && !middle)) continue;
+    PreparedPrompt out;
+    const std::vector<TokenId> start = tokenizer.encode("", {.add_special = true});
+    if (tokenizer.bos() && !start.empty() && start.front() == *tokenizer.bos())
+      out.tokens.push_back(*tokenizer.bos());
+    const auto add = [&](TokenId token, std::string_view text) {
+      out.tokens.push_back(token);
+      const std::vector<TokenId> tokens = tokenizer.encode(text, plain);
+      out.tokens.insert(out.tokens.end(), tokens.begin(), tokens.end());
+    };
+    if (row.suffix_first) {
+      add(*after, suffix);
+      add(*before, prefix);
+    } else {
+      add(*before, prefix);
+      add(*after, suffix);
+      out.tokens.push_back(*middle);
+    }
+    out.text = prefix;
+    return out;
+  }
+  return Error{ErrorCode::unsupported,
+               "suffix: this model's vocabulary has no tokens for filling a gap; models for code, "
+               "such as qwen2.5-coder, have them"};
+}
+
+Result<std::vector<PreparedPrompt>> prepare_completions(LoadedModel& model,
+                                                        const CompletionCall& call) {
+  const ChatService service(model);
+  std::vector<PreparedPrompt> out;
+  for (const CompletionPrompt& prompt : call.prompts) {
+    if (prompt.is_tokens) {
+      out.push_back({.tokens = prompt.tokens});
+    } else if (call.has_suffix) {
+      SQ_TRY(PreparedPrompt infill,
+             prepare_infill(model.tokenizer(), prompt.text, call.suffix));
+      out.push_back(std::move(infill));
+    } else {
+      SQ_TRY(PreparedPrompt plain,
+             service.prepare(CompletionRequest{.prompt = prompt.text, .options = {}}));
+      out.push_back(std::move(plain));
+    }
+  }
+  return out;
+}
+
+std::unique_ptr<AnswerWriter> make_completion_writer(AnswerHead head, const Tokenizer& tokenizer,
+                                                     const CompletionCall& call,
+                                                     std::vector<std::string> echoes) {
+  return std::make_unique<CompletionWriter>(std::move(head), tokenizer, call, std::move(echoes));
+}
+
+}  // namespace squish::server

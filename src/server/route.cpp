@@ -1,0 +1,79 @@
+#include "server/route.h"
+
+#include <algorithm>
+#include <array>
+
+#include "server/openai_chat.h"
+#include "server/openai_completions.h"
+
+namespace squish::server {
+namespace {
+
+constexpr std::array kRoutes = {
+    Route{.method = "GET", .path = "/health", .dialect = Dialect::plain,
+          .access = RouteAccess::open, .handle = handle_health,
+          .summary = "Whether the server works, and figures of its last answers"},
+    Route{.method = "GET", .path = "/healthz", .dialect = Dialect::plain,
+          .access = RouteAccess::open, .handle = handle_alive,
+          .summary = "200 while the process answers"},
+    Route{.method = "GET", .path = "/readyz", .dialect = Dialect::plain,
+          .access = RouteAccess::open, .handle = handle_ready,
+          .summary = "200 when requests are welcome, 503 while it drains or loads"},
+    Route{.method = "GET", .path = "/v1/version", .handle = handle_version,
+          .summary = "Version of the server and of its API"},
+    Route{.method = "GET", .path = "/v1/metrics", .handle = handle_metrics,
+          .summary = "Counters and histograms for Prometheus",
+          .reply = "text/plain; version=0.0.4; charset=utf-8"},
+    Route{.method = "GET", .path = "/metrics", .handle = handle_metrics,
+          .summary = "The same as /v1/metrics",
+          .reply = "text/plain; version=0.0.4; charset=utf-8"},
+    Route{.method = "GET", .path = "/openapi.json", .handle = handle_openapi,
+          .summary = "This table as an OpenAPI document"},
+    Route{.method = "GET", .path = "/v1/models", .handle = handle_models,
+          .summary = "The models of this machine, loaded or not"},
+    Route{.method = "GET", .path = "/v1/models/{id}", .handle = handle_model,
+          .summary = "One of them; the id may have slashes"},
+    Route{.method = "POST", .path = "/v1/chat/completions", .handle = handle_chat_completions,
+          .summary = "The next message of a conversation", .has_body = true,
+          .has_sampling = true, .fields = chat_fields, .reply = kEventStream},
+    Route{.method = "POST", .path = "/v1/completions", .handle = handle_completions,
+          .summary = "The continuation of a text, or what belongs between two texts",
+          .has_body = true, .has_sampling = true, .fields = completion_fields,
+          .reply = kEventStream},
+    Route{.method = "POST", .path = "/v1/tokenize", .handle = handle_tokenize,
+          .summary = "The tokens of a text or of a conversation", .has_body = true,
+          .fields = tokenize_fields},
+    Route{.method = "POST", .path = "/v1/detokenize", .handle = handle_detokenize,
+          .summary = "The text of tokens", .has_body = true, .fields = detokenize_fields},
+};
+
+/// Whether `pattern` leads to `path`; `argument` gets what its last part took.
+bool matches(std::string_view pattern, std::string_view path, std::string& argument) {
+  const size_t brace = pattern.find('{');
+  if (brace == std::string_view::npos) return pattern == path;
+  if (!path.starts_with(pattern.substr(0, brace)) || path.size() == brace) return false;
+  argument = path.substr(brace);
+  return true;
+}
+
+}  // namespace
+
+std::span<const Route> routes() { return kRoutes; }
+
+RouteMatch find_route(std::string_view method, std::string_view path) {
+  RouteMatch out;
+  if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  for (const Route& route : kRoutes) {
+    std::string argument;
+    if (!matches(route.path, path, argument)) continue;
+    out.allowed.push_back(route.method);
+    if (route.method == "GET") out.allowed.push_back("HEAD");
+    const bool is_it = route.method == method || (route.method == "GET" && method == "HEAD");
+    if (!is_it || out.route != nullptr) continue;
+    out.route = &route;
+    out.argument = std::move(argument);
+  }
+  return out;
+}
+
+}  // namespace squish::server

@@ -1,0 +1,58 @@
+#pragma once
+// The table of routes: handlers, access, 405 answers, /openapi.json and docs/api.md come from it.
+// A new dialect adds rows here, a parser from its body to ChatRequest and an AnswerWriter.
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+
+#include "server/access.h"
+#include "server/api_error.h"
+#include "server/exchange.h"
+#include "server/fields.h"
+
+namespace squish::server {
+
+struct Route {
+  std::string_view method;  // "GET"; a GET route answers HEAD as well
+  std::string_view path;    // exact, or with a last part "{name}" that takes all the rest
+  Dialect dialect = Dialect::openai;
+  RouteAccess access = RouteAccess::key;
+  /// `body` is the parsed object of a request with a JSON body; undefined for the other routes.
+  asio::awaitable<void> (*handle)(Exchange& exchange, const Value& body) = nullptr;
+  std::string_view summary = {};
+  bool has_body = false;     // a JSON object
+  bool has_sampling = false; // the sampling table's fields are among its own
+  std::span<const Field> (*fields)() = nullptr;
+  std::string_view reply = kJson;  // kind of its answer
+};
+
+std::span<const Route> routes();
+
+/// What a method and a path lead to.
+struct RouteMatch {
+  const Route* route = nullptr;  // null: none
+  std::string argument;          // what "{name}" took
+  std::vector<std::string_view> allowed;  // methods of that path, when there are any
+};
+RouteMatch find_route(std::string_view method, std::string_view path);
+
+// The handlers, each in the file of its kind.
+// openai_routes.cpp
+asio::awaitable<void> handle_models(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_model(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_chat_completions(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_completions(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_tokenize(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_detokenize(Exchange& exchange, const Value& body);
+// operations.cpp
+asio::awaitable<void> handle_health(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_alive(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ready(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_version(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_metrics(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_openapi(Exchange& exchange, const Value& body);
+
+}  // namespace squish::server

@@ -1,0 +1,191 @@
+#include "server/server.h"
+
+#include <algorithm>
+#include <list>
+#include <optional>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "server/connection.h"
+#include "server/listener.h"
+#include "server/systemd.h"
+
+namespace squish::server {
+namespace {
+
+using boost::system::error_code;
+constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+constexpr size_t kWorkers = 4;  // they tokenize and read directories; models compute elsewhere
+constexpr auto kDrainLook = std::chrono::milliseconds(20);
+constexpr auto kCancelWait = std::chrono::seconds(5);
+
+/// What a client over the connection limit gets: small enough for any socket buffer.
+constexpr std::string_view kFullReply =
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+    "Connection: close\r\nContent-Length: 105\r\n\r\n"
+    R"({"error":{"message":"too many connections","type":"server_error","param":null,)"
+    R"("code":"server_busy"}}     )";
+
+}  // namespace
+
+struct Server::State {
+  State(ServerOptions wanted, ModelManager& manager)
+      : options(std::move(wanted)),
+        models(manager),
+        access(options.access),
+        services{options, manager, metrics, access, network, workers} {}
+
+  asio::awaitable<void> accept(Acceptor& acceptor);
+  asio::awaitable<void> serve(ByteStream::Socket socket);
+  asio::awaitable<void> handle_signals();
+  asio::awaitable<void> drain();
+  void begin_drain();
+
+  ServerOptions options;
+  ModelManager& models;
+  Metrics metrics;
+  Access access;
+  asio::io_context network{1};
+  asio::thread_pool workers{kWorkers};
+  Services services;
+  std::optional<asio::ssl::context> tls;
+  std::vector<Acceptor> acceptors;
+  std::vector<std::string> addresses;
+  std::list<Connection*> connections;
+  asio::signal_set signals{network, SIGINT, SIGTERM};
+};
+
+Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Server::~Server() {
+  // Suspended coroutines end with the io_context; engines must not post to it after that.
+  state_->models.stop();
+  state_->workers.join();
+}
+
+const std::vector<std::string>& Server::addresses() const { return state_->addresses; }
+
+Result<std::unique_ptr<Server>> Server::open(ServerOptions options, ModelManager& models) {
+  for (const std::string& key : options.access.keys) SQ_TRY_STATUS(check_key(key));
+  const bool has_key = !options.access.keys.empty();
+  auto state = std::make_unique<State>(std::move(options), models);
+  if (!state->options.tls_certificate.empty() || !state->options.tls_key.empty()) {
+    SQ_TRY(state->tls, open_tls(state->options.tls_certificate, state->options.tls_key));
+  }
+  SQ_TRY(Listening listening, listen(state->network, state->options, has_key));
+  state->acceptors = std::move(listening.acceptors);
+  const char* scheme = state->tls ? "https" : "http";
+  for (const std::string& place : listening.places)
+    state->addresses.push_back(fmt::format("{}://{}", scheme, place));
+  return std::unique_ptr<Server>(new Server(std::move(state)));
+}
+
+asio::awaitable<void> Server::State::accept(Acceptor& acceptor) {
+  while (acceptor.is_open() && !services.is_draining) {
+    auto [error, socket] = co_await acceptor.async_accept(kTuple);
+    if (error == asio::error::operation_aborted) co_return;
+    if (error) {
+      // No descriptor is free, or the client left already. Not in a tight loop.
+      log::warning("server", fmt::format("accept: {}", error.message()));
+      asio::steady_timer timer(network, std::chrono::milliseconds(100));
+      co_await timer.async_wait(kTuple);
+      continue;
+    }
+    if (connections.size() >= options.connections_max) {
+      metrics.connections_refused.fetch_add(1, std::memory_order_relaxed);
+      error_code ignored;
+      socket.non_blocking(true, ignored);
+      socket.write_some(asio::buffer(kFullReply), ignored);
+      socket.close(ignored);
+      continue;
+    }
+    asio::co_spawn(network, serve(std::move(socket)), asio::detached);
+  }
+}
+
+asio::awaitable<void> Server::State::serve(ByteStream::Socket socket) {
+  const auto stream =
+      tls ? ByteStream::tls(std::move(socket), *tls) : ByteStream::plain(std::move(socket));
+  Connection connection(services, stream);
+  const auto place = connections.insert(connections.end(), &connection);
+  metrics.connections.fetch_add(1, std::memory_order_relaxed);
+  try {
+    co_await connection.run();
+  } catch (const std::exception& error) {
+    log::error("server", fmt::format("a connection failed: {}", error.what()));
+    stream->close();
+  }
+  metrics.connections.fetch_sub(1, std::memory_order_relaxed);
+  connections.erase(place);
+}
+
+void Server::State::begin_drain() {
+  if (services.is_draining.exchange(true)) return;
+  notify_systemd("STOPPING=1");
+  error_code ignored;
+  for (Acceptor& acceptor : acceptors) acceptor.close(ignored);
+  asio::co_spawn(network, drain(), asio::detached);
+}
+
+asio::awaitable<void> Server::State::handle_signals() {
+  const auto [error, number] = co_await signals.async_wait(kTuple);
+  if (error) co_return;
+  log::info("server", fmt::format("signal {}: ending after {} open requests", number,
+                                  metrics.requests_active.load()));
+  begin_drain();
+  const auto [again, second] = co_await signals.async_wait(kTuple);
+  if (again) co_return;
+  // Asked twice: nothing more is waited for.
+  _exit(128 + second);
+}
+
+asio::awaitable<void> Server::State::drain() {
+  asio::steady_timer timer(network);
+  const auto wait_until = [&](Clock::time_point end) -> asio::awaitable<void> {
+    while (!connections.empty() && Clock::now() < end) {
+      timer.expires_after(kDrainLook);
+      co_await timer.async_wait(kTuple);
+    }
+  };
+  for (Connection* connection : connections) connection->drain();
+  co_await wait_until(Clock::now() + options.drain_timeout);
+  if (!connections.empty()) {
+    log::warning("server", fmt::format("cancelling {} connections that did not end within {} s",
+                                       connections.size(), options.drain_timeout.count()));
+    for (Connection* connection : connections) connection->cancel();
+    co_await wait_until(Clock::now() + kCancelWait);
+  }
+  signals.cancel();
+  network.stop();
+}
+
+void Server::run(const std::function<void()>& when_ready) {
+  State& state = *state_;
+  for (Acceptor& acceptor : state.acceptors)
+    asio::co_spawn(state.network, state.accept(acceptor), asio::detached);
+  asio::co_spawn(state.network, state.handle_signals(), asio::detached);
+  asio::post(state.network, [&] {
+    notify_systemd("READY=1");
+    when_ready();
+  });
+  state.network.run();
+  state.models.stop();
+}
+
+void Server::stop() {
+  asio::post(state_->network, [this] { state_->begin_drain(); });
+}
+
+}  // namespace squish::server

@@ -1,0 +1,26 @@
+#pragma once
+// What every route works with. Lives as long as the server; network thread unless a member says
+// otherwise.
+#include <atomic>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "chat/model_manager.h"
+#include "server/access.h"
+#include "server/metrics.h"
+#include "server/options.h"
+
+namespace squish::server {
+
+struct Services {
+  const ServerOptions& options;
+  ModelManager& models;  // any thread
+  Metrics& metrics;      // any thread
+  const Access& access;  // any thread
+  boost::asio::io_context& network;
+  boost::asio::thread_pool& workers;     // for what takes longer than a millisecond
+  std::atomic<bool> is_draining = false;
+};
+
+}  // namespace squish::server
