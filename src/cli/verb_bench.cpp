@@ -8,6 +8,7 @@
 #include "cli/answer.h"
 #include "cli/bandwidth.h"
 #include "cli/json.h"
+#include "cli/kernel_bench.h"
 #include "cli/model_choice.h"
 #include "cli/table.h"
 #include "cli/verb_rows.h"
@@ -208,6 +209,7 @@ void print_json_facts(const hub::LocalModel& local, const LoadedModel& model, co
 }
 
 Result<int> run(Context& context, const Arguments& arguments) {
+  if (wants_kernel_bench(arguments)) return run_kernel_bench(context, arguments);
   SQ_TRY(const Plan plan, make_plan(arguments));
   SQ_TRY(const hub::LocalModel local,
          find_local_model(context, arguments.text("MODEL").value_or("")));
@@ -235,14 +237,17 @@ Result<int> run(Context& context, const Arguments& arguments) {
 }  // namespace
 
 Verb make_bench_verb() {
-  return {
+  Verb verb = {
       .name = "bench",
-      .summary = "Measure the speed of a model on this machine",
+      .summary = "Measure the speed of a model, or of one product, on this machine",
       .details =
           "Prompt: tokens per second of one prompt of that length. Generate: tokens per second "
           "after the first token.\n"
           "Memory: what generating reads, beside what the same threads read from memory in the "
-          "same run.",
+          "same run.\n"
+          "With --format (or --batch, --in-features, ...): one product of random matrices, its "
+          "times, "
+          "and its error against the reference.",
       .arguments = {{.name = "MODEL",
                      .completion = Completion::model,
                      .help = "a name or path; without it the default model"}},
@@ -262,6 +267,8 @@ Verb make_bench_verb() {
       .groups = {OptionGroup::load},
       .run = run,
   };
+  for (const OptionRow& row : kernel_bench_options()) verb.options.push_back(row);
+  return verb;
 }
 
 }  // namespace squish::cli

@@ -84,7 +84,7 @@ def test_documentation_is_what_the_program_says(squish):
     [
         (["rum"], "did you mean run"),
         (["modles"], "did you mean models"),
-        (["serve"], "no verb"),
+        (["server"], "did you mean serve"),
         (["--no-colour"], "did you mean --no-color"),
         (["run", "--temprature", "0"], "did you mean --temperature"),
         (["run", "--port", "80"], "`squish serve` starts the server"),
