@@ -31,7 +31,7 @@ def source_tree():
         return found[0].parent
     BASE.mkdir(parents=True, exist_ok=True)
     print("peers: fetching the source of " + PACKAGE, file=sys.stderr)
-    run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation", "--no-binary", "llama-cpp-python",
+    run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "llama-cpp-python",
          "--dest", str(BASE), PACKAGE])
     archive = next(BASE.glob("llama_cpp_python-*.tar.gz"))
     with tarfile.open(archive) as tar:

@@ -16,6 +16,7 @@ Verb make_catalog_verb();
 Verb make_search_verb();
 Verb make_tokenize_verb();
 Verb make_bench_verb();
+Verb make_benchmark_verb();
 Verb make_eval_verb();
 Verb make_check_verb();
 Verb make_config_verb();

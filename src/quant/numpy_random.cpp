@@ -7,7 +7,6 @@
 namespace squish::quant {
 namespace {
 
-using Word128 = unsigned __int128;
 constexpr Word128 kMultiplier =
     (static_cast<Word128>(2549297995355413924ULL) << 64) | 4865540595714422341ULL;
 

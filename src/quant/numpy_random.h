@@ -6,6 +6,9 @@
 
 namespace squish::quant {
 
+/// What PCG64 counts in; ISO C++ has no name for it.
+__extension__ typedef unsigned __int128 Word128;  // NOLINT
+
 /// The generator of numpy.random.default_rng(seed): SeedSequence and PCG64. Not thread-safe.
 class NumpyRandom {
  public:
@@ -23,8 +26,8 @@ class NumpyRandom {
   double next_double();  // [0, 1), 53 bits
   double normal_tail(uint64_t magnitude);
 
-  unsigned __int128 state_ = 0;
-  unsigned __int128 increment_ = 0;
+  Word128 state_ = 0;
+  Word128 increment_ = 0;
   bool has_half_ = false;
   uint32_t half_ = 0;
 };

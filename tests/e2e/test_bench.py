@@ -49,3 +49,45 @@ def test_people_get_lines_with_percentiles(squish):
 def test_what_cannot_be_measured_is_refused(squish, words, code, says):
     result = squish("bench", *words)
     assert result.returncode == code and says in result.stderr, result.stderr
+
+
+KV = ("benchmark", "--ctx", "64", "--n-heads", "2")
+
+
+def test_codes_of_keys_and_values_have_the_sizes_and_decibels_of_their_definition(squish):
+    facts = json.loads(squish(*KV, "--modes", "fp16,int8,int4,int2,lm4,lm2", "--json").stdout)
+    results = facts["results"]
+    assert facts["version"] == 1 and facts["ctx_len"] == 64 and facts["head_dim"] == 128
+    per_vector = {mode: row["memory_bytes"] / (2 * 2 * 64) for mode, row in results.items()}
+    assert per_vector == {"fp16": 256, "int8": 132, "int4": 68, "int2": 36, "lm4": 66, "lm2": 34}
+    decibels = {mode: row["snr_db"] for mode, row in results.items()}
+    assert decibels["int8"] > 43 and 18.5 < decibels["int4"] < 20 and 4.5 < decibels["int2"] < 6
+    assert decibels["lm4"] > decibels["int4"] and decibels["lm2"] > decibels["int2"] + 3
+    assert results["int4"]["memory_saved_bytes"] == 2 * 2 * 64 * (256 - 68)
+
+
+def test_modes_that_a_head_cannot_hold_are_left_out(squish):
+    facts = json.loads(squish(*KV, "--head-dim", "10", "--json").stdout)
+    assert list(facts["results"]) == ["int8", "int4"]
+
+
+def test_saved_figures_are_compared(squish, tmp_path):
+    saved = tmp_path / "before.json"
+    assert squish(*KV, "--save", saved).returncode == 0
+    assert squish(*KV, "--compare", saved).returncode == 0
+    better = json.loads(saved.read_text())
+    better["results"]["int4"]["snr_db"] *= 1.2
+    saved.write_text(json.dumps(better))
+    worse = squish(*KV, "--compare", saved)
+    assert worse.returncode == 1 and "snr_db of int4 fell" in worse.stderr
+    assert squish(*KV, "--compare", saved, "--threshold", "0.5").returncode == 0
+    missing = squish(*KV, "--compare", tmp_path / "none.json")
+    assert missing.returncode == 2 and "none.json" in missing.stderr
+    saved.write_text("[]")
+    assert squish(*KV, "--compare", saved).returncode == 1
+
+
+@pytest.mark.parametrize("words", [("--modes", "int5"), ("--ctx", "0"), ("--rotate", "--head-dim", "96"), ("--threshold", "2")])
+def test_impossible_benchmarks_are_refused(squish, words):
+    result = squish("benchmark", *words)
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
