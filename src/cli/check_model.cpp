@@ -12,6 +12,7 @@
 #include "format/quality_gates.h"
 #include "model/arch_table.h"
 #include "tensor/formats.h"
+#include "tensor/trellis.h"
 
 namespace squish::cli {
 namespace {
@@ -56,7 +57,39 @@ struct TensorScan {
   bool is_constant = true;
 };
 
+/// Codes are always finite and hardly ever all zero: what can be wrong with a trellis matrix lies
+/// in its scales of rows and columns.
+TensorScan scan_trellis(const TensorView& matrix) {
+  const TrellisLayout layout(matrix.dtype, matrix.shape[0], matrix.shape[1]);
+  std::vector<float> su(layout.padded_columns());
+  std::vector<float> sv(layout.padded_rows());
+  decode_trellis_scales(matrix, su.data(), sv.data());
+  su.resize(layout.columns);
+  sv.resize(layout.rows);
+  const auto is_bad = [](float value) { return !std::isfinite(value); };
+  const auto bad_columns = static_cast<uint64_t>(std::count_if(su.begin(), su.end(), is_bad));
+  const auto bad_rows = static_cast<uint64_t>(std::count_if(sv.begin(), sv.end(), is_bad));
+  TensorScan out;
+  out.not_finite = bad_rows * layout.columns + (layout.rows - bad_rows) * bad_columns;
+  const bool no_columns = std::all_of(su.begin(), su.end(), [](float s) { return s == 0; });
+  out.zero_rows =
+      no_columns ? layout.rows : static_cast<uint64_t>(std::count(sv.begin(), sv.end(), 0.0F));
+  out.is_constant = out.zero_rows == layout.rows;
+  return out;
+}
+
 TensorScan scan_tensor(const TensorView& tensor, ThreadPool& pool) {
+  if (is_trellis(tensor.dtype) && tensor.shape.rank == 2) return scan_trellis(tensor);
+  if (is_trellis(tensor.dtype)) {  // the matrices of experts
+    TensorScan all;
+    for (uint64_t i = 0; tensor.shape.rank > 2 && i < tensor.shape[0]; ++i) {
+      const TensorScan one = scan_tensor(tensor.slice(i), pool);
+      all.not_finite += one.not_finite;
+      all.zero_rows += one.zero_rows;
+      all.is_constant = all.is_constant && one.is_constant;
+    }
+    return all;
+  }
   const uint64_t rows = tensor.row_count();
   const auto length = static_cast<size_t>(tensor.row_length());
   TensorScan out;

@@ -71,6 +71,9 @@ Result<SquishTensor> parse_squish_tensor(std::string_view text) {
   if (error != std::errc() || end != digits.data() + digits.size() || digits.size() != 16) {
     return bad_entry(text, "the hash is not 16 hexadecimal digits");
   }
+  if (!type_info(tensor.dtype).has_rows && tensor.shape.rank < 2) {
+    return bad_entry(text, fmt::format("{} codes matrices only", type_info(tensor.dtype).name));
+  }
   const uint64_t row = tensor.shape[tensor.shape.rank - 1];
   if (row % type_info(tensor.dtype).block_weights != 0) {
     return bad_entry(text, fmt::format("rows of {} weights are not whole blocks of {}", row,

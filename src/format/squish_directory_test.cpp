@@ -113,6 +113,7 @@ TEST_F(SquishDirectoryTest, refuses_descriptions_that_the_file_does_not_bear_out
       {R"("norm": "f16 6 0000000000000000")", "stored as f32"},
       {R"("norm": "f32 0 0000000000000000")", "numbers above 0"},
       {R"("norm": "f32 3x1x1x1x1 0000000000000000")", "1 to 4"},
+      {R"("w.weight": "t3 64 0000000000000000")", "t3 codes matrices only"},
       {R"("norm": "f32 3")", "2 words"},
       {R"("norm": "f32 3 12")", "16 hexadecimal"},
       {R"("norm": "f32 99999999999x99999999999 0000000000000000")", "too large"},

@@ -22,6 +22,7 @@ std::string fill(std::string_view pattern, size_t index) {
   return replace_all(std::string(pattern), "{}", std::to_string(index));
 }
 
+/// Not for the trellis codes: Loader::matrix_of_rows refuses them.
 TensorView rows_of(const TensorView& view, uint64_t begin, uint64_t count) {
   TensorView out = view;
   out.data = view.data + begin * view.row_stride_bytes();
@@ -38,6 +39,8 @@ class Loader {
 
  private:
   Result<TensorView> matrix(const std::string& name, uint64_t out, uint64_t in);
+  /// A matrix whose rows are addressed by themselves: tables, and matrices stored as one.
+  Result<TensorView> matrix_of_rows(const std::string& name, uint64_t out, uint64_t in);
   Result<const float*> vector(const std::string& name, uint64_t length);
   Result<const float*> bias(const std::string& name, uint64_t length, Presence presence);
   Result<ExpertMatrices> experts(const std::string& prefix, std::string_view pattern, uint64_t out,
@@ -81,6 +84,15 @@ Result<TensorView> Loader::matrix(const std::string& name, uint64_t out, uint64_
   return view;
 }
 
+Result<TensorView> Loader::matrix_of_rows(const std::string& name, uint64_t out, uint64_t in) {
+  SQ_TRY(const TensorView view, matrix(name, out, in));
+  if (type_info(view.dtype).has_rows) return view;
+  return Error{ErrorCode::unsupported,
+               fmt::format("{}: tensor {} is {}, whose rows cannot be read one by one, which "
+                           "embeddings and joined matrices need; compress it to int4 or int3",
+                           files_.path, printable(name), type_info(view.dtype).name)};
+}
+
 Result<const float*> Loader::vector(const std::string& name, uint64_t length) {
   SQ_TRY(const TensorView view, files_.find_tensor(name));
   SQ_TRY(std::vector<float> values, read_vector(files_, name, length));
@@ -107,7 +119,7 @@ Status Loader::load_qkv(const std::string& prefix, LayerWeights& layer) {
   const uint64_t kv_rows = static_cast<uint64_t>(config_.kv_head_count) * head_dim;
   if (!names_.qkv.empty()) {
     const std::string name = fmt::format("{}{}.weight", prefix, names_.qkv);
-    SQ_TRY(const TensorView qkv, matrix(name, q_rows + 2 * kv_rows, hidden));
+    SQ_TRY(const TensorView qkv, matrix_of_rows(name, q_rows + 2 * kv_rows, hidden));
     layer.q = rows_of(qkv, 0, q_rows);
     layer.k = rows_of(qkv, q_rows, kv_rows);
     layer.v = rows_of(qkv, q_rows + kv_rows, kv_rows);
@@ -155,7 +167,7 @@ Status Loader::load_dense(const std::string& prefix, LayerWeights& layer) {
     return fmt::format("{}{}.weight", prefix, name);
   };
   if (!names_.gate_up.empty()) {
-    SQ_TRY(const TensorView both, matrix(weight(names_.gate_up), 2 * inner, hidden));
+    SQ_TRY(const TensorView both, matrix_of_rows(weight(names_.gate_up), 2 * inner, hidden));
     layer.gate = rows_of(both, 0, inner);
     layer.up = rows_of(both, inner, inner);
   } else {
@@ -238,7 +250,7 @@ Status Loader::check_unused() const {
 Result<Weights> Loader::load() {
   const auto hidden = static_cast<uint64_t>(config_.hidden);
   const auto vocabulary = static_cast<uint64_t>(config_.vocabulary_size);
-  SQ_TRY(weights_.embedding, matrix(std::string(names_.embedding), vocabulary, hidden));
+  SQ_TRY(weights_.embedding, matrix_of_rows(std::string(names_.embedding), vocabulary, hidden));
   weights_.head = weights_.embedding;
   count(weights_.embedding, weights_.embedding.row_stride_bytes());
   if (!config_.tied_embedding) {

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/isa_select.h"
+#include "kernels/cpu/trellis_products.h"
 #include "tensor/formats.h"
 
 namespace squish {
@@ -65,9 +66,35 @@ Sink sink_of(const MatmulTarget& target, size_t first_row, size_t first_column) 
           target.bias != nullptr ? target.bias + first_column : nullptr, target.accumulate};
 }
 
+/// Rows of a target whose type has rows; trellis codes go their own way (trellis_products.h).
+size_t row_type_rows(const MatmulTarget& target) {
+  return is_trellis(target.weight.dtype) ? 0 : target.out.length;
+}
+
+/// Walks the rows of all targets as one range [0, total) in pieces that do not cross a target.
+template <class Function>
+void for_target_rows(std::span<const MatmulTarget> targets, size_t begin, size_t end,
+                     const Function& function) {
+  size_t start = 0;
+  for (const MatmulTarget& target : targets) {
+    const size_t stop = start + row_type_rows(target);
+    const size_t from = std::max(begin, start);
+    const size_t to = std::min(end, stop);
+    if (from < to) function(target, from - start, to - from);
+    start = stop;
+  }
+}
+
+size_t total_rows(std::span<const MatmulTarget> targets) {
+  size_t total = 0;
+  for (const MatmulTarget& target : targets) total += row_type_rows(target);
+  return total;
+}
+
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(ThreadPool& pool, const KernelTable& table) : pool_(pool), table_(table) {
+  CpuBackend(ThreadPool& pool, const KernelTable& table)
+      : pool_(pool), table_(table), trellis_(pool, table) {
     scratch_.resize(static_cast<size_t>(pool.thread_count()));
   }
   std::string_view name() const override { return "cpu"; }
@@ -83,14 +110,18 @@ class CpuBackend final : public Backend {
       SQ_CHECK(target.weight.row_length() == x.length &&
                target.weight.row_count() == target.out.length);
     }
+    const bool has_row_types = total_rows(targets) > 0;
     for (size_t first = 0; first < prefill_row_count; first += kPrefillRows) {
       const size_t count = std::min(kPrefillRows, prefill_row_count - first);
-      prompt_rows({x.row(first), count, x.length, x.stride}, first, targets);
+      const ConstRows rows = {x.row(first), count, x.length, x.stride};
+      if (has_row_types) prompt_rows(rows, first, targets);
+      trellis_.run(rows, first, targets);
     }
     if (prefill_row_count < x.count) {
       const size_t count = x.count - prefill_row_count;
-      decode_rows({x.row(prefill_row_count), count, x.length, x.stride}, prefill_row_count,
-                  targets);
+      const ConstRows rows = {x.row(prefill_row_count), count, x.length, x.stride};
+      if (has_row_types) decode_rows(rows, prefill_row_count, targets);
+      trellis_.run(rows, prefill_row_count, targets);
     }
   }
 
@@ -203,6 +234,7 @@ class CpuBackend final : public Backend {
 
   ThreadPool& pool_;
   const KernelTable& table_;
+  cpu::TrellisProducts trellis_;
   QuantBuffer quant_buffer_;
   QuantRows quant_ = {};
   AlignedBuffer<std::byte> packed_;
@@ -227,30 +259,11 @@ void CpuBackend::pack(ConstRows x) {
   });
 }
 
-/// Walks the rows of all targets as one range [0, total) in pieces that do not cross a target.
-template <class Function>
-void for_target_rows(std::span<const MatmulTarget> targets, size_t begin, size_t end,
-                     const Function& function) {
-  size_t start = 0;
-  for (const MatmulTarget& target : targets) {
-    const size_t stop = start + target.out.length;
-    const size_t from = std::max(begin, start);
-    const size_t to = std::min(end, stop);
-    if (from < to) function(target, from - start, to - from);
-    start = stop;
-  }
-}
-
-size_t total_rows(std::span<const MatmulTarget> targets) {
-  size_t total = 0;
-  for (const MatmulTarget& target : targets) total += target.out.length;
-  return total;
-}
-
 void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets) {
-  const bool any_quantized = std::any_of(
-      targets.begin(), targets.end(),
-      [](const MatmulTarget& target) { return type_info(target.weight.dtype).is_quantized; });
+  const bool any_quantized =
+      std::any_of(targets.begin(), targets.end(), [](const MatmulTarget& target) {
+        return type_info(target.weight.dtype).is_quantized && row_type_rows(target) > 0;
+      });
   if (any_quantized) quantize(x);
   // 16 rows a grain: 14 KB of Q4_K at 1,536 columns, enough for the stream to run and little enough
   // for an even end.
@@ -274,8 +287,9 @@ void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const Matm
   bool any_wide = false;
   const auto is_wide = [this](const TensorView& weight) {
     const bool tiles = weight.row_length() % 32 == 0;
-    return tiles && (type_info(weight.dtype).is_quantized ||
-                     (table_.gemm_uses_bf16 && weight.dtype == DType::bf16));
+    return tiles && !is_trellis(weight.dtype) &&
+           (type_info(weight.dtype).is_quantized ||
+            (table_.gemm_uses_bf16 && weight.dtype == DType::bf16));
   };
   for (const MatmulTarget& target : targets) any_wide = any_wide || is_wide(target.weight);
   if (any_wide && table_.gemm_uses_bf16) {

@@ -76,6 +76,52 @@ struct AttentionJob {
   void* scratch;  // attention_scratch_bytes()
 };
 
+/// Activations of a product with trellis codes (tensor/trellis.h): times su, rotated, rounded to
+/// int8 in blocks of 128 columns: x[i] ~ scales[i / 128] * code[i].
+struct TrellisRows {
+  uint8_t*
+      codes;  // [count][code_stride]: 32 bytes a tile column, arranged as the table's gemv likes
+  float* scales;  // [count][block_stride]
+  int32_t* sums;  // [count][block_stride]: of the codes of a block
+  size_t code_stride;
+  size_t block_stride;
+  size_t count;
+};
+
+/// A row block of a payload: up to 16 tile rows whose dwords lie side by side.
+struct TrellisBlock {
+  const uint8_t* data;  // its first line; up to 60 bytes after its last one may be read
+  size_t tiles;         // side by side, 1 to 16
+  size_t tile_columns;
+};
+
+/// Where the sums of a row block go: times sv, rotated back, then as Sink says.
+struct TrellisSink {
+  const uint16_t* sv;  // f16, of the block's first row
+  float unit;          // of the code
+  size_t rows;         // of the block that the matrix has: 1 to 16 * tiles
+  Sink sink;           // of the block's first row
+};
+
+constexpr size_t kTrellisRows = 256;  // of a row block
+constexpr size_t kTrellisCodes = 3;   // t2, t3, t4
+
+struct TrellisKernels {
+  /// out[padded_length] = the rotation of x * su, where the columns of a tile come in the order 0,
+  /// 8, 1, 9 ... 7, 15. padded_length is `length` rounded up to a multiple of 16.
+  void (*rotate)(const float* x, const uint16_t* su, size_t length, size_t padded_length,
+                 float* out);
+  /// Rounds what rotate gave; fills codes, scales and sums of row t.
+  void (*quantize)(const float* rotated, size_t padded_length, const TrellisRows& out, size_t t);
+  /// sums[row - first][16 rows of a tile][16 tiles] of activation rows [first, first + count),
+  /// count
+  /// <= kGemvRows. Sums of tiles that the block does not have are undefined.
+  void (*gemv[kTrellisCodes])(const TrellisBlock& block, const TrellisRows& x, size_t first,
+                              size_t count, float* sums);
+  /// Row t of the result from one row's sums, which it overwrites.
+  void (*finish)(float* sums, const TrellisBlock& block, const TrellisSink& sink, size_t t);
+};
+
 constexpr size_t kGemvRows = 8;
 constexpr size_t kDTypes = 19;  // as DType; dtype.h is not included here
 
@@ -96,6 +142,8 @@ struct KernelTable {
   /// become zero.
   void (*pack_wide)(const float* x, size_t x_stride, size_t count, size_t length, size_t first,
                     void* packed);
+
+  TrellisKernels trellis;
 
   void (*rms_norm)(const float* x, const float* weight, float weight_offset, float epsilon,
                    size_t length, float* out);

@@ -7,12 +7,15 @@
 #include "kernels/cpu/simd_scalar.h"
 #include "tensor/dtype.h"
 #include "tensor/formats.h"
+#include "tensor/trellis.h"
 
 namespace squish::cpu {
 // clang-format off: each needs those before it.
 #include "kernels/cpu/elementwise.inl"
 #include "kernels/cpu/attention.inl"
 #include "kernels/cpu/gemv_float.inl"
+#include "kernels/cpu/trellis.inl"
+#include "kernels/cpu/trellis_scalar.inl"
 // clang-format on
 
 namespace {
@@ -111,6 +114,7 @@ constexpr KernelTable make_table() {
   t.gemm = gemm;
   t.gemm_strip = 64;
   t.gemm_scratch_bytes = gemm_scratch_bytes;
+  t.trellis = kTrellis;
   t.rms_norm = rms_norm;
   t.rope = rope;
   t.silu_mul = silu_mul;

@@ -10,6 +10,7 @@
 #include "kernels/backend.h"
 #include "tensor/formats.h"
 #include "tensor/half.h"
+#include "tensor/trellis.h"
 
 namespace squish {
 namespace {
@@ -43,12 +44,16 @@ class RefBackend final : public Backend {
   int thread_count() const override { return 1; }
 
   void matmul(ConstRows x, std::span<const MatmulTarget> targets, size_t) override {
-    std::vector<float> weights(x.length);
+    std::vector<float> one_row(x.length);
     for (const MatmulTarget& target : targets) {
       SQ_CHECK(target.weight.row_length() == x.length &&
                target.weight.row_count() == target.out.length);
+      std::vector<float> whole(is_trellis(target.weight.dtype) ? target.out.length * x.length : 0);
+      if (!whole.empty()) decode_trellis(target.weight, whole.data());
       for (size_t o = 0; o < target.out.length; ++o) {
-        decode_row(target.weight.dtype, target.weight.row(o), x.length, weights.data());
+        const float* weights = whole.empty() ? one_row.data() : whole.data() + o * x.length;
+        if (whole.empty())
+          decode_row(target.weight.dtype, target.weight.row(o), x.length, one_row.data());
         for (size_t t = 0; t < x.count; ++t) {
           double sum = target.bias != nullptr ? static_cast<double>(target.bias[o]) : 0.0;
           const float* row = x.row(t);
