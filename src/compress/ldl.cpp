@@ -197,7 +197,7 @@ LdlFactor factor_ldl(PanelMatrix matrix, double damping, ThreadPool& pool) {
       }
     }
   });
-  for (double extra = damping;; extra *= 10) {
+  for (double extra = damping;; extra = std::max(10 * extra, 1e-6)) {
     for (size_t i = 0; i < matrix.stored(); ++i) {
       const double own = i < length ? static_cast<double>(diagonal[i]) + extra * mean : mean;
       matrix.at(i, i) = static_cast<float>(own);

@@ -1,6 +1,6 @@
 #pragma once
-// Hessians of a matrix's inputs and the factor that error feedback needs. All memory is in panels of
-// 128 columns, so that each product reads whole lines.
+// Hessians of a matrix's inputs and the factor that error feedback needs. All memory is in panels
+// of 128 columns, so that each product reads whole lines.
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -24,6 +24,8 @@ class PanelMatrix {
 
   [[nodiscard]] size_t length() const { return length_; }
   [[nodiscard]] size_t stored() const { return stored_; }
+  /// Counts zeros beyond the length in. `length` at most stored().
+  void pad(size_t length) { length_ = length; }
   [[nodiscard]] size_t panels() const { return stored_ / kPanel; }
   /// Columns panel * 128 ..: [stored][128].
   [[nodiscard]] float* panel(size_t index) { return values_.data() + index * stored_ * kPanel; }

@@ -3,6 +3,7 @@
 // columns fed back into those that are still to be coded.
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -20,15 +21,20 @@ namespace squish::compress {
 class InputFrame {
  public:
   /// Without calibration: random signs, no feedback. `length` 1 to limits::kDimensionMax.
-  static InputFrame plain(size_t length, uint64_t seed);
+  /// `column_energy` [length], or empty for all the same: sum over the rows of all members of w^2
+  /// by the row's mean square (add_column_energy). Columns are scaled so that the energies of the
+  /// coded matrix lie near each other: a code of a fixed rate is made for one deviation.
+  static InputFrame plain(size_t length, uint64_t seed, std::span<const double> column_energy = {});
   /// With feedback. Consumes `hessian`; memory: as much as it has, plus 64 bytes a column. Columns
-  /// that never saw an input are coded without regard to them. Errors: bad_file when the Hessian is
-  /// not finite or empty (no row); out_of_memory.
-  static Result<InputFrame> create(Hessian hessian, uint64_t seed, ThreadPool& pool);
+  /// that never saw an input weigh as much as the damping. Errors: bad_file when the Hessian is
+  /// not finite or empty (no row).
+  static Result<InputFrame> create(Hessian hessian, uint64_t seed,
+                                   std::span<const double> column_energy, ThreadPool& pool);
 
   [[nodiscard]] size_t length() const { return length_; }
   /// [length rounded up to 16]: sign and scale of each column, as f16 stores them.
   [[nodiscard]] std::span<const float> column_scales() const { return su_; }
+  /// Null without calibration. For the Hessian of rotated, scaled inputs.
   [[nodiscard]] const LdlFactor* factor() const { return factor_ ? &*factor_ : nullptr; }
 
  private:
@@ -36,6 +42,10 @@ class InputFrame {
   std::vector<float> su_;
   std::optional<LdlFactor> factor_;
 };
+
+/// Adds w[r, c]^2 over the mean square of row r to energy[c], for rows [count, energy.size()]. Rows
+/// of zeros, and those that are not finite, add nothing.
+void add_column_energy(ConstRows rows, std::span<double> energy);
 
 struct TrellisOptions {
   DType dtype = DType::t2;  // t2, t3 or t4
@@ -47,21 +57,48 @@ struct TrellisResult {
   std::vector<std::byte> payload;  // TrellisLayout(dtype, rows, columns).bytes
   double weight_energy = 0;        // sum of w^2
   double weight_error = 0;         // sum of (w - coded w)^2
-  double output_energy = 0;        // tr(W H W^T) and tr(E H E^T), H the mean of x x^T, damped; equal
-  double output_error = 0;         // to the two above when there is no Hessian
+  double output_energy = 0;  // tr(W H W^T) and tr(E H E^T), H the mean of x x^T, damped; equal
+  double output_error = 0;   // to the two above when there is no Hessian
+  uint64_t zero_rows = 0;    // rows without a single non-zero weight
 
   [[nodiscard]] double weight_db() const;
   [[nodiscard]] double output_db() const;
 };
 
-/// Codes w [rows, frame.length()], row-major. The payload is the same for any number of threads.
-/// Memory: trellis_peak_bytes(). Cost: 1.6 us (t2) to 3 us (t3, t4) a weight and core with AVX-512;
-/// nothing else takes a tenth of it. Errors: bad_file naming the row and column of a NaN or an
-/// infinity; unsupported when scales leave the range of f16 (|w| above about 10^8).
+/// Codes a matrix whose rows come a window at a time. The payload does not depend on the number of
+/// threads, nor on how the rows are divided into windows. Memory: trellis_peak_bytes(). Cost: 1.6
+/// us (t2) to 3 us (t3, t4) a weight and core with AVX-512; nothing else takes a tenth of it.
+class TrellisEncoder {
+ public:
+  /// Windows begin at multiples of this many rows: as long as a row block of the layout.
+  static constexpr size_t kWindowRows = kRowBlockTiles * kTrellisTile;
+
+  /// References must outlive this object.
+  TrellisEncoder(size_t rows, const InputFrame& frame, const TrellisOptions& options,
+                 ThreadPool& pool);
+  ~TrellisEncoder();
+  TrellisEncoder(const TrellisEncoder&) = delete;
+  TrellisEncoder& operator=(const TrellisEncoder&) = delete;
+
+  /// The next rows, row-major [any, frame.length()]: a multiple of kWindowRows, but for the last
+  /// window. Errors: bad_file naming the row and column of a NaN or an infinity; unsupported when
+  /// a row's scale leaves the range of f16 (|w| above about 60,000).
+  Status add(std::span<const float> w);
+  /// After the last row.
+  TrellisResult finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// One matrix in one window.
 Result<TrellisResult> encode_trellis(std::span<const float> w, size_t rows, const InputFrame& frame,
                                      const TrellisOptions& options, ThreadPool& pool);
 
-/// Bytes that encode_trellis takes besides w and the frame.
-uint64_t trellis_peak_bytes(DType dtype, size_t rows, size_t columns, int threads);
+/// Bytes that TrellisEncoder takes for a matrix in windows of `window_rows`, besides the window
+/// and the frame.
+uint64_t trellis_peak_bytes(DType dtype, size_t rows, size_t columns, size_t window_rows,
+                            int threads);
 
 }  // namespace squish::compress
