@@ -95,7 +95,7 @@ asio::awaitable<void> Exchange::send(std::string_view bytes) {
 }
 
 asio::awaitable<void> Exchange::reply(int status, std::string_view content_type,
-                                      std::string_view body, const Headers& headers) {
+                                      std::string_view body, Headers headers) {  // NOLINT: lives as long as the coroutine
   if (has_ended_) co_return;
   has_ended_ = true;
   status_ = status;
@@ -106,13 +106,12 @@ asio::awaitable<void> Exchange::reply(int status, std::string_view content_type,
   co_await send(out);
 }
 
-asio::awaitable<void> Exchange::fail(const ApiError& error, const Headers& headers) {
+asio::awaitable<void> Exchange::fail(ApiError error, Headers headers) {
   if (!has_begun_) {
-    Headers all = headers;
     if (error.retry_after_s > 0)
-      all.emplace_back("Retry-After", fmt::format("{}", error.retry_after_s));
+      headers.emplace_back("Retry-After", fmt::format("{}", error.retry_after_s));
     const std::string body = error_body(dialect_, error, id_);
-    co_await reply(error.status, kJson, body, all);
+    co_await reply(error.status, kJson, body, std::move(headers));
     co_return;
   }
   const std::string line = stream_error(dialect_, error, id_);

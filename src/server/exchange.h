@@ -49,11 +49,13 @@ class Exchange {
     path_argument_ = std::move(path_argument);
   }
 
+  /// `content_type` and `body` must live until it is done; the headers are its own, because a
+  /// coroutine begins when it is awaited, after the arguments of a plain function are gone.
   asio::awaitable<void> reply(int status, std::string_view content_type, std::string_view body,
-                              const Headers& headers = {});
+                              Headers headers = {});
   asio::awaitable<void> reply_json(std::string_view body) { return reply(200, kJson, body); }
   /// The error in the route's dialect; inside a stream that has begun, as its last event.
-  asio::awaitable<void> fail(const ApiError& error, const Headers& headers = {});
+  asio::awaitable<void> fail(ApiError error, Headers headers = {});
 
   asio::awaitable<void> begin_stream(std::string_view content_type);
   [[nodiscard]] bool has_begun() const { return has_begun_; }

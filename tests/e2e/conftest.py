@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import pytest
+from server_process import ServerProcess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SQUISH_BUILD_DIR", ROOT / "build" / "release"))
@@ -149,3 +150,29 @@ def local_model(squish, chat_model):
         chat_model
     ).st_dev else (directory / CHAT_MODEL).write_bytes(chat_model.read_bytes())
     return "smollm2:135m"
+
+
+SERVER_KEY = "test-key"
+
+
+@pytest.fixture(scope="session")
+def server(program, chat_model, tmp_path_factory):
+    """One server for all tests that only ask: `.base`, `.key` and `.model` are what a client needs."""
+    home = tmp_path_factory.mktemp("server-home")
+    process = ServerProcess(Squish(program, home), chat_model, model="smollm2:135m", key=SERVER_KEY)
+    yield process
+    assert process.stop() == 0, process.log[-2000:]
+
+
+@pytest.fixture
+def start_server(squish):
+    """Starts further servers; what is still running at the end of the test is ended."""
+    running = []
+
+    def start(*words, **options):
+        running.append(ServerProcess(squish, *words, **options))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.stop()
