@@ -236,9 +236,8 @@ std::chrono::milliseconds ModelManager::until_next_expiry() const {
   auto out = std::chrono::milliseconds(std::chrono::minutes(1));
   for (const Entry& entry : entries_) {
     if (entry->users > 0 || !entry->keep_alive.has_value()) continue;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(entry->last_used +
-                                                                   *entry->keep_alive -
-                                                                   Steady::now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+        entry->last_used + *entry->keep_alive - Steady::now());
     out = std::clamp(left, std::chrono::milliseconds(1), out);
   }
   return out;
@@ -317,9 +316,8 @@ Result<int32_t> ModelManager::make_room(const hub::LocalModel& local,
     Entry oldest;
     for (const Entry& entry : entries_) {
       const bool is_better =
-          oldest == nullptr ||
-          std::pair(entry->users > 0, entry->last_used) < std::pair(oldest->users > 0,
-                                                                    oldest->last_used);
+          oldest == nullptr || std::pair(entry->users > 0, entry->last_used) <
+                                   std::pair(oldest->users > 0, oldest->last_used);
       if (is_better) oldest = entry;
     }
     SQ_CHECK(oldest != nullptr);  // with nothing loaded the whole budget was free
@@ -392,14 +390,16 @@ void ModelManager::finish_first(const Result<Entry>& result, bool was_loaded_now
       for (const Entry& entry : entries_) {
         if (entry->users > 0) entry->is_leaving = false;
       }
-      last_error_ = result.error().message;
+      // A name that a client misspelt says nothing about this server.
+      if (result.error().code != ErrorCode::not_found) last_error_ = result.error().message;
     }
     for (size_t i = 0; i < first.callbacks.size(); ++i) {
       answers.push_back(result ? Result<ModelLease>(lease_locked(*result, was_loaded_now))
                                : Result<ModelLease>(result.error()));
     }
   }
-  if (!result) log::warning("models", result.error().message);
+  if (!result && result.error().code != ErrorCode::not_found)
+    log::warning("models", result.error().message);
   for (size_t i = 0; i < first.callbacks.size(); ++i) first.callbacks[i](std::move(answers[i]));
 }
 

@@ -1,8 +1,7 @@
 #include "hub/resolve.h"
 
-#include <filesystem>
-
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/strings.h"
@@ -17,10 +16,13 @@ namespace {
 Result<LocalModel> model_at_path(const std::string& path) {
   LocalModel model;
   if (file_exists(path)) {
-    std::error_code error;
     model.path = path;
     model.files = {path};
-    model.bytes = std::filesystem::file_size(path, error);
+    struct stat info{};
+    if (::stat(path.c_str(), &info) == 0) {
+      model.bytes = static_cast<uint64_t>(info.st_size);
+      model.modified_s = info.st_mtim.tv_sec;
+    }
     model.id = id_of_directory(base_name(path));
     model.family = family_of_name(model.id);
     return model;

@@ -15,8 +15,8 @@ namespace squish::server {
 namespace {
 
 std::string make_request_id() {
-  static thread_local std::mt19937_64 generator(
-      (uint64_t{std::random_device{}()} << 32) | std::random_device{}());
+  static thread_local std::mt19937_64 generator((uint64_t{std::random_device{}()} << 32) |
+                                                std::random_device{}());
   return fmt::format("req-{:016x}", generator());
 }
 
@@ -95,7 +95,8 @@ asio::awaitable<void> Exchange::send(std::string_view bytes) {
 }
 
 asio::awaitable<void> Exchange::reply(int status, std::string_view content_type,
-                                      std::string_view body, Headers headers) {  // NOLINT: lives as long as the coroutine
+                                      std::string_view body,
+                                      Headers headers) {  // NOLINT: lives as long as the coroutine
   if (has_ended_) co_return;
   has_ended_ = true;
   status_ = status;

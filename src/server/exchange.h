@@ -79,8 +79,8 @@ class Exchange {
     using Output = std::invoke_result_t<Function>;
     // Asio wants a default constructor of what it hands over, which a Result has not.
     auto work = [](Function f) -> asio::awaitable<std::optional<Output>> { co_return f(); };
-    std::optional<Output> output = co_await asio::co_spawn(
-        services_.workers, work(std::move(function)), asio::use_awaitable);
+    std::optional<Output> output =
+        co_await asio::co_spawn(services_.workers, work(std::move(function)), asio::use_awaitable);
     co_return std::move(*output);
   }
   /// The model of that name, loaded if need be; an empty name is the default one.
@@ -108,7 +108,7 @@ class Exchange {
   std::shared_ptr<Wakeup> wakeup_;
   Clock::time_point started_ = Clock::now();
   int status_ = 0;
-  bool has_begun_ = false;      // a stream
+  bool has_begun_ = false;  // a stream
   bool is_chunked_ = false;
   bool has_ended_ = false;
   bool is_event_stream_ = false;

@@ -14,50 +14,67 @@ namespace squish::server {
 namespace {
 
 constexpr std::array kCompletionFields = {
-    Field{.name = "prompt", .type = FieldType::any, .required = true,
+    Field{.name = "prompt",
+          .type = FieldType::any,
+          .required = true,
           .help = "text, a list of texts, tokens, or a list of token lists"},
-    Field{.name = "model", .type = FieldType::text,
+    Field{.name = "model",
+          .type = FieldType::text,
           .help = "a model of this machine; absent: the default one"},
-    Field{.name = "suffix", .type = FieldType::text,
+    Field{.name = "suffix",
+          .type = FieldType::text,
           .help = "text that follows: the answer is what belongs between, for models with tokens "
                   "for it"},
     Field{.name = "stream", .type = FieldType::boolean, .help = "send the answer as it comes"},
-    Field{.name = "stream_options", .type = FieldType::object,
+    Field{.name = "stream_options",
+          .type = FieldType::object,
           .help = "{\"include_usage\": true} adds a last chunk with the usage"},
-    Field{.name = "n", .type = FieldType::integer, .help = "answers to each prompt", .minimum = 1,
+    Field{.name = "n",
+          .type = FieldType::integer,
+          .help = "answers to each prompt",
+          .minimum = 1,
           .maximum = limits::kAnswersMax},
-    Field{.name = "best_of", .type = FieldType::integer,
+    Field{.name = "best_of",
+          .type = FieldType::integer,
           .help = "answers to compute for each prompt; the n likeliest per token are returned",
-          .minimum = 1, .maximum = limits::kAnswersMax},
-    Field{.name = "stop", .type = FieldType::text_or_array,
+          .minimum = 1,
+          .maximum = limits::kAnswersMax},
+    Field{.name = "stop",
+          .type = FieldType::text_or_array,
           .help = "up to 64 texts that end the answer"},
-    Field{.name = "logprobs", .type = FieldType::integer,
+    Field{.name = "logprobs",
+          .type = FieldType::integer,
           .help = "log probabilities of the answer's tokens and of as many likeliest ones",
-          .minimum = 0, .maximum = 20},
-    Field{.name = "echo", .type = FieldType::boolean,
-          .help = "the prompt stands before the answer"},
-    Field{.name = "logit_bias", .type = FieldType::object,
+          .minimum = 0,
+          .maximum = 20},
+    Field{
+        .name = "echo", .type = FieldType::boolean, .help = "the prompt stands before the answer"},
+    Field{.name = "logit_bias",
+          .type = FieldType::object,
           .help = "token id to a number from -100 to 100 that is added to its logit"},
-    Field{.name = "user", .type = FieldType::text,
-          .help = "requests of different users take turns"},
+    Field{
+        .name = "user", .type = FieldType::text, .help = "requests of different users take turns"},
 };
 
 constexpr std::array kTokenizeFields = {
     Field{.name = "text", .type = FieldType::text, .help = "this, or messages"},
-    Field{.name = "messages", .type = FieldType::array,
+    Field{.name = "messages",
+          .type = FieldType::array,
           .help = "a conversation, put into the model's chat template"},
     Field{.name = "tools", .type = FieldType::array, .help = "with messages"},
-    Field{.name = "add_special", .type = FieldType::boolean,
+    Field{.name = "add_special",
+          .type = FieldType::boolean,
           .help = "with text: the tokens that the model puts around a text (default true)"},
-    Field{.name = "with_pieces", .type = FieldType::boolean,
-          .help = "also the text of each token"},
-    Field{.name = "model", .type = FieldType::text,
+    Field{.name = "with_pieces", .type = FieldType::boolean, .help = "also the text of each token"},
+    Field{.name = "model",
+          .type = FieldType::text,
           .help = "a model of this machine; absent: the default one"},
 };
 
 constexpr std::array kDetokenizeFields = {
     Field{.name = "tokens", .type = FieldType::array, .required = true, .help = "token ids"},
-    Field{.name = "model", .type = FieldType::text,
+    Field{.name = "model",
+          .type = FieldType::text,
           .help = "a model of this machine; absent: the default one"},
 };
 
@@ -69,13 +86,13 @@ struct InfillTokens {
   bool suffix_first = false;
 };
 constexpr std::array kInfillTokens = {
-    InfillTokens{"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"},     // Qwen, Gemma
-    InfillTokens{"<fim_prefix>", "<fim_suffix>", "<fim_middle>"},           // StarCoder, SmolLM2
-    InfillTokens{"<fim-prefix>", "<fim-suffix>", "<fim-middle>"},           // SantaCoder
-    InfillTokens{"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"},     // DeepSeek
-    InfillTokens{"▁<PRE>", "▁<SUF>", "▁<MID>"},                             // Code Llama
-    InfillTokens{"<PRE>", "<SUF>", "<MID>"},                                // CodeGemma's kin
-    InfillTokens{"[PREFIX]", "[SUFFIX]", "", true},                         // Codestral
+    InfillTokens{"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"},  // Qwen, Gemma
+    InfillTokens{"<fim_prefix>", "<fim_suffix>", "<fim_middle>"},        // StarCoder
+    InfillTokens{"<fim-prefix>", "<fim-suffix>", "<fim-middle>"},        // SantaCoder
+    InfillTokens{"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"},  // DeepSeek
+    InfillTokens{"▁<PRE>", "▁<SUF>", "▁<MID>"},                          // Code Llama
+    InfillTokens{"<PRE>", "<SUF>", "<MID>"},                             // CodeGemma's kin
+    InfillTokens{"[PREFIX]", "[SUFFIX]", "", true},                      // Codestral
 };
 
 bool is_token_list(const Value& value) {
@@ -111,8 +128,8 @@ Parsed<std::vector<CompletionPrompt>> read_prompts(const Value& body) {
   }
   if (prompt->size() == 0) return prompt_error();
   if (prompt->size() > static_cast<size_t>(limits::kAnswersMax))
-    return bad_field("prompt", fmt::format("prompt has {} entries, the limit is {}",
-                                           prompt->size(), limits::kAnswersMax));
+    return bad_field("prompt", fmt::format("prompt has {} entries, the limit is {}", prompt->size(),
+                                           limits::kAnswersMax));
   for (const Value& item : prompt->items()) {
     if (auto added = add_prompt(item, out); !added) return added.error();
   }
@@ -133,7 +150,7 @@ class CompletionWriter final : public AnswerWriter {
         answer_count_(call.answer_count),
         best_of_(call.best_of),
         wants_usage_(call.wants_usage),
-        wants_logprobs_(call.options.sampling.logprobs && !call.echo),
+        wants_logprobs_(call.wants_logprobs),
         top_count_(call.options.sampling.top_logprobs),
         echoes_(std::move(echoes)),
         offsets_(call.prompts.size() * call.best_of) {}
@@ -217,7 +234,8 @@ class CompletionWriter final : public AnswerWriter {
         group.push_back(&answers[i]);
       if (best_of_ > answer_count_) {
         std::ranges::stable_sort(group, std::greater<>(), [](const Answer* answer) {
-          return answer->logprob_sum / static_cast<double>(std::max<int64_t>(1, answer->token_count));
+          return answer->logprob_sum /
+                 static_cast<double>(std::max<int64_t>(1, answer->token_count));
         });
         group.resize(answer_count_);
       }
@@ -297,11 +315,11 @@ Checked read_counts(const Value& body, CompletionCall& out) {
   if (total > static_cast<size_t>(limits::kAnswersMax))
     return bad_field("n", fmt::format("{} prompts with {} answers each are {}; at most {} are "
                                       "computed for one request",
-                                      out.prompts.size(), out.best_of, total,
-                                      limits::kAnswersMax));
+                                      out.prompts.size(), out.best_of, total, limits::kAnswersMax));
   if (out.is_stream && out.best_of > out.answer_count)
-    return bad_field("best_of", "best_of above n cannot be streamed: which answers are best is "
-                                "known at the end");
+    return bad_field("best_of",
+                     "best_of above n cannot be streamed: which answers are best is "
+                     "known at the end");
   return Nothing{};
 }
 
@@ -316,9 +334,11 @@ Checked read_completion_logprobs(const Value& body, CompletionCall& out) {
     sampling.logprobs = top->has_value();
     sampling.top_logprobs = static_cast<int32_t>(top->value_or(0));
   }
+  out.wants_logprobs = sampling.logprobs;
   if (sampling.logprobs && out.echo)
-    return bad_field("echo", "echo with logprobs is not supported: log probabilities are computed "
-                             "for the answer, not for the prompt");
+    return bad_field("echo",
+                     "echo with logprobs is not supported: log probabilities are computed "
+                     "for the answer, not for the prompt");
   // How likely an answer is decides among best_of.
   if (out.best_of > out.answer_count) sampling.logprobs = true;
   return Nothing{};
@@ -336,8 +356,8 @@ Parsed<std::vector<TokenId>> read_tokens(const Value& list, std::string_view nam
   out.reserve(list.size());
   for (const Value& item : list.items()) {
     if (!item.is_integer() || item.as_integer() < 0 || item.as_integer() > INT32_MAX)
-      return bad_field(name, fmt::format("{} has an entry at {} that is no token id", name,
-                                         out.size()));
+      return bad_field(name,
+                       fmt::format("{} has an entry at {} that is no token id", name, out.size()));
     out.push_back(static_cast<TokenId>(item.as_integer()));
   }
   return out;
@@ -373,10 +393,9 @@ Parsed<CompletionCall> parse_completion_call(const Value& body) {
   const bool has_tokens = std::ranges::any_of(out.prompts, &CompletionPrompt::is_tokens);
   if (out.has_suffix && has_tokens)
     return bad_field("suffix", "suffix needs prompts that are text, not tokens");
-  for (Checked checked :
-       {read_sampling(body, Dialect::openai, out.options.sampling),
-        read_logit_bias(body, out.options.sampling), read_counts(body, out),
-        read_completion_logprobs(body, out)}) {
+  for (Checked checked : {read_sampling(body, Dialect::openai, out.options.sampling),
+                          read_logit_bias(body, out.options.sampling), read_counts(body, out),
+                          read_completion_logprobs(body, out)}) {
     if (!checked) return checked.error();
   }
   return out;
@@ -423,8 +442,7 @@ Result<std::vector<PreparedPrompt>> prepare_completions(LoadedModel& model,
     if (prompt.is_tokens) {
       out.push_back({.tokens = prompt.tokens});
     } else if (call.has_suffix) {
-      SQ_TRY(PreparedPrompt infill,
-             prepare_infill(model.tokenizer(), prompt.text, call.suffix));
+      SQ_TRY(PreparedPrompt infill, prepare_infill(model.tokenizer(), prompt.text, call.suffix));
       out.push_back(std::move(infill));
     } else {
       SQ_TRY(PreparedPrompt plain,

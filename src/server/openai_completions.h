@@ -30,6 +30,7 @@ struct CompletionCall {
   size_t answer_count = 1;  // per prompt, what is returned
   size_t best_of = 1;       // per prompt, what is computed
   bool echo = false;
+  bool wants_logprobs = false;  // in the answer; the engine may be asked for them besides
   bool is_stream = false;
   bool wants_usage = false;
 };

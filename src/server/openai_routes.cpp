@@ -106,8 +106,8 @@ asio::awaitable<void> handle_chat_completions(Exchange& exchange, const Value& b
     co_return;
   }
   const std::shared_ptr<ModelLease> model = *lease;
-  auto prompt = co_await exchange.offload(
-      [&] { return ChatService(model->model()).prepare(call->request); });
+  auto prompt =
+      co_await exchange.offload([&] { return ChatService(model->model()).prepare(call->request); });
   if (!prompt) {
     co_await exchange.fail(to_api_error(prompt.error()));
     co_return;
@@ -118,8 +118,8 @@ asio::awaitable<void> handle_chat_completions(Exchange& exchange, const Value& b
   plan.options = call->request.options;
   plan.is_stream = call->is_stream;
   name_client(exchange, plan.options);
-  const auto writer = make_chat_writer(make_answer_head("chatcmpl-", *model),
-                                       model->model().tokenizer(), *call);
+  const auto writer =
+      make_chat_writer(make_answer_head("chatcmpl-", *model), model->model().tokenizer(), *call);
   co_await answer(exchange, model, std::move(plan), *writer);
 }
 
@@ -138,7 +138,9 @@ asio::awaitable<void> handle_completions(Exchange& exchange, const Value& body) 
   auto prompts =
       co_await exchange.offload([&] { return prepare_completions(model->model(), *call); });
   if (!prompts) {
-    co_await exchange.fail(to_api_error(prompts.error()));
+    ApiError error = to_api_error(prompts.error());
+    if (prompts.error().code == ErrorCode::unsupported) error.param = "suffix";
+    co_await exchange.fail(std::move(error));
     co_return;
   }
   std::vector<std::string> echoes;
@@ -153,9 +155,8 @@ asio::awaitable<void> handle_completions(Exchange& exchange, const Value& body) 
   plan.options = call->options;
   plan.is_stream = call->is_stream;
   name_client(exchange, plan.options);
-  const auto writer =
-      make_completion_writer(make_answer_head("cmpl-", *model), model->model().tokenizer(), *call,
-                             std::move(echoes));
+  const auto writer = make_completion_writer(make_answer_head("cmpl-", *model),
+                                             model->model().tokenizer(), *call, std::move(echoes));
   co_await answer(exchange, model, std::move(plan), *writer);
 }
 
@@ -195,8 +196,8 @@ asio::awaitable<void> handle_tokenize(Exchange& exchange, const Value& body) {
     co_await exchange.fail(to_api_error(prompt.error()));
     co_return;
   }
-  const std::string out = tokens_json(model->model(), model->local().id, prompt->tokens,
-                                      *with_pieces);
+  const std::string out =
+      tokens_json(model->model(), model->local().id, prompt->tokens, *with_pieces);
   co_await exchange.reply_json(out);
 }
 
@@ -217,8 +218,8 @@ asio::awaitable<void> handle_detokenize(Exchange& exchange, const Value& body) {
     co_return;
   }
   const std::shared_ptr<ModelLease> model = *lease;
-  const std::string text = co_await exchange.offload(
-      [&] { return model->model().tokenizer().decode(*tokens, false); });
+  const std::string text =
+      co_await exchange.offload([&] { return model->model().tokenizer().decode(*tokens, false); });
   std::string out;
   JsonWriter(out).begin_object().field("text", text).field("model", model->local().id).end_object();
   co_await exchange.reply_json(out);
