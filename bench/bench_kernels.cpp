@@ -1,6 +1,6 @@
 // Speed of each matmul kernel: bytes of weights a second for decode, multiply-adds a second for
 // prompts.
-//   bench_kernels [ISA] [THREADS] [OUT] [IN] [PROMPT_ROWS]
+//   bench_kernels [ISA] [THREADS] [OUT] [IN] [PROMPT_ROWS] [TYPES, such as t2,q4_1]
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -11,6 +11,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/testing/random_tensor.h"
+#include "kernels/testing/random_trellis.h"
 
 namespace {
 
@@ -43,6 +44,50 @@ double read_bandwidth(ThreadPool& pool) {
   return static_cast<double>(count) * 8 / seconds / 1e9;
 }
 
+TensorView rows_of(const TensorView& view, size_t rows) {
+  TensorView out = view;
+  out.shape.dims[0] = std::min<size_t>(out.shape.dims[0], rows);
+  return out;
+}
+
+/// One line of the table. A type without rows has a second, smaller matrix for prompts.
+void measure(Backend& backend, DType dtype, size_t out_length, size_t in_length, size_t prompt) {
+  constexpr size_t kPromptOut = 8960;
+  std::unique_ptr<testing::RandomTrellis> trellis[2];
+  std::unique_ptr<testing::RandomMatrix> matrix;
+  TensorView views[2];
+  if (is_trellis(dtype)) {
+    for (size_t i = 0; i < 2; ++i) {
+      trellis[i] = std::make_unique<testing::RandomTrellis>(
+          dtype, i == 0 ? out_length : std::min(out_length, kPromptOut), in_length, 1);
+      views[i] = trellis[i]->view();
+    }
+  } else {
+    matrix = std::make_unique<testing::RandomMatrix>(dtype, out_length, in_length, 1);
+    views[0] = matrix->view();
+    views[1] = rows_of(matrix->view(), kPromptOut);
+  }
+  const std::vector<float> x = testing::random_floats(std::max<size_t>(prompt, 8) * in_length, 2);
+  std::vector<float> out(std::max(prompt * views[1].row_count(), 8 * out_length));
+  double seconds[4] = {};
+  int column = 0;
+  for (const size_t rows : {size_t{1}, size_t{4}, size_t{8}, prompt}) {
+    const bool is_prompt = column == 3;
+    const TensorView& view = views[is_prompt ? 1 : 0];
+    const MatmulTarget target = {
+        view, nullptr, {out.data(), rows, view.row_count(), view.row_count()}, false};
+    seconds[column++] = median_seconds(7, [&] {
+      backend.matmul({x.data(), rows, in_length, in_length}, std::span(&target, 1),
+                     is_prompt ? rows : 0);
+    });
+  }
+  const auto rate = [&](int i) { return static_cast<double>(views[0].bytes()) / seconds[i] / 1e9; };
+  const auto weights = static_cast<double>(views[0].shape.elements());
+  const auto prompt_work = static_cast<double>(prompt * views[1].shape.elements());
+  fmt::print("{:8} {:9.4f} {:9.1f} {:9.1f} {:9.1f} | {:9.0f}\n", type_info(dtype).name,
+             seconds[0] * 1e9 / weights, rate(0), rate(1), rate(2), prompt_work / seconds[3] / 1e9);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -51,6 +96,7 @@ int main(int argc, char** argv) {
   const size_t out_length = argc > 3 ? static_cast<size_t>(std::atol(argv[3])) : 8960 * 16;
   const size_t in_length = argc > 4 ? static_cast<size_t>(std::atol(argv[4])) : 1536;
   const size_t prompt = argc > 5 ? static_cast<size_t>(std::atol(argv[5])) : 512;
+  const std::string only = argc > 6 ? argv[6] : "";
   ThreadPool pool(threads);
   auto made = make_cpu_backend(pool, isa);
   if (!made) {
@@ -60,32 +106,16 @@ int main(int argc, char** argv) {
   Backend& backend = **made;
   fmt::print("{} [{} x {}], memory read {:.1f} GB/s\n", backend.description(), out_length,
              in_length, read_bandwidth(pool));
-  fmt::print("{:8} {:>9} {:>9} {:>9} | {:>9}\n", "type", "1 row", "4 rows", "8 rows", "prompt");
-  fmt::print("{:8} {:>9} {:>9} {:>9} | {:>9}\n", "", "GB/s", "GB/s", "GB/s", "GMAC/s");
-  for (const DType dtype : {DType::q4_k, DType::q6_k, DType::q5_k, DType::q4_0, DType::q4_1,
-                            DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k,
-                            DType::iq4_nl, DType::iq4_xs, DType::i3, DType::bf16, DType::f16, DType::f32}) {
-    const testing::RandomMatrix weight(dtype, out_length, in_length, 1);
-    const std::vector<float> x = testing::random_floats(prompt * in_length, 2);
-    std::vector<float> out(prompt * out_length);
-    double figures[4] = {};
-    int column = 0;
-    for (const size_t rows : {size_t{1}, size_t{4}, size_t{8}, prompt}) {
-      const bool is_prompt = column == 3;
-      TensorView view = weight.view();
-      if (is_prompt) view.shape.dims[0] = std::min<size_t>(out_length, 8960);
-      const MatmulTarget target = {
-          view, nullptr, {out.data(), rows, view.row_count(), view.row_count()}, false};
-      const double seconds = median_seconds(7, [&] {
-        backend.matmul({x.data(), rows, in_length, in_length}, std::span(&target, 1),
-                       is_prompt ? rows : 0);
-      });
-      figures[column++] =
-          is_prompt ? static_cast<double>(rows * view.row_count() * in_length) / seconds / 1e9
-                    : static_cast<double>(view.bytes()) / seconds / 1e9;
-    }
-    fmt::print("{:8} {:9.1f} {:9.1f} {:9.1f} | {:9.0f}\n", type_info(dtype).name, figures[0],
-               figures[1], figures[2], figures[3]);
+  fmt::print("{:8} {:>9} {:>9} {:>9} {:>9} | {:>9}\n", "type", "1 row", "1 row", "4 rows", "8 rows",
+             "prompt");
+  fmt::print("{:8} {:>9} {:>9} {:>9} {:>9} | {:>9}\n", "", "ns/weight", "GB/s", "GB/s", "GB/s",
+             "GMAC/s");
+  for (const DType dtype :
+       {DType::t2, DType::t3, DType::t4, DType::q4_1, DType::i3, DType::q4_k, DType::q6_k,
+        DType::q5_k, DType::q4_0, DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k,
+        DType::iq4_nl, DType::iq4_xs, DType::bf16, DType::f16, DType::f32}) {
+    if (!only.empty() && only.find(type_info(dtype).name) == std::string::npos) continue;
+    measure(backend, dtype, out_length, in_length, prompt);
   }
   return 0;
 }

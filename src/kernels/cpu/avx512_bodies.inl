@@ -16,6 +16,9 @@ struct Index {
 #include "kernels/cpu/gemv_avx512.inl"
 #include "kernels/cpu/unpack_avx512.inl"
 #include "kernels/cpu/gemm_vnni_avx512.inl"
+#include "kernels/cpu/trellis.inl"
+#include "kernels/cpu/trellis_avx512.inl"
+#include "kernels/cpu/trellis_gemv.inl"
 // clang-format on
 
 namespace {
@@ -30,6 +33,7 @@ constexpr KernelTable avx512_base_table() {
   t.gemv_float[1] = gemv_float<WeightF16>;
   t.gemv_float[2] = gemv_float<WeightBf16>;
   t.quantize_row = quantize_row;
+  t.trellis = kTrellis;
   t.rms_norm = rms_norm;
   t.rope = rope;
   t.silu_mul = silu_mul;

@@ -91,7 +91,9 @@ struct TrellisRows {
 /// A row block of a payload: up to 16 tile rows whose dwords lie side by side.
 struct TrellisBlock {
   const uint8_t* data;  // its first line; up to 60 bytes after its last one may be read
-  size_t tiles;         // side by side, 1 to 16
+  uint16_t c0;          // the code's multipliers
+  uint16_t c1;
+  size_t tiles;  // side by side, 1 to 16
   size_t tile_columns;
 };
 

@@ -9,6 +9,9 @@ namespace squish::cpu {
 #include "kernels/cpu/blocks_avx512.inl"
 #include "kernels/cpu/unpack_avx512.inl"
 #include "kernels/cpu/gemm_amx.inl"
+#include "kernels/cpu/trellis.inl"
+#include "kernels/cpu/trellis_avx512.inl"
+#include "kernels/cpu/trellis_gemv.inl"
 // clang-format on
 namespace {
 constexpr KernelTable make_table() {
@@ -19,6 +22,7 @@ constexpr KernelTable make_table() {
   table.gemm_strip = kAmxStrip;
   table.gemm_scratch_bytes = amx_scratch_bytes;
   table.pack_wide = pack_bf16;
+  table.trellis = kTrellis;  // with the double shifts of VBMI2
   table.thread_begin = amx_begin;
   table.thread_end = amx_end;
   return table;

@@ -12,15 +12,17 @@ namespace squish::cpu {
 #include "kernels/cpu/formats_avx2.inl"
 #include "kernels/cpu/gemv_avx2.inl"
 #include "kernels/cpu/gemm_avx2.inl"
+#include "kernels/cpu/trellis.inl"
+#include "kernels/cpu/trellis_avx2.inl"
+#include "kernels/cpu/trellis_gemv.inl"
 // clang-format on
 namespace {
 constexpr KernelTable make_table() {
   KernelTable t = {};
   t.name = "avx2";
-  const GemvQuant quant[kDTypes] = {nullptr,    nullptr,    nullptr,    gemv<Q4_0>,  gemv<Q4_1>,
-                                    gemv<Q5_0>, gemv<Q5_1>, gemv<Q8_0>, gemv<Q2K>,   gemv<Q3K>,
-                                    gemv<Q4K>,  gemv<Q5K>,  gemv<Q6K>,  gemv<Iq4Nl>, gemv<Iq4Xs>,
-                                    gemv<I3>};
+  const GemvQuant quant[kDTypes] = {
+      nullptr,   nullptr,   nullptr,   gemv<Q4_0>, gemv<Q4_1>, gemv<Q5_0>,  gemv<Q5_1>,  gemv<Q8_0>,
+      gemv<Q2K>, gemv<Q3K>, gemv<Q4K>, gemv<Q5K>,  gemv<Q6K>,  gemv<Iq4Nl>, gemv<Iq4Xs>, gemv<I3>};
   for (size_t i = 0; i < kDTypes; ++i) t.gemv[i] = quant[i];
   t.gemv_float[0] = gemv_float<WeightF32>;
   t.gemv_float[1] = gemv_float<WeightF16>;
@@ -30,6 +32,7 @@ constexpr KernelTable make_table() {
   t.gemm_uses_bf16 = false;
   t.gemm_strip = 64;
   t.gemm_scratch_bytes = panel_scratch_bytes;
+  t.trellis = kTrellis;
   t.rms_norm = rms_norm;
   t.rope = rope;
   t.silu_mul = silu_mul;

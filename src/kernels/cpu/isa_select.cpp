@@ -48,7 +48,9 @@ bool request_tiles() {
 #endif
 }
 bool has_amx() {
-  if (!has_avx512() || !__builtin_cpu_supports("avx512bf16")) return false;
+  if (!has_avx512() || !__builtin_cpu_supports("avx512bf16") ||
+      !__builtin_cpu_supports("avx512vbmi2"))
+    return false;
   uint32_t a = 7;
   uint32_t b = 0;
   uint32_t c = 0;
@@ -71,6 +73,7 @@ const KernelTable* amx_table() {
     t.gemm_strip = wide.gemm_strip;
     t.gemm_scratch_bytes = wide.gemm_scratch_bytes;
     t.pack_wide = wide.pack_wide;
+    t.trellis = wide.trellis;
     t.thread_begin = wide.thread_begin;
     t.thread_end = wide.thread_end;
     return t;

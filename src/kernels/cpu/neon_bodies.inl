@@ -7,6 +7,9 @@
 #include "kernels/cpu/formats_neon.inl"
 #include "kernels/cpu/gemv_neon.inl"
 #include "kernels/cpu/unpack_neon.inl"
+#include "kernels/cpu/trellis.inl"
+#include "kernels/cpu/trellis_neon.inl"
+#include "kernels/cpu/trellis_gemv.inl"
 // clang-format on
 
 namespace {
@@ -23,6 +26,7 @@ constexpr KernelTable neon_base_table() {
   t.quantize_row = quantize_row;
   t.gemm_uses_bf16 = false;
   t.gemm_strip = 64;
+  t.trellis = kTrellis;
   t.rms_norm = rms_norm;
   t.rope = rope;
   t.silu_mul = silu_mul;

@@ -24,9 +24,7 @@ const uint16_t* halves_at(const TensorView& weight, uint64_t offset) {
 }  // namespace
 
 TrellisProducts::TrellisProducts(ThreadPool& pool, const KernelTable& table)
-    : pool_(pool),
-      kernels_(table.trellis.rotate != nullptr ? table.trellis : scalar_table()->trellis),
-      sums_(static_cast<size_t>(pool.thread_count())) {
+    : pool_(pool), kernels_(table.trellis), sums_(static_cast<size_t>(pool.thread_count())) {
   for (AlignedBuffer<float>& sums : sums_) sums = AlignedBuffer<float>(kGemvRows * kTrellisRows);
 }
 
@@ -101,20 +99,21 @@ void TrellisProducts::multiply(const Job& job, size_t block, size_t first_row, f
   const MatmulTarget& target = *job.target;
   const TrellisLayout& layout = job.layout;
   const size_t row = block * kTrellisRows;
+  const TrellisCode& code = trellis_code(target.weight.dtype);
   const TrellisBlock packed = {
-      reinterpret_cast<const uint8_t*>(target.weight.data + layout.line_offset(block, 0)),
-      layout.block_tiles(block), layout.tile_columns};
+      reinterpret_cast<const uint8_t*>(target.weight.data + layout.line_offset(block, 0)), code.c0,
+      code.c1, layout.block_tiles(block), layout.tile_columns};
   const TrellisSink sink = {
       halves_at(target.weight, layout.sv_offset) + row,
-      trellis_code(target.weight.dtype).unit,
+      code.unit,
       std::min<size_t>(kTrellisRows, layout.rows - row),
       {target.out.row(first_row) + row, target.out.stride,
        target.bias != nullptr ? target.bias + row : nullptr, target.accumulate}};
   const TrellisRows& x = inputs_[job.input].rows;
-  const auto code = static_cast<size_t>(target.weight.dtype) - static_cast<size_t>(DType::t2);
+  const auto index = static_cast<size_t>(target.weight.dtype) - static_cast<size_t>(DType::t2);
   for (size_t t = 0; t < x.count; t += kGemvRows) {
     const size_t count = std::min(kGemvRows, x.count - t);
-    kernels_.gemv[code](packed, x, t, count, sums);
+    kernels_.gemv[index](packed, x, t, count, sums);
     for (size_t i = 0; i < count; ++i)
       kernels_.finish(sums + i * kTrellisRows, packed, sink, t + i);
   }
