@@ -33,7 +33,7 @@ constexpr KernelTable avx512_base_table() {
   t.gemv_float[1] = gemv_float<WeightF16>;
   t.gemv_float[2] = gemv_float<WeightBf16>;
   t.quantize_row = quantize_row;
-  t.trellis = kTrellis;
+  t.trellis = kTrellisGemv;
   t.rms_norm = rms_norm;
   t.rope = rope;
   t.silu_mul = silu_mul;

@@ -115,13 +115,13 @@ class CpuBackend final : public Backend {
       const size_t count = std::min(kPrefillRows, prefill_row_count - first);
       const ConstRows rows = {x.row(first), count, x.length, x.stride};
       if (has_row_types) prompt_rows(rows, first, targets);
-      trellis_.run(rows, first, targets);
+      trellis_.run(rows, first, targets, true);
     }
     if (prefill_row_count < x.count) {
       const size_t count = x.count - prefill_row_count;
       const ConstRows rows = {x.row(prefill_row_count), count, x.length, x.stride};
       if (has_row_types) decode_rows(rows, prefill_row_count, targets);
-      trellis_.run(rows, prefill_row_count, targets);
+      trellis_.run(rows, prefill_row_count, targets, false);
     }
   }
 

@@ -120,6 +120,12 @@ struct TrellisKernels {
   /// <= kGemvRows. Sums of tiles that the block does not have are undefined.
   void (*gemv[kTrellisCodes])(const TrellisBlock& block, const TrellisRows& x, size_t first,
                               size_t count, float* sums);
+  /// The same for rows of prompts, and what finish does, on what pack_wide made of rotate's rows
+  /// (length a multiple of 32, at least the tiles' columns, zeros after them). Null: prompts take
+  /// gemv.
+  void (*wide[kTrellisCodes])(const TrellisBlock& block, const WideRows& x, const TrellisSink& sink,
+                              void* scratch);
+  size_t (*wide_scratch_bytes)();
   /// Row t of the result from one row's sums, which it overwrites.
   void (*finish)(float* sums, const TrellisBlock& block, const TrellisSink& sink, size_t t);
 };

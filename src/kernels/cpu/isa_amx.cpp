@@ -12,6 +12,7 @@ namespace squish::cpu {
 #include "kernels/cpu/trellis.inl"
 #include "kernels/cpu/trellis_avx512.inl"
 #include "kernels/cpu/trellis_gemv.inl"
+#include "kernels/cpu/trellis_amx.inl"
 // clang-format on
 namespace {
 constexpr KernelTable make_table() {
@@ -22,7 +23,11 @@ constexpr KernelTable make_table() {
   table.gemm_strip = kAmxStrip;
   table.gemm_scratch_bytes = amx_scratch_bytes;
   table.pack_wide = pack_bf16;
-  table.trellis = kTrellis;  // with the double shifts of VBMI2
+  table.trellis = kTrellisGemv;  // with the double shifts of VBMI2
+  table.trellis.wide[0] = trellis_wide<LanesT2>;
+  table.trellis.wide[1] = trellis_wide<LanesT3>;
+  table.trellis.wide[2] = trellis_wide<LanesT4>;
+  table.trellis.wide_scratch_bytes = trellis_wide_scratch_bytes;
   table.thread_begin = amx_begin;
   table.thread_end = amx_end;
   return table;

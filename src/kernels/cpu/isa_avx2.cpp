@@ -32,7 +32,7 @@ constexpr KernelTable make_table() {
   t.gemm_uses_bf16 = false;
   t.gemm_strip = 64;
   t.gemm_scratch_bytes = panel_scratch_bytes;
-  t.trellis = kTrellis;
+  t.trellis = kTrellisGemv;
   t.rms_norm = rms_norm;
   t.rope = rope;
   t.silu_mul = silu_mul;

@@ -114,7 +114,7 @@ constexpr KernelTable make_table() {
   t.gemm = gemm;
   t.gemm_strip = 64;
   t.gemm_scratch_bytes = gemm_scratch_bytes;
-  t.trellis = kTrellis;
+  t.trellis = kTrellisGemv;
   t.rms_norm = rms_norm;
   t.rope = rope;
   t.silu_mul = silu_mul;

@@ -26,7 +26,7 @@ constexpr KernelTable neon_base_table() {
   t.quantize_row = quantize_row;
   t.gemm_uses_bf16 = false;
   t.gemm_strip = 64;
-  t.trellis = kTrellis;
+  t.trellis = kTrellisGemv;
   t.rms_norm = rms_norm;
   t.rope = rope;
   t.silu_mul = silu_mul;

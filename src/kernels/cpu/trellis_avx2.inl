@@ -8,6 +8,7 @@ struct TrellisLanes {
   __m256i v;
   static constexpr size_t kTiles = 8;
   static constexpr int kAccumulators = 4;  // an add takes one cycle
+  static constexpr bool kHasLongChains = false;
   static TrellisLanes load(const uint8_t* p) { return {load256(p)}; }
   static TrellisLanes set16(uint16_t c) { return {_mm256_set1_epi16(static_cast<short>(c))}; }
   static TrellisLanes start(int32_t sum, int weights) {
@@ -36,6 +37,11 @@ struct TrellisLanes {
     __builtin_memcpy(&two, x, 4);
     return {_mm256_add_epi32(sum.v, _mm256_madd_epi16(values, _mm256_set1_epi32(two)))};
   }
+  static void dot(TrellisLanes& left, TrellisLanes& /*the same*/, __m256i values,
+                  const uint8_t* x) {
+    left = dot(left, values, x);
+  }
+  static TrellisLanes sum(TrellisLanes a, TrellisLanes b) { return {_mm256_add_epi32(a.v, b.v)}; }
   static void add(TrellisLanes sum, float scale, float* to) {
     _mm256_storeu_ps(
         to, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum.v), _mm256_set1_ps(scale), _mm256_loadu_ps(to)));

@@ -9,6 +9,7 @@ struct TrellisLanes {
   static constexpr size_t kTiles = 16;
   // vpdpbusd takes 5 cycles, two of a window in a row; 8 units of 8 each keep its port busy.
   static constexpr int kAccumulators = 8;
+  static constexpr bool kHasLongChains = true;
   static TrellisLanes load(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
   static TrellisLanes set16(uint16_t c) { return {_mm512_set1_epi16(static_cast<short>(c))}; }
   static TrellisLanes start(int32_t sum, int weights) {
@@ -50,10 +51,12 @@ struct TrellisLanes {
   static TrellisLanes dot(TrellisLanes sum, __m512i bytes, const uint8_t* x) {
     return {_mm512_dpbusd_epi32(sum.v, bytes, codes(x))};
   }
-  static TrellisLanes dot(TrellisLanes sum, Pair bytes, const uint8_t* x) {
-    const __m512i a = codes(x);
-    return {_mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum.v, bytes.h0, a), bytes.h1, a)};
+  /// `left` and `right` may be one sum.
+  static void dot(TrellisLanes& left, TrellisLanes& right, Pair bytes, const uint8_t* x) {
+    left.v = _mm512_dpbusd_epi32(left.v, bytes.h0, codes(x));
+    right.v = _mm512_dpbusd_epi32(right.v, bytes.h1, codes(x));
   }
+  static TrellisLanes sum(TrellisLanes a, TrellisLanes b) { return {_mm512_add_epi32(a.v, b.v)}; }
   static void add(TrellisLanes sum, float scale, float* to) {
     _mm512_storeu_ps(
         to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum.v), _mm512_set1_ps(scale), _mm512_loadu_ps(to)));

@@ -111,12 +111,17 @@ __attribute__((always_inline)) inline void trellis_block(const TrellisBlock& w,
   const size_t end = w.tile_columns < first + 8 ? w.tile_columns : first + 8;
   const TrellisLanes c0 = TrellisLanes::set16(w.c0);
   const TrellisLanes c1 = TrellisLanes::set16(w.c1);
+  // Few rows leave registers for two sums each, which halves the chain of dot products.
+  constexpr int kParts = TrellisLanes::kHasLongChains && kRows <= 2 ? 2 : 1;
   for (int group = 0; group < kAllUnits; group += kUnits) {
-    TrellisLanes sum[kUnits * Code::kUnitRows][kRows];
+    TrellisLanes sum[kUnits * Code::kUnitRows][kRows][kParts];
     for (int t = 0; t < kRows; ++t) {
       const size_t at = (t0 + static_cast<size_t>(t)) * x.block_stride + column_block;
       const TrellisLanes start = TrellisLanes::start(x.sums[at], Code::kHasPairs ? 1 : 2);
-      for (auto& row : sum) row[t] = start;
+      for (auto& row : sum) {
+        row[t][kParts - 1] = TrellisLanes::set16(0);
+        row[t][0] = start;
+      }
     }
     const int before = (group * Code::kUnitDwords + Code::kDwords - 1) % Code::kDwords;
     for (size_t column = first; column < end; ++column) {
@@ -140,13 +145,15 @@ __attribute__((always_inline)) inline void trellis_block(const TrellisBlock& w,
                 const auto right = TrellisLanes::operand(h1);
                 for (size_t t = 0; t < kRows; ++t) {
                   const uint8_t* xt = from + t * x.code_stride;
-                  sum[r][t] = TrellisLanes::dot(sum[r][t], left, xt);
-                  sum[r][t] = TrellisLanes::dot(sum[r][t], right, xt + 4);
+                  TrellisLanes* parts = sum[r][t];
+                  parts[0] = TrellisLanes::dot(parts[0], left, xt);
+                  parts[kParts - 1] = TrellisLanes::dot(parts[kParts - 1], right, xt + 4);
                 }
               } else {
                 const auto both = TrellisLanes::operand(h0, h1);
                 for (size_t t = 0; t < kRows; ++t)
-                  sum[r][t] = TrellisLanes::dot(sum[r][t], both, from + t * x.code_stride);
+                  TrellisLanes::dot(sum[r][t][0], sum[r][t][kParts - 1], both,
+                                    from + t * x.code_stride);
               }
             });
       });
@@ -154,7 +161,10 @@ __attribute__((always_inline)) inline void trellis_block(const TrellisBlock& w,
     for (int r = 0; r < kUnits * Code::kUnitRows; ++r) {
       for (size_t t = 0; t < kRows; ++t) {
         const auto row = static_cast<size_t>(group * Code::kUnitRows + r);
-        TrellisLanes::add(sum[r][t], x.scales[(t0 + t) * x.block_stride + column_block],
+        const TrellisLanes* parts = sum[r][t];
+        const TrellisLanes whole =
+            kParts == 1 ? parts[0] : TrellisLanes::sum(parts[0], parts[kParts - 1]);
+        TrellisLanes::add(whole, x.scales[(t0 + t) * x.block_stride + column_block],
                           sums + t * kTrellisRows + 16 * row + tile);
       }
     }
@@ -186,10 +196,12 @@ void trellis_gemv(const TrellisBlock& w, const TrellisRows& x, size_t first, siz
   run(TrellisIndex<1>{});
 }
 
-constexpr TrellisKernels kTrellis = {
+constexpr TrellisKernels kTrellisGemv = {
     trellis_rotate,
     trellis_quantize<TrellisLanes>,
     {trellis_gemv<LanesT2>, trellis_gemv<LanesT3>, trellis_gemv<LanesT4>},
+    {},
+    nullptr,
     trellis_finish};
 
 }  // namespace

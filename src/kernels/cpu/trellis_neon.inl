@@ -8,6 +8,7 @@ struct TrellisLanes {
   uint32x4_t v;
   static constexpr size_t kTiles = 4;
   static constexpr int kAccumulators = 8;
+  static constexpr bool kHasLongChains = true;
   static TrellisLanes load(const uint8_t* p) { return {vreinterpretq_u32_u8(vld1q_u8(p))}; }
   static TrellisLanes set16(uint16_t c) { return {vreinterpretq_u32_u16(vdupq_n_u16(c))}; }
   static TrellisLanes start(int32_t sum, int weights) {
@@ -51,11 +52,12 @@ struct TrellisLanes {
   static TrellisLanes dot(TrellisLanes sum, int8x16_t bytes, const uint8_t* x) {
     return {vreinterpretq_u32_s32(vdotq_s32(vreinterpretq_s32_u32(sum.v), bytes, codes(x)))};
   }
-  static TrellisLanes dot(TrellisLanes sum, Pair bytes, const uint8_t* x) {
-    const int8x16_t a = codes(x);
-    const int32x4_t first = vdotq_s32(vreinterpretq_s32_u32(sum.v), bytes.h0, a);
-    return {vreinterpretq_u32_s32(vdotq_s32(first, bytes.h1, a))};
+  /// `left` and `right` may be one sum.
+  static void dot(TrellisLanes& left, TrellisLanes& right, Pair bytes, const uint8_t* x) {
+    left = dot(left, bytes.h0, x);
+    right = dot(right, bytes.h1, x);
   }
+  static TrellisLanes sum(TrellisLanes a, TrellisLanes b) { return {vaddq_u32(a.v, b.v)}; }
   static void add(TrellisLanes sum, float scale, float* to) {
     const float32x4_t value = vcvtq_f32_s32(vreinterpretq_s32_u32(sum.v));
     vst1q_f32(to, vfmaq_n_f32(vld1q_f32(to), value, scale));

@@ -17,6 +17,8 @@ T* grown(AlignedBuffer<T>& buffer, size_t count) {
   return buffer.data();
 }
 
+size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
+
 const uint16_t* halves_at(const TensorView& weight, uint64_t offset) {
   return reinterpret_cast<const uint16_t*>(weight.data + offset);
 }
@@ -24,22 +26,30 @@ const uint16_t* halves_at(const TensorView& weight, uint64_t offset) {
 }  // namespace
 
 TrellisProducts::TrellisProducts(ThreadPool& pool, const KernelTable& table)
-    : pool_(pool), kernels_(table.trellis), sums_(static_cast<size_t>(pool.thread_count())) {
-  for (AlignedBuffer<float>& sums : sums_) sums = AlignedBuffer<float>(kGemvRows * kTrellisRows);
-}
+    : pool_(pool),
+      table_(table),
+      kernels_(table.trellis),
+      rotated_(static_cast<size_t>(pool.thread_count())),
+      scratch_(static_cast<size_t>(pool.thread_count())) {}
 
-void TrellisProducts::run(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets) {
+void TrellisProducts::run(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets,
+                          bool is_prompt) {
+  is_wide_ = is_prompt && kernels_.wide[0] != nullptr;
   plan(x, targets);
   if (jobs_.empty() || x.count == 0) return;
-  turn(x);
+  is_wide_ ? turn_wide(x) : turn(x);
+  const auto on_each_thread = [&](void (*function)()) {
+    if (is_wide_ && function != nullptr) pool_.run([&](int /*thread*/) { function(); });
+  };
+  on_each_thread(table_.thread_begin);
   pool_.parallel_for(block_count_, 1, [&](size_t begin, size_t end, int thread) {
-    float* sums = sums_[static_cast<size_t>(thread)].data();
     size_t job = 0;
     for (size_t block = begin; block < end; ++block) {
       while (job + 1 < jobs_.size() && jobs_[job + 1].block_begin <= block) ++job;
-      multiply(jobs_[job], block - jobs_[job].block_begin, first_row, sums);
+      multiply(jobs_[job], block - jobs_[job].block_begin, first_row, thread);
     }
   });
+  on_each_thread(table_.thread_end);
 }
 
 void TrellisProducts::plan(ConstRows x, std::span<const MatmulTarget> targets) {
@@ -58,11 +68,16 @@ void TrellisProducts::plan(ConstRows x, std::span<const MatmulTarget> targets) {
   }
   for (size_t i = 0; i < input_count_; ++i) {
     Input& input = inputs_[i];
+    if (is_wide_) {
+      const size_t length = round_up(input.columns, 32);
+      std::byte* packed = grown(input.packed, round_up(x.count, 32) * length * 2);
+      input.wide = {packed, x.count, length, nullptr};
+      continue;
+    }
     TrellisRows& rows = input.rows;
     rows.count = x.count;
     rows.code_stride = 2 * input.columns;
     rows.block_stride = (input.columns + kRotation - 1) / kRotation;
-    grown(input.rotated, x.count * input.columns);
     rows.codes = grown(input.codes, x.count * rows.code_stride);
     rows.scales = grown(input.scales, x.count * rows.block_stride);
     rows.sums = grown(input.sums, x.count * rows.block_stride);
@@ -84,18 +99,40 @@ size_t TrellisProducts::find_input(const uint16_t* su, size_t columns) {
 
 void TrellisProducts::turn(ConstRows x) {
   const size_t grain = std::max<size_t>(1, kTurnGrain / std::max<size_t>(1, x.length));
-  pool_.parallel_for(input_count_ * x.count, grain, [&](size_t begin, size_t end, int /*thread*/) {
+  pool_.parallel_for(input_count_ * x.count, grain, [&](size_t begin, size_t end, int thread) {
     for (size_t at = begin; at < end; ++at) {
       Input& input = inputs_[at / x.count];
       const size_t t = at % x.count;
-      float* rotated = input.rotated.data() + t * input.columns;
+      float* rotated = grown(rotated_[static_cast<size_t>(thread)], input.columns);
       kernels_.rotate(x.row(t), input.su, x.length, input.columns, rotated);
       kernels_.quantize(rotated, input.columns, input.rows, t);
     }
   });
 }
 
-void TrellisProducts::multiply(const Job& job, size_t block, size_t first_row, float* sums) const {
+/// Sixteen rows at a time, which stay in L2 until they are packed.
+void TrellisProducts::turn_wide(ConstRows x) {
+  constexpr size_t kTileRows = 16;
+  const size_t tiles = round_up(x.count, 32) / kTileRows;
+  pool_.parallel_for(input_count_ * tiles, 1, [&](size_t begin, size_t end, int thread) {
+    for (size_t at = begin; at < end; ++at) {
+      Input& input = inputs_[at / tiles];
+      const size_t first = at % tiles * kTileRows;
+      const size_t count = first < x.count ? std::min(kTileRows, x.count - first) : 0;
+      const size_t length = input.wide.length;
+      float* rotated = grown(rotated_[static_cast<size_t>(thread)], kTileRows * length);
+      for (size_t i = 0; i < count; ++i) {
+        float* row = rotated + i * length;
+        kernels_.rotate(x.row(first + i), input.su, x.length, input.columns, row);
+        std::fill(row + input.columns, row + length, 0.0F);
+      }
+      table_.pack_wide(rotated, length, count, length, 0,
+                       input.packed.data() + at % tiles * kTileRows * length * 2);
+    }
+  });
+}
+
+void TrellisProducts::multiply(const Job& job, size_t block, size_t first_row, int thread) {
   const MatmulTarget& target = *job.target;
   const TrellisLayout& layout = job.layout;
   const size_t row = block * kTrellisRows;
@@ -109,8 +146,15 @@ void TrellisProducts::multiply(const Job& job, size_t block, size_t first_row, f
       std::min<size_t>(kTrellisRows, layout.rows - row),
       {target.out.row(first_row) + row, target.out.stride,
        target.bias != nullptr ? target.bias + row : nullptr, target.accumulate}};
-  const TrellisRows& x = inputs_[job.input].rows;
+  AlignedBuffer<std::byte>& scratch = scratch_[static_cast<size_t>(thread)];
   const auto index = static_cast<size_t>(target.weight.dtype) - static_cast<size_t>(DType::t2);
+  if (is_wide_) {
+    std::byte* memory = grown(scratch, kernels_.wide_scratch_bytes());
+    kernels_.wide[index](packed, inputs_[job.input].wide, sink, memory);
+    return;
+  }
+  const TrellisRows& x = inputs_[job.input].rows;
+  auto* sums = reinterpret_cast<float*>(grown(scratch, kGemvRows * kTrellisRows * sizeof(float)));
   for (size_t t = 0; t < x.count; t += kGemvRows) {
     const size_t count = std::min(kGemvRows, x.count - t);
     kernels_.gemv[index](packed, x, t, count, sums);

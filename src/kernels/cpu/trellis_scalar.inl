@@ -55,10 +55,12 @@ void trellis_gemv(const TrellisBlock& block, const TrellisRows& x, size_t first,
   }
 }
 
-constexpr TrellisKernels kTrellis = {
+constexpr TrellisKernels kTrellisGemv = {
     trellis_rotate,
     trellis_quantize<SpreadPlain>,
     {trellis_gemv<DType::t2>, trellis_gemv<DType::t3>, trellis_gemv<DType::t4>},
+    {},
+    nullptr,
     trellis_finish};
 
 }  // namespace
