@@ -170,7 +170,9 @@ void print_summary(const Context& context, const compress::Summary& summary, dou
 Result<int> run(Context& context, const Arguments& arguments) {
   SQ_TRY(const hub::LocalModel model,
          find_local_model(context, arguments.text("MODEL").value_or("")));
-  SQ_TRY(const compress::CompressOptions options, options_of(context, arguments, model));
+  SQ_TRY(compress::CompressOptions options, options_of(context, arguments, model));
+  SQ_TRY(const LoadOptions load, load_options(context, arguments));
+  options.threads = load.threads == 0 ? usable_cpu_count() : load.threads;
   const bool is_json = arguments.has("--json");
   if (arguments.has("--dry-run")) {
     SQ_TRY(const compress::Preview preview, compress::preview(options));
@@ -181,8 +183,7 @@ Result<int> run(Context& context, const Arguments& arguments) {
     }
     return 0;
   }
-  SQ_TRY(const LoadOptions load, load_options(context, arguments));
-  ThreadPool pool(load.threads == 0 ? usable_cpu_count() : load.threads);
+  ThreadPool pool(options.threads);
   // A file at the size limit is an error of a write, not the end of the program.
   ::signal(SIGXFSZ, SIG_IGN);
   catch_interrupt();

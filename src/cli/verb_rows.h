@@ -10,6 +10,7 @@ Verb make_serve_verb();
 Verb make_compress_verb();
 Verb make_pull_verb();
 Verb make_models_verb();
+Verb make_export_verb();
 Verb make_show_verb();
 Verb make_remove_verb();
 Verb make_catalog_verb();

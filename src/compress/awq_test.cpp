@@ -52,7 +52,8 @@ class AwqTest : public ::testing::TestWithParam<std::string_view> {
     SQ_CHECK(calibrator.has_value());
     std::map<std::string, Scaling> all;
     for (int layer = 0; layer < source_->network.config.layer_count; ++layer) {
-      const LayerStatistics statistics = calibrator->run_layer(static_cast<size_t>(layer), true);
+      const LayerStatistics statistics =
+          calibrator->run_layer(static_cast<size_t>(layer), {.statistics = true}).value();
       all.merge(
           find_scales(plan_, source_->files, source_->network, layer, statistics, *backend, pool));
     }

@@ -19,6 +19,13 @@ class Tap {
       : pool_(pool),
         stride_(std::max<size_t>(1, token_count / std::max<size_t>(1, sample_count))) {}
 
+  /// Errors: out_of_memory.
+  Status keep_hessian(size_t length) {
+    SQ_TRY(Hessian hessian, Hessian::create(length));
+    out_.hessian.emplace(std::move(hessian));
+    return {};
+  }
+
   void add(ConstRows x, size_t sample_max) {
     if (sum_abs_.empty()) {
       sum_abs_.resize(x.length);
@@ -44,6 +51,7 @@ class Tap {
       ++out_.sample_count;
     }
     out_.row_count += x.count;
+    if (out_.hessian) out_.hessian->add_rows(x, pool_);
   }
 
   InputStatistics finish() {
@@ -74,6 +82,18 @@ class LayerTaps final : public ActivationObserver {
         output_(pool, token_count, sample_count),
         mlp_(pool, token_count, sample_count),
         down_(pool, token_count, sample_count) {}
+
+  /// Errors: out_of_memory.
+  Status keep_hessians(const Collect& collect) {
+    const auto keep = [](bool is_wanted, const TensorView& weight, Tap& tap) -> Status {
+      if (!is_wanted || !weight.exists()) return {};
+      return tap.keep_hessian(weight.row_length());
+    };
+    SQ_TRY_STATUS(keep(collect.attention, layer_.q, attention_));
+    SQ_TRY_STATUS(keep(collect.output, layer_.o, output_));
+    SQ_TRY_STATUS(keep(collect.mlp, layer_.router.exists() ? layer_.router : layer_.gate, mlp_));
+    return keep(collect.down && !layer_.router.exists(), layer_.down, down_);
+  }
 
   void on_input(const TensorView& weight, ConstRows x) override {
     Tap& tap = weight.data == layer_.q.data      ? attention_
@@ -147,11 +167,12 @@ Result<Calibrator> Calibrator::create(Decoder& model, ThreadPool& pool, Calibrat
   return calibrator;
 }
 
-LayerStatistics Calibrator::run_layer(size_t index, bool collect) {
+Result<LayerStatistics> Calibrator::run_layer(size_t index, const Collect& collect) {
   SQ_CHECK(index == next_layer_);
   ++next_layer_;
   const auto hidden = static_cast<size_t>(model_->config().hidden);
   LayerTaps taps(model_->weights().layers[index], *pool_, text_.token_count(), sample_count_);
+  SQ_TRY_STATUS(taps.keep_hessians(collect));
   size_t row = 0;
   for (const std::vector<TokenId>& sequence : text_.sequences) {
     Batch batch;
@@ -161,17 +182,19 @@ LayerStatistics Calibrator::run_layer(size_t index, bool collect) {
     batch.logit_rows = {0};
     model_->run_layer(index, batch, cache_.layer(0),
                       hidden_.span().subspan(row * hidden, sequence.size() * hidden),
-                      collect ? &taps : nullptr);
+                      collect.statistics ? &taps : nullptr);
     row += sequence.size();
   }
-  return collect ? taps.finish() : LayerStatistics();
+  if (!collect.statistics) return LayerStatistics();
+  return taps.finish();
 }
 
-InputStatistics Calibrator::head_input(Backend& backend) {
+Result<InputStatistics> Calibrator::head_input(Backend& backend, bool with_hessian) {
   const ModelConfig& config = model_->config();
   SQ_CHECK(next_layer_ == config.layers.size());
   const auto hidden = static_cast<size_t>(config.hidden);
   Tap tap(*pool_, text_.token_count(), sample_count_);
+  if (with_hessian) SQ_TRY_STATUS(tap.keep_hessian(hidden));
   size_t row = 0;
   for (const std::vector<TokenId>& sequence : text_.sequences) {
     AlignedBuffer<float> normed(sequence.size() * hidden);

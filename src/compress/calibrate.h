@@ -2,12 +2,14 @@
 // What goes into the matrices of each layer when the model reads text: one layer at a time.
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/buffer.h"
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "compress/ldl.h"
 #include "model/decoder.h"
 #include "model/kv_cache.h"
 #include "text/tokenizer.h"
@@ -22,6 +24,7 @@ struct InputStatistics {
   std::vector<float> mean_square;  // [length]
   AlignedBuffer<float> sample;     // [sample_count, length]: rows at even distances
   size_t sample_count = 0;
+  std::optional<Hessian> hessian;  // when it was asked for
 
   [[nodiscard]] bool exists() const { return row_count > 0; }
 };
@@ -33,6 +36,16 @@ struct LayerStatistics {
   InputStatistics output;     // of o
   InputStatistics mlp;        // of gate and up, or of a mixture's router
   InputStatistics down;
+};
+
+/// What is to be kept of a layer.
+struct Collect {
+  bool statistics = false;  // means and samples
+  // Hessians of these inputs.
+  bool attention = false;
+  bool output = false;
+  bool mlp = false;
+  bool down = false;
 };
 
 struct CalibrationText {
@@ -48,12 +61,13 @@ class Calibrator {
   static Result<Calibrator> create(Decoder& model, ThreadPool& pool, CalibrationText text,
                                    size_t sample_count);
 
-  /// Runs the next layer: call with 0, 1, 2 ... in order. Without `collect` nothing is returned but
-  /// the tokens move on.
-  LayerStatistics run_layer(size_t index, bool collect);
+  /// Runs the next layer: call with 0, 1, 2 ... in order. Where nothing is to be collected, nothing
+  /// is returned but the tokens move on. Errors: out_of_memory for a Hessian.
+  Result<LayerStatistics> run_layer(size_t index, const Collect& collect);
 
-  /// What enters the head, after the last layer has run: the output of the final norm.
-  InputStatistics head_input(Backend& backend);
+  /// What enters the head, after the last layer has run: the output of the final norm. Errors:
+  /// out_of_memory for a Hessian.
+  Result<InputStatistics> head_input(Backend& backend, bool with_hessian);
   /// Layers that have run.
   [[nodiscard]] size_t next_layer() const { return next_layer_; }
 

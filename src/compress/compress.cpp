@@ -119,8 +119,8 @@ Status Run::unpack_source() {
   if (packing.empty() || packing == "squish") return {};
   input_ = unpacked_ = output_ + ".unpacked";
   const std::string mark = unpacked_ + "/unpacked";
-  const std::string identity = fmt::format("{}|{}|{}", directory.path(), directory.file_bytes(),
-                                           directory.modified_ns());
+  const std::string identity =
+      fmt::format("{}|{}|{}", directory.path(), directory.file_bytes(), directory.modified_ns());
   const Result<std::string> found = read_file(mark, 1 << 16);
   if (found && *found == identity && !options_.restart) return {};
   progress_.on_note(fmt::format("unpacking {} weights to 16 bits in {}", packing, unpacked_));
@@ -319,6 +319,7 @@ Result<Summary> Run::run() {
   SQ_TRY_STATUS(unpack_source());
   CompressOptions unpacked_options = options_;
   unpacked_options.input = input_;
+  unpacked_options.threads = pool_.thread_count();
   SQ_TRY(preview_, preview(unpacked_options));
   SQ_TRY_STATUS(check_room());
   SQ_TRY(backend_, make_cpu_backend(pool_, options_.isa));
@@ -350,9 +351,11 @@ Result<Summary> Run::run() {
   ReportFacts facts;
   facts.source_name = base_name(options_.input);
   facts.source_bytes = preview_.source_bytes;
-  if (preview_.plan.options.calibration == Calibration::awq) {
+  if (preview_.plan.options.calibration != Calibration::none) {
     facts.calibration =
-        fmt::format("awq, {} tokens of {}", options_.calibration_tokens,
+        fmt::format("{}, {} tokens of {}",
+                    preview_.plan.options.calibration == Calibration::awq ? "awq" : "ldlq",
+                    options_.calibration_tokens,
                     options_.calibration_path.empty() ? "built-in text" : "the user's text");
   }
   facts.comparison = summary.comparison;
@@ -388,8 +391,9 @@ Result<Preview> preview(const CompressOptions& options) {
   for (const PlannedTensor& planned : out.plan.tensors) {
     out.source_bytes += TensorView{nullptr, planned.source.dtype, planned.source.shape}.bytes();
   }
-  out.peak_memory_bytes = peak_memory(out.plan, out.source->network.config,
-                                      options.calibration_tokens, options.evaluation_tokens);
+  out.peak_memory_bytes =
+      peak_memory(out.plan, out.source->network.config, options.calibration_tokens,
+                  options.evaluation_tokens, options.threads);
   return out;
 }
 

@@ -26,6 +26,7 @@ struct CompressOptions {
   std::string calibration_path = {};  // a text file or a directory of them; "" = the built-in text
   size_t calibration_tokens = 8192;
   std::vector<std::string> passthrough = {};
+  int threads = 1;                  // of the pool, for what preview() says of memory
   size_t evaluation_tokens = 2048;  // 0: no comparison with the source
   std::optional<double> kl_max = {};
   bool force = false;    // replace an output that is there

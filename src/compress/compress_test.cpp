@@ -6,6 +6,7 @@
 #include <limits>
 #include <random>
 
+#include "compress/ldl.h"
 #include "compress/output.h"
 #include "format/safetensors.h"
 #include "format/testing/safetensors_builder.h"
@@ -97,7 +98,7 @@ TEST_P(EveryFamily, runs_from_a_hugging_face_directory_nearly_as_before) {
   const TinyModel tiny(GetParam());
   const std::string input = tiny.write_hf(source_, DType::bf16);
   for (const auto& [format, bound] :
-       {std::pair{"int8", bound_of_int8(GetParam())}, {"int4", 0.4}}) {
+       {std::pair{"int8", bound_of_int8(GetParam())}, {"int4", 0.4}, {"sq4", 0.4}}) {
     CompressOptions given = options(input, format);
     given.force = true;
     const auto summary = run(given);
@@ -154,6 +155,55 @@ TEST_F(CompressTest, stopped_at_any_step_goes_on_and_ends_with_the_same_bytes) {
     ASSERT_FALSE(fs::exists(partial_path(given.output)));
     fs::remove_all(given.output);
   }
+}
+
+TEST_F(CompressTest, gives_the_same_trellis_codes_for_any_threads_and_interruptions) {
+  for (const std::string_view network : {"qwen2", "qwen2moe"}) {
+    TemporaryDirectory source;
+    const std::string input = TinyModel(network).write_hf(source, DType::bf16);
+    CompressOptions given = options(input, "sq2");
+    given.force = true;
+    ASSERT_EQ(error_of(given), "no error");
+    const auto whole = files_of(given.output);
+    for (const int stop_after : {1, 8, 21}) {
+      fs::remove_all(given.output);
+      int asked = 0;
+      const auto cut = run(given, 1, [&] { return asked++ >= stop_after; });
+      ASSERT_FALSE(cut.has_value()) << stop_after;
+      ASSERT_EQ(cut.error().code, ErrorCode::cancelled) << cut.error().message;
+      const auto done = run(given, 3);
+      ASSERT_TRUE(done.has_value()) << done.error().message;
+      EXPECT_EQ(files_of(given.output), whole) << network << " stopped after " << stop_after;
+    }
+  }
+}
+
+TEST_F(CompressTest, with_feedback_loses_less_than_without) {
+  const TinyModel tiny("llama");
+  const std::string input = tiny.write_hf(source_, DType::bf16);
+  CompressOptions given = options(input, "sq3");
+  given.calibration_tokens = 2048;
+  ASSERT_TRUE(run(given, 2).has_value());
+  const std::string report = read_file(given.output + "/report.json", 1 << 16).value();
+  EXPECT_THAT(report, HasSubstr("ldlq, 2048 tokens of built-in text"));
+  const auto signal = [&] {
+    const std::string text = read_file(given.output + "/report.json", 1 << 16).value();
+    return std::stod(text.substr(text.find("mean_signal_to_error_db") + 26));
+  };
+  const double fed = signal();
+  given.calibrate = false;
+  given.force = true;
+  ASSERT_TRUE(run(given, 2).has_value());
+  EXPECT_GT(fed, signal() + 1);
+  EXPECT_LT(distance(input, given.output, tiny), 1.0);
+}
+
+TEST_F(CompressTest, tells_the_memory_of_hessians_before_the_first_write) {
+  const std::string input = TinyModel("llama").write_hf(source_, DType::bf16);
+  CompressOptions given = options(input, "sq3");
+  const uint64_t fed = preview(given)->peak_memory_bytes;
+  given.calibrate = false;
+  EXPECT_GT(fed, preview(given)->peak_memory_bytes + Hessian::bytes_for(64));
 }
 
 TEST_F(CompressTest, does_again_what_was_changed_behind_its_back) {

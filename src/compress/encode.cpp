@@ -38,17 +38,6 @@ void store_floats(DType type, const float* row, size_t count, std::byte* out) {
   }
 }
 
-/// Lets go of the pages of a window that was read, so that a model of any size passes through a
-/// bounded resident set. The next read maps them again.
-void release_pages(const std::byte* begin, uint64_t bytes) {
-  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto first = (reinterpret_cast<uintptr_t>(begin) + page - 1) / page * page;
-  const auto last = (reinterpret_cast<uintptr_t>(begin) + bytes) / page * page;
-  if (last > first) {
-    ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);  // NOLINT
-  }
-}
-
 /// One tensor under way.
 class Run {
  public:
@@ -174,6 +163,15 @@ Status Run::window(uint64_t first, uint64_t count, EncodeResult& result) {
 
 }  // namespace
 
+void release_pages(const std::byte* begin, uint64_t bytes) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto first = (reinterpret_cast<uintptr_t>(begin) + page - 1) / page * page;
+  const auto last = (reinterpret_cast<uintptr_t>(begin) + bytes) / page * page;
+  if (last > first) {
+    ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);  // NOLINT
+  }
+}
+
 Status encode_rows_as(DType type, const float* rows, size_t row_count, size_t row_length,
                       const float* importance, std::byte* out, ThreadPool& pool) {
   if (type_info(type).is_quantized) {
@@ -189,10 +187,11 @@ Status encode_rows_as(DType type, const float* rows, size_t row_count, size_t ro
 }
 
 bool can_encode(DType dtype) {
-  return !type_info(dtype).is_quantized || quant::can_encode_affine(dtype);
+  return !type_info(dtype).is_quantized || is_trellis(dtype) || quant::can_encode_affine(dtype);
 }
 
-uint64_t encode_peak_bytes(const PlannedTensor& planned) {
+uint64_t encode_peak_bytes(const PlannedTensor& planned, int threads) {
+  if (is_trellis(planned.target)) return encode_trellis_peak_bytes(planned, threads);
   const Shape& shape = planned.source.shape;
   const uint64_t length = shape[shape.rank - 1];
   const uint64_t rows = window_rows(length, shape.elements() / length);

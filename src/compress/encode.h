@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "compress/plan.h"
+#include "compress/trellis_feedback.h"
 
 namespace squish::compress {
 
@@ -42,12 +43,30 @@ Result<EncodeResult> encode_tensor(const PlannedTensor& planned, const TensorVie
                                    const Transform& transform, ThreadPool& pool,
                                    const std::function<bool()>& cancel, const PayloadSink& sink);
 
+/// The same for planned.target t2, t3 or t4: a payload for each matrix of the tensor, coded in
+/// `frame`. Errors and energies are those of outputs when the frame has a Hessian. Errors: as
+/// above, and unsupported for weights beyond the scales. `cancel` is asked before each window of 32
+/// MiB.
+Result<EncodeResult> encode_trellis_tensor(const PlannedTensor& planned, const TensorView& data,
+                                           const InputFrame& frame, ThreadPool& pool,
+                                           const std::function<bool()>& cancel,
+                                           const PayloadSink& sink);
+
+/// Rows that are read at a time to look at a frame's columns.
+constexpr size_t kEnergyRows = 256;
+
+/// Lets go of the pages of a window that was read, so that a model of any size passes through a
+/// bounded resident set. The next read maps them again.
+void release_pages(const std::byte* begin, uint64_t bytes);
+
 /// Codes rows of floats; `type` must be one of which can_encode() is true. `importance` is null or
 /// one number a column. Errors: those of quant::encode_rows.
 Status encode_rows_as(DType type, const float* rows, size_t row_count, size_t row_length,
                       const float* importance, std::byte* out, ThreadPool& pool);
 
-/// Bytes of memory that coding `planned` takes at most, besides the map of the source.
-uint64_t encode_peak_bytes(const PlannedTensor& planned);
+/// Bytes of memory that coding `planned` takes at most, besides the map of the source and the
+/// frame.
+uint64_t encode_peak_bytes(const PlannedTensor& planned, int threads);
+uint64_t encode_trellis_peak_bytes(const PlannedTensor& planned, int threads);
 
 }  // namespace squish::compress

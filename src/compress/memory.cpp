@@ -1,6 +1,7 @@
 #include "compress/memory.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 #include "base/strings.h"
 #include "compress/calibrate.h"
 #include "compress/encode.h"
+#include "compress/inputs.h"
 
 namespace squish::compress {
 namespace {
@@ -25,18 +27,38 @@ uint64_t number_in(const std::string& path) {
   return value && *value > 0 ? static_cast<uint64_t>(*value) : 0;
 }
 
+/// All Hessians of a layer are summed at once; the head's comes after the last layer.
+uint64_t hessian_bytes(const Plan& plan) {
+  constexpr uint64_t kRowsAtOnce = 256;  // scratch of Hessian::add_rows
+  std::array<uint64_t, static_cast<size_t>(Input::none) + 1> longest = {};
+  for (const PlannedTensor& planned : plan.tensors) {
+    if (!is_trellis(planned.target)) continue;
+    const Shape& shape = planned.source.shape;
+    uint64_t& length = longest.at(static_cast<size_t>(input_of(planned.source.place.role)));
+    length = std::max(length, shape[shape.rank - 1]);
+  }
+  const auto bytes = [&](Input input) {
+    const uint64_t length = longest.at(static_cast<size_t>(input));
+    return length == 0 ? 0 : Hessian::bytes_for(length) + sizeof(float) * kRowsAtOnce * length;
+  };
+  const uint64_t layer =
+      bytes(Input::attention) + bytes(Input::output) + bytes(Input::mlp) + bytes(Input::down);
+  return std::max(layer, bytes(Input::head));
+}
+
 }  // namespace
 
 uint64_t peak_memory(const Plan& plan, const ModelConfig& config, size_t calibration_tokens,
-                     size_t evaluation_tokens) {
+                     size_t evaluation_tokens, int threads) {
   uint64_t window = 0;
   for (const PlannedTensor& planned : plan.tensors) {
-    window = std::max(window, encode_peak_bytes(planned));
+    window = std::max(window, encode_peak_bytes(planned, threads));
   }
   uint64_t calibration = 0;
   if (plan.options.calibration != Calibration::none) {
     calibration = Calibrator::peak_bytes(config, calibration_tokens, kSequenceTokens, kSampleCount);
   }
+  if (plan.options.calibration == Calibration::feedback) calibration += hessian_bytes(plan);
   // Two models' logits, activations and caches of one sequence.
   uint64_t comparison = 0;
   if (evaluation_tokens > 0) {

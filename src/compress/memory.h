@@ -12,7 +12,7 @@ namespace squish::compress {
 /// Bytes at the widest moment, besides pages of the source and of the result, which the system
 /// takes back when it needs them. `evaluation_tokens` of 0: no comparison at the end.
 uint64_t peak_memory(const Plan& plan, const ModelConfig& config, size_t calibration_tokens,
-                     size_t evaluation_tokens);
+                     size_t evaluation_tokens, int threads);
 
 /// What this process may still take: MemAvailable, or less where a control group says so; 0 when
 /// the system does not tell.

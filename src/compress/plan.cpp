@@ -22,13 +22,16 @@ constexpr uint64_t kRowsMin = 2;
 constexpr std::array<std::string_view, 9> kLadder = {"t2",   "t3",   "i3",   "t4", "q4_k",
                                                      "q4_1", "q6_k", "q8_0", "f16"};
 
-/// Trellis codes have no rows, so a table whose rows are looked up cannot be one; nor does a type
-/// with rows give way to one without.
+/// Trellis codes have no rows, so that neither a table whose rows are looked up can be one, nor a
+/// tensor whose rows are several matrices.
+bool needs_rows(Role role) {
+  return role == Role::embedding || role == Role::qkv || role == Role::gate_up;
+}
+
+/// Nor does a type with rows give way to one without.
 bool may_be(DType dtype, std::string_view wanted, const SourceTensor& tensor) {
   const bool wants_rows = type_info(*dtype_from_name(wanted)).has_rows;
-  if (!type_info(dtype).has_rows && (wants_rows || tensor.place.role == Role::embedding)) {
-    return false;
-  }
+  if (!type_info(dtype).has_rows && (wants_rows || needs_rows(tensor.place.role))) return false;
   return tensor.shape[tensor.shape.rank - 1] % type_info(dtype).block_weights == 0;
 }
 
@@ -51,10 +54,11 @@ Result<Choice> choose(std::string_view wanted, const SourceTensor& tensor) {
     Choice choice{*dtype, ""};
     if (*rung != wanted) {
       const TypeInfo& info = type_info(*dtype_from_name(wanted));
-      choice.reason = can_encode(info.dtype)
-                          ? fmt::format("rows of {} are not whole blocks of {} ({})", row,
-                                        info.block_weights, wanted)
-                          : fmt::format("this build has no encoder for {}", wanted);
+      choice.reason =
+          !info.has_rows ? fmt::format("its rows are used one by one, which {} has not", wanted)
+          : can_encode(info.dtype) ? fmt::format("rows of {} are not whole blocks of {} ({})", row,
+                                                 info.block_weights, wanted)
+                                   : fmt::format("this build has no encoder for {}", wanted);
     }
     return choice;
   }

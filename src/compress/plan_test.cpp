@@ -158,6 +158,15 @@ TEST(Plan, leaves_routers_and_unknown_tensors_alone) {
   EXPECT_TRUE(find(*plan, "router").is_kept);
 }
 
+TEST(Plan, gives_tensors_of_several_matrices_a_type_with_rows) {
+  std::vector<SourceTensor> tensors = kSmall.tensors();
+  tensors.push_back({"fused", shape_of({512, 256}), DType::bf16, {Role::qkv, 1}});
+  const auto plan = make_plan(row("sq4"), kSmall.facts(), tensors, PlanOptions());
+  ASSERT_TRUE(plan.has_value());
+  EXPECT_EQ(type_of(*plan, "fused"), "q4_k");
+  EXPECT_THAT(find(*plan, "fused").reason, HasSubstr("one by one"));
+}
+
 TEST(Plan, refuses_blocked_pairs_with_exit_4) {
   PlanFacts facts = kSmall.facts();
   facts.family = "gemma3";

@@ -1,5 +1,6 @@
 #include "compress/worker.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -69,7 +70,10 @@ Status Worker::code(const PlannedTensor& planned, const Scaling& scaling) {
     tell("encode", planned.source.name);
     return {};
   };
-  auto result = encode_tensor(planned, data, scaling.transform, parts_.pool, parts_.cancel, sink);
+  auto result =
+      is_trellis(planned.target)
+          ? encode_trellis_tensor(planned, data, *frame_, parts_.pool, parts_.cancel, sink)
+          : encode_tensor(planned, data, scaling.transform, parts_.pool, parts_.cancel, sink);
   if (!result) {
     done_bytes_ = done_before;
     if (result.error().code == ErrorCode::cancelled) {
@@ -91,37 +95,91 @@ Status Worker::code(const PlannedTensor& planned, const Scaling& scaling) {
   return unsynced_bytes_ >= kSyncBytes ? flush() : Status();
 }
 
-Status Worker::run_layer(int layer, const std::vector<size_t>& todo) {
+Result<LayerStatistics> Worker::calibrate_layer(int layer, const std::vector<size_t>& todo) {
+  tell("calibrate", fmt::format("layer {}", layer));
+  Collect collect;
+  collect.statistics = !todo.empty();
+  for (const size_t index : todo) {
+    const PlannedTensor& planned = parts_.plan.tensors[index];
+    if (!is_trellis(planned.target)) continue;
+    const Input input = input_of(planned.source.place.role);
+    collect.attention |= input == Input::attention;
+    collect.output |= input == Input::output;
+    collect.mlp |= input == Input::mlp;
+    collect.down |= input == Input::down;
+  }
+  return calibrator_->run_layer(static_cast<size_t>(layer), collect);
+}
+
+Result<InputStatistics> Worker::calibrate_head(const std::vector<size_t>& todo) {
+  const bool with_hessian = std::any_of(todo.begin(), todo.end(), [&](size_t index) {
+    return is_trellis(parts_.plan.tensors[index].target);
+  });
+  return calibrator_->head_input(parts_.backend, with_hessian);
+}
+
+Status Worker::choose_frame(const PlannedTensor& planned, InputStatistics* statistics) {
+  const int layer = planned.source.place.layer;
+  const Input input = input_of(planned.source.place.role);
+  const uint64_t length = planned.source.shape[planned.source.shape.rank - 1];
+  if (frame_ && frame_layer_ == layer && frame_input_ == input && frame_length_ == length) {
+    return {};
+  }
+  frame_.reset();  // before the next one takes its memory
+  auto frame = make_frame(trellis_members(parts_.plan, layer, input, length), layer, input,
+                          parts_.source.files, statistics, parts_.pool);
+  if (!frame) return frame.error().at(parts_.source.files.path);
+  frame_.emplace(std::move(*frame));
+  frame_layer_ = layer;
+  frame_input_ = input;
+  frame_length_ = length;
+  return {};
+}
+
+Status Worker::run_layer(int layer, std::vector<size_t> todo) {
   std::map<std::string, Scaling> scales;
+  LayerStatistics statistics;
+  InputStatistics head;
+  const auto role = [&](size_t index) { return parts_.plan.tensors[index].source.place.role; };
   if (calibrator_ && layer != kNoLayer) {
-    tell("calibrate", fmt::format("layer {}", layer));
-    const LayerStatistics statistics =
-        calibrator_->run_layer(static_cast<size_t>(layer), !todo.empty());
-    if (!todo.empty()) {
+    SQ_TRY(statistics, calibrate_layer(layer, todo));
+    if (!todo.empty() && parts_.plan.options.calibration == Calibration::awq) {
       scales = find_scales(parts_.plan, parts_.source.files, parts_.source.network, layer,
                            statistics, parts_.backend, parts_.pool);
     }
   }
   if (calibrator_ && layer == kNoLayer) {
-    // The matrix that makes logits: errors of a column count as much as its inputs are large.
-    const InputStatistics input = calibrator_->head_input(parts_.backend);
-    for (const size_t index : todo) {
-      const PlannedTensor& planned = parts_.plan.tensors[index];
-      const Role role = planned.source.place.role;
-      const bool is_head =
-          role == Role::head || (role == Role::embedding && parts_.source.facts.tied_embedding);
-      if (is_head) scales[planned.source.name].transform.importance = input.mean_square;
-    }
+    SQ_TRY(head, calibrate_head(todo));
   }
+  // Errors of a column count as much as its inputs are large; AWQ has said so already.
+  for (const size_t index : todo) {
+    const bool is_tied = role(index) == Role::embedding && parts_.source.facts.tied_embedding;
+    const bool is_head = role(index) == Role::head || is_tied;
+    if (!is_head && parts_.plan.options.calibration != Calibration::feedback) continue;
+    const InputStatistics* input =
+        is_head ? &head : find_statistics(statistics, input_of(role(index)));
+    const SourceTensor& source = parts_.plan.tensors[index].source;
+    if (input == nullptr || input->length != source.shape[source.shape.rank - 1]) continue;
+    if (input->exists()) scales[source.name].transform.importance = input->mean_square;
+  }
+  // Matrices of one input follow each other and share its frame.
+  std::stable_sort(todo.begin(), todo.end(),
+                   [&](size_t a, size_t b) { return input_of(role(a)) < input_of(role(b)); });
   for (const size_t index : todo) {
     if (parts_.cancel()) {
       SQ_TRY_STATUS(flush());
       return interrupted();
     }
     const PlannedTensor& planned = parts_.plan.tensors[index];
+    const Input input = input_of(role(index));
+    if (is_trellis(planned.target)) {
+      InputStatistics* from = input == Input::head ? &head : find_statistics(statistics, input);
+      SQ_TRY_STATUS(choose_frame(planned, from));
+    }
     const auto found = scales.find(planned.source.name);
     SQ_TRY_STATUS(code(planned, found == scales.end() ? Scaling() : found->second));
   }
+  frame_.reset();
   return {};
 }
 

@@ -11,6 +11,7 @@
 #include "compress/awq.h"
 #include "compress/calibrate.h"
 #include "compress/compress.h"
+#include "compress/inputs.h"
 #include "compress/output.h"
 #include "kernels/backend.h"
 #include "model/decoder.h"
@@ -37,7 +38,10 @@ class Worker {
   Status run(std::optional<CalibrationText> text);
 
  private:
-  Status run_layer(int layer, const std::vector<size_t>& todo);
+  Status run_layer(int layer, std::vector<size_t> todo);
+  Result<LayerStatistics> calibrate_layer(int layer, const std::vector<size_t>& todo);
+  Result<InputStatistics> calibrate_head(const std::vector<size_t>& todo);
+  Status choose_frame(const PlannedTensor& planned, InputStatistics* statistics);
   Status code(const PlannedTensor& planned, const Scaling& scaling);
   Status code_vector(const PlannedTensor& planned, const std::vector<float>& values);
   Status flush();
@@ -47,6 +51,11 @@ class Worker {
   Parts parts_;
   std::unique_ptr<Decoder> model_;
   std::optional<Calibrator> calibrator_;
+  // Of the trellis tensors that are coded now; one at a time is kept.
+  std::optional<InputFrame> frame_;
+  int frame_layer_ = -1;
+  Input frame_input_ = Input::none;
+  uint64_t frame_length_ = 0;
   std::vector<JournalEntry> finished_;  // on their way to the journal
   uint64_t unsynced_bytes_ = 0;
   uint64_t done_bytes_ = 0;
