@@ -58,15 +58,13 @@ TEST(Access, loopback_has_many_spellings) {
 
 TEST(Access, hosts_that_a_foreign_name_could_be_are_refused) {
   const Access access({.hosts = {"Box.Example.org"}});
-  for (const char* host :
-       {"localhost", "LOCALHOST:11435", "127.0.0.1:80", "[::1]:11435", "[::1]", "192.168.1.7",
-        "10.0.0.1:8080", "app.localhost", "printer.local", "host.docker.internal:11435",
-        "box.example.org", "box.example.org:443"})
+  for (const char* host : {"localhost", "LOCALHOST:11435", "127.0.0.1:80", "[::1]:11435", "[::1]",
+                           "192.168.1.7", "10.0.0.1:8080", "app.localhost", "printer.local",
+                           "host.docker.internal:11435", "box.example.org", "box.example.org:443"})
     EXPECT_TRUE(access.allows_host(with("host", host))) << host;
-  for (const char* host :
-       {"evil.com", "localhost.evil.com", "127.0.0.1.evil.com", "evil.com:11435", "8.8.8.8",
-        "notlocalhost", "evil.com#localhost", "evil.com/localhost", "user@localhost",
-        "x.box.example.org", "[evil.com]"})
+  for (const char* host : {"evil.com", "localhost.evil.com", "127.0.0.1.evil.com", "evil.com:11435",
+                           "8.8.8.8", "notlocalhost", "evil.com#localhost", "evil.com/localhost",
+                           "user@localhost", "x.box.example.org", "[evil.com]"})
     EXPECT_FALSE(access.allows_host(with("host", host))) << host;
   EXPECT_TRUE(access.allows_host({}));
   EXPECT_TRUE(Access({.checks_host = false}).allows_host(with("host", "any.name")));
@@ -74,10 +72,9 @@ TEST(Access, hosts_that_a_foreign_name_could_be_are_refused) {
 
 TEST(Access, origins_of_this_machine_and_of_apps_are_allowed) {
   const Access access({.origins = {"https://Good.example/"}});
-  for (const char* origin :
-       {"http://localhost", "http://localhost:3000", "https://127.0.0.1:5173", "http://[::1]:80",
-        "http://app.localhost", "vscode-webview://abc", "tauri://localhost", "app://obsidian.md",
-        "https://good.example"})
+  for (const char* origin : {"http://localhost", "http://localhost:3000", "https://127.0.0.1:5173",
+                             "http://[::1]:80", "http://app.localhost", "vscode-webview://abc",
+                             "tauri://localhost", "app://obsidian.md", "https://good.example"})
     EXPECT_TRUE(access.allows_origin(with("origin", origin))) << origin;
   for (const char* origin :
        {"http://evil.com", "https://localhost.evil.com", "null", "https://good.example.evil.com",
@@ -102,9 +99,8 @@ TEST(Access, a_star_allows_every_origin) {
 
 TEST(Access, keys_are_visible_ascii) {
   EXPECT_TRUE(check_key("abc-123_.~").has_value());
-  for (const std::string& key :
-       {std::string(), std::string("a b"), std::string("a\n"), std::string("ü"),
-        std::string(4097, 'a'), std::string("a\0b", 3)})
+  for (const std::string& key : {std::string(), std::string("a b"), std::string("a\n"),
+                                 std::string("ü"), std::string(4097, 'a'), std::string("a\0b", 3)})
     EXPECT_FALSE(check_key(key).has_value());
 }
 

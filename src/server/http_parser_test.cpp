@@ -227,8 +227,7 @@ TEST(HttpParser, hosts_and_versions_are_as_they_should_be) {
 
 TEST(HttpParser, targets_are_paths) {
   const auto path_of = [](std::string_view target) {
-    const Parsing parsing =
-        parse("GET " + std::string(target) + " HTTP/1.1\r\nHost: a\r\n\r\n");
+    const Parsing parsing = parse("GET " + std::string(target) + " HTTP/1.1\r\nHost: a\r\n\r\n");
     return parsing.request ? parsing.request->path : "";
   };
   EXPECT_EQ(path_of("/a%2Fb"), "/a/b");

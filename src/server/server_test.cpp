@@ -3,6 +3,7 @@
 #include <limits>
 #include <set>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -79,8 +80,8 @@ TEST(JsonWriter, numbers_that_json_cannot_say_are_null) {
 // --- ApiError
 
 TEST(ApiError, each_dialect_has_its_shape) {
-  const ApiError error{.status = 404, .message = "no \"x\"", .code = "model_not_found",
-                       .param = "model"};
+  const ApiError error{
+      .status = 404, .message = "no \"x\"", .code = "model_not_found", .param = "model"};
   EXPECT_EQ(error_body(Dialect::openai, error, "req-1"),
             R"({"error":{"message":"no \"x\"","type":"not_found_error","param":"model",)"
             R"("code":"model_not_found"},"detail":"no \"x\""})");
@@ -153,9 +154,8 @@ TEST(Fields, logit_bias_is_bounded) {
   SamplingParams params;
   ASSERT_TRUE(read_logit_bias(json(R"({"logit_bias":{"5":-100,"6":"1.5"}})"), params));
   EXPECT_EQ(params.logit_bias.size(), 2U);
-  for (const std::string_view bias :
-       {R"({"5":101})", R"({"x":1})", R"({"-1":1})", R"({"5":null})", R"({"5":"nan"})", "[1]",
-        R"({"99999999999":1})"})
+  for (const std::string_view bias : {R"({"5":101})", R"({"x":1})", R"({"-1":1})", R"({"5":null})",
+                                      R"({"5":"nan"})", "[1]", R"({"99999999999":1})"})
     EXPECT_FALSE(read_logit_bias(json(fmt::format("{{\"logit_bias\":{}}}", bias)), params)) << bias;
 }
 
