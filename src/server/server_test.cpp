@@ -54,8 +54,10 @@ TEST(JsonWriter, writes_nested_values_with_commas_where_they_belong) {
 
 TEST(JsonWriter, escapes_what_json_wants_escaped) {
   std::string out;
-  append_json_string(out, std::string_view("a\"b\\c\n\r\t\x01\x1f\0/\x7f ü🌍", 22));
-  EXPECT_EQ(json(out).as_string(), std::string("a\"b\\c\n\r\t\x01\x1f\0/\x7f ü🌍", 22));
+  constexpr char kText[] = "a\"b\\c\n\r\t\x01\x1f\0/\x7f ü🌍";
+  const std::string text(kText, sizeof kText - 1);
+  append_json_string(out, text);
+  EXPECT_EQ(json(out).as_string(), text);
   EXPECT_THAT(out, HasSubstr("\\u0001\\u001f\\u0000"));
 }
 
@@ -196,7 +198,9 @@ TEST(Routes, each_method_and_path_is_there_once_and_has_a_summary) {
 TEST(Routes, only_probes_are_open) {
   const std::set<std::string_view> open = {"/health", "/healthz", "/readyz", "/", "/api/version"};
   for (const Route& route : routes()) {
-    if (route.access == RouteAccess::open) EXPECT_TRUE(open.contains(route.path)) << route.path;
+    if (route.access == RouteAccess::open) {
+      EXPECT_TRUE(open.contains(route.path)) << route.path;
+    }
   }
 }
 
