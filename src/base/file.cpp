@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -96,14 +97,24 @@ Result<std::string> read_file(const std::string& path, uint64_t bytes_max) {
     return Error{ErrorCode::bad_file, fmt::format("{}: {} bytes, the limit is {}",
                                                   printable(path, 512), info.st_size, bytes_max)};
   }
-  std::string text(static_cast<size_t>(info.st_size), '\0');
+  // Files of /proc say that they are empty: what counts is where reading ends.
+  constexpr size_t kReadBytes = 4096;
+  std::string text(std::max(static_cast<size_t>(info.st_size), kReadBytes), '\0');
   size_t done = 0;
-  while (done < text.size()) {
+  while (true) {
+    if (done == text.size()) {
+      if (done > static_cast<uint64_t>(info.st_size) || info.st_size == 0) text.resize(2 * done);
+      if (done == text.size()) break;
+    }
     const ssize_t got = ::read(file.fd, text.data() + done, text.size() - done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_error(path, "read");
     if (got == 0) break;
     done += static_cast<size_t>(got);
+    if (done > bytes_max) {
+      return Error{ErrorCode::bad_file, fmt::format("{}: over {} bytes, which is the limit",
+                                                    printable(path, 512), bytes_max)};
+    }
   }
   text.resize(done);
   return text;

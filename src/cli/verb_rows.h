@@ -7,6 +7,9 @@ namespace squish::cli {
 Verb make_run_verb();
 Verb make_chat_verb();
 Verb make_serve_verb();
+Verb make_ps_verb();
+Verb make_trace_verb();
+Verb make_quality_verb();
 Verb make_compress_verb();
 Verb make_pull_verb();
 Verb make_models_verb();

@@ -2,8 +2,10 @@
 #include <csignal>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/resource.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "chat/keep_alive.h"
@@ -12,7 +14,9 @@
 #include "cli/model_choice.h"
 #include "cli/revision.h"
 #include "cli/verb_rows.h"
+#include "chat/startup_trace.h"
 #include "hub/resolve.h"
+#include "server/http_message.h"
 #include "server/openapi.h"
 #include "server/server.h"
 
@@ -67,6 +71,41 @@ bool is_loopback_host(const std::string& host) {
   return host == "localhost" || server::is_loopback_address(host);
 }
 
+/// The variables of OpenTelemetry that concern where spans go.
+Status add_export(const Context& context, server::ServerOptions& out) {
+  const hub::Environment& environment = context.environment;
+  const std::string endpoint = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT").value_or("");
+  if (endpoint.empty() || to_lower(environment.get("OTEL_SDK_DISABLED").value_or("")) == "true")
+    return {};
+  if (!endpoint.starts_with("http://") && !endpoint.starts_with("https://")) {
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("OTEL_EXPORTER_OTLP_ENDPOINT is '{}'; it must begin with http:// or "
+                             "https://",
+                             printable(endpoint))};
+  }
+  if (environment.flag("SQUISH_OFFLINE")) {
+    log::warning("server", "SQUISH_OFFLINE is set: no spans go to OTEL_EXPORTER_OTLP_ENDPOINT");
+    return {};
+  }
+  out.otlp_endpoint = endpoint;
+  out.service_name = environment.get("OTEL_SERVICE_NAME").value_or(out.service_name);
+  const std::string headers = environment.get("OTEL_EXPORTER_OTLP_HEADERS").value_or("");
+  for (const std::string_view pair : split(headers, ',')) {
+    const size_t equals = pair.find('=');
+    const auto value = equals == std::string_view::npos
+                           ? std::nullopt
+                           : server::percent_decode(trim(pair.substr(equals + 1)));
+    if (trim(pair).empty()) continue;
+    if (!value || value->find_first_of("\r\n") != std::string::npos) {
+      return Error{ErrorCode::invalid_argument,
+                   "OTEL_EXPORTER_OTLP_HEADERS must be name=value pairs, with commas between them"};
+    }
+    out.otlp_headers.push_back(fmt::format("{}: {}", trim(pair.substr(0, equals)), *value));
+  }
+  out.traces = true;
+  return {};
+}
+
 Result<server::ServerOptions> server_options(Context& context, const Arguments& arguments) {
   server::ServerOptions out;
   out.version = kVersion;
@@ -95,6 +134,15 @@ Result<server::ServerOptions> server_options(Context& context, const Arguments& 
     return Error{ErrorCode::invalid_argument,
                  "--lazy and --preload-async exclude each other: the one loads at the first "
                  "request, the other at once"};
+  }
+  out.traces = arguments.has("--trace") || arguments.has("--trace-output") ||
+               context.environment.flag("SQUISH_TRACE");
+  SQ_TRY_STATUS(add_export(context, out));
+  out.profiles_start = context.environment.flag("SQUISH_TRACE_STARTUP");
+  for (const OptionRow& row : options_of(*find_verb("serve"))) {
+    // What others must not see never gets there.
+    if (!arguments.has(row.flag) || row.flag == "--api-key") continue;
+    out.flags.emplace_back(row.flag, fmt::format("{}", fmt::join(arguments.all(row.flag), " ")));
   }
   if (arguments.has("--lazy")) out.load_mode = "lazy";
   if (arguments.has("--preload-async")) out.load_mode = "preload_async";
@@ -241,6 +289,7 @@ Result<int> run(Context& context, const Arguments& arguments) {
     print(server::api_markdown());
     return 0;
   }
+  StartupTrace trace;
   SQ_TRY(server::ServerOptions options, server_options(context, arguments));
   SQ_TRY(ModelManagerOptions managed, manager_options(context, arguments));
   SQ_TRY(const std::optional<hub::LocalModel> model, choose_default(context, arguments));
@@ -253,18 +302,26 @@ Result<int> run(Context& context, const Arguments& arguments) {
   const bool loads_behind = options.load_mode == "preload_async" && model.has_value();
   if (!model) options.load_mode = "lazy";
 
+  trace.mark("config");
   ModelManager models(std::move(managed));
   SQ_TRY(const std::unique_ptr<server::Server> running, server::Server::open(options, models));
+  trace.mark("http_bind");
   if (loads_first) {
     SQ_TRY(ModelLease lease, models.acquire_now(""));
     lease.set_keep_alive(std::nullopt);
+    trace.mark("model_open");
   }
   if (loads_behind) {
     models.acquire("", [](Result<ModelLease> lease) {
       if (lease) lease->set_keep_alive(std::nullopt);
     });
   }
+  if (options.profiles_start) running->set_startup(trace);
   running->run([&] { print_banner(context, *running, options, model); });
+  if (const auto path = arguments.text("--trace-output")) {
+    const std::string text = running->chrome_trace();
+    SQ_TRY_STATUS(write_file_atomic(*path, as_bytes(text), 0644));
+  }
   return 0;
 }
 
@@ -358,6 +415,12 @@ Verb make_serve_verb() {
            {.flag = "--max-connections",
             .value = "N",
             .help = "open connections (default 4096); others get 503"},
+           {.flag = "--trace",
+            .help = "keep spans of requests for `squish trace` and /v1/trace; also SQUISH_TRACE=1"},
+           {.flag = "--trace-output",
+            .value = "FILE",
+            .help = "write the spans at the end, for chrome://tracing",
+            .completion = Completion::file},
            {.flag = "--print-api-docs", .help = "docs/api.md on standard output, and end"}},
       .groups = {OptionGroup::load},
       .run = run,

@@ -36,10 +36,13 @@ class Receiver {
   [[nodiscard]] std::vector<Answer>& answers() { return answers_; }
   [[nodiscard]] std::vector<std::optional<ChatDelta>>& deltas() { return deltas_; }
   void note();
+  /// For /v1/quality.
+  void record_quality(bool is_error);
 
  private:
   void take(size_t index, ChatDelta delta);
   void finish(size_t index);
+  void observe(const RequestStats& stats);
 
   Exchange& exchange_;
   std::shared_ptr<ModelLease> lease_;  // before the streams, which use its engine
@@ -113,6 +116,37 @@ void Receiver::take(size_t index, ChatDelta delta) {
   pending->stop_index = delta.stop_index;
 }
 
+/// Queue, prompt and answer as spans, and their durations.
+void Receiver::observe(const RequestStats& stats) {
+  Observer& observer = exchange_.services().observer;
+  if (stats.generated_tokens > 0)
+    observer.profiler.record("ttft_ms", stats.queue_ms + stats.prefill_ms);
+  if (stats.generated_tokens > 1)
+    observer.profiler.record("decode_step_ms", stats.decode_ms / (stats.generated_tokens - 1));
+  observer.profiler.record("gen.queue", stats.queue_ms);
+  Tracer& tracer = observer.tracer;
+  if (!tracer.is_on()) return;
+  double end = tracer.ms_of(Clock::now());
+  struct Part {
+    const char* name;
+    double ms;
+  };
+  for (const Part part : {Part{"gen.decode_loop", stats.decode_ms},
+                          Part{"gen.prefill", stats.prefill_ms}, Part{"gen.queue", stats.queue_ms}}) {
+    tracer.record({.id = tracer.next_id(),
+                   .parent_id = exchange_.span_id(),
+                   .trace_id = exchange_.trace_id(),
+                   .name = part.name,
+                   .start_ms = end - part.ms,
+                   .end_ms = end,
+                   .tags = {{"model", lease_->local().id},
+                            {"prompt_tokens", fmt::format("{}", stats.prompt_tokens)},
+                            {"cached_tokens", fmt::format("{}", stats.cached_tokens)},
+                            {"tokens", fmt::format("{}", stats.generated_tokens)}}});
+    end -= part.ms;
+  }
+}
+
 void Receiver::finish(size_t index) {
   Answer& answer = answers_[index];
   answer.stats = streams_[index].stats();
@@ -120,6 +154,7 @@ void Receiver::finish(size_t index) {
   const RequestStats& stats = answer.stats;
   metrics.count_answer((stats.queue_ms + stats.prefill_ms) / 1000, stats.decode_ms / 1000,
                        static_cast<uint64_t>(stats.generated_tokens));
+  observe(stats);
   metrics.prompt_tokens.fetch_add(static_cast<uint64_t>(stats.prompt_tokens),
                                   std::memory_order_relaxed);
   metrics.cached_tokens.fetch_add(static_cast<uint64_t>(stats.cached_tokens),
@@ -149,6 +184,21 @@ std::optional<ApiError> Receiver::receive() {
 
 bool Receiver::is_finished() const {
   return std::ranges::all_of(streams_, [](const ChatStream& s) { return s.finished(); });
+}
+
+void Receiver::record_quality(bool is_error) {
+  QualityLog::Record record{.model = lease_->local().id, .is_error = is_error};
+  record.latency_ms =
+      std::chrono::duration<double, std::milli>(Clock::now() - exchange_.started()).count();
+  double tokens = 0;
+  double decode_ms = 0;
+  for (const Answer& answer : answers_) {
+    record.ttft_ms = std::max(record.ttft_ms, answer.stats.queue_ms + answer.stats.prefill_ms);
+    tokens += std::max(0, answer.stats.generated_tokens - 1);
+    decode_ms = std::max(decode_ms, answer.stats.decode_ms);
+  }
+  if (decode_ms > 0) record.tokens_per_s = tokens * 1000 / decode_ms;
+  exchange_.services().observer.quality.record(std::move(record));
 }
 
 void Receiver::note() {
@@ -233,6 +283,9 @@ asio::awaitable<void> answer(Exchange& exchange, std::shared_ptr<ModelLease> lea
     }
   }
   receiver.note();
+  // A client that left says nothing about the answer, nor does one that asked for what cannot be.
+  if (!exchange.is_cancelled() && (!error || error->status >= 500))
+    receiver.record_quality(error.has_value());
   if (!error && exchange.is_cancelled()) error = stopping_error();  // no-one hears it who has left
   if (error) {
     co_await exchange.fail(*error);

@@ -254,6 +254,13 @@ std::optional<ApiError> Connection::check(const Exchange& exchange, const RouteM
                                            allow_header(match)),
                     .code = "method_not_allowed"};
   }
+  if (services_.memory.level() == MemoryLevel::critical && match.route->has_body) {
+    services_.metrics.count_rejected("memory");
+    return ApiError{.status = 503,
+                    .message = "this machine is short of memory; try again later",
+                    .code = "server_busy",
+                    .retry_after_s = 5};
+  }
   if (match.route->has_body) return check_content_type(request);
   return std::nullopt;
 }
@@ -295,12 +302,35 @@ asio::awaitable<void> Connection::dispatch(Exchange& exchange, const RouteMatch&
   co_await match.route->handle(exchange, body);
 }
 
+/// "http.chat_completions" of "/v1/chat/completions".
+std::string span_name(std::string_view path) {
+  if (path.starts_with("/v1/")) path.remove_prefix(4);
+  if (path.starts_with('/')) path.remove_prefix(1);
+  std::string out = "http.";
+  for (const char c : path.substr(0, path.find("/{"))) out += c == '/' ? '_' : c;
+  return out;
+}
+
 void Connection::finish(const Exchange& exchange) {
   const double seconds = std::chrono::duration<double>(Clock::now() - exchange.started()).count();
   const int status = exchange.status() == 0 ? 499 : exchange.status();
   services_.metrics.count_response(status);
   services_.metrics.duration_s.observe(seconds);
   const HttpRequest& request = exchange.request();
+  Tracer& tracer = services_.observer.tracer;
+  if (tracer.is_on()) {
+    const RouteMatch match = find_route(request.method, request.path);
+    tracer.record({.id = exchange.span_id(),
+                   .trace_id = exchange.trace_id(),
+                   .remote_parent_id = exchange.remote_parent_id(),
+                   .name = match.route != nullptr ? span_name(match.route->path) : "http.other",
+                   .start_ms = tracer.ms_of(exchange.started()),
+                   .end_ms = tracer.ms_of(Clock::now()),
+                   .error = status < 400 ? "" : fmt::format("status {}", status),
+                   .tags = {{"request_id", exchange.id()},
+                            {"method", request.method.substr(0, 16)},
+                            {"status", fmt::format("{}", status)}}});
+  }
   log::info("server",
             fmt::format("{} {} {} {:.1f} ms {} {}{}{}", printable(request.method, 16),
                         printable(request.path), status, seconds * 1000, request.client_address,

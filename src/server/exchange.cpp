@@ -57,6 +57,10 @@ Exchange::Exchange(Services& services, ByteStream& stream, HttpRequest request)
       wakeup_(std::make_shared<Wakeup>(services.network)) {
   const std::string_view given = request_.header("x-request-id");
   id_ = is_request_id(given) ? std::string(given) : make_request_id();
+  if (Tracer& tracer = services_.observer.tracer; tracer.is_on()) {
+    span_id_ = tracer.next_id();
+    trace_ = parse_traceparent(request_.header("traceparent"));
+  }
 }
 
 Exchange::~Exchange() {
@@ -195,6 +199,7 @@ asio::awaitable<Parsed<std::shared_ptr<ModelLease>>> Exchange::model(std::string
     }
     notifier->notify();
   });
+  const auto begin = Clock::now();
   while (true) {
     {
       const std::lock_guard lock(slot->mutex);
@@ -204,6 +209,18 @@ asio::awaitable<Parsed<std::shared_ptr<ModelLease>>> Exchange::model(std::string
     co_await wait(Clock::now() + services_.options.heartbeat);
   }
   if (!slot->answer->has_value()) co_return to_api_error(slot->answer->error());
+  const ModelLease& lease = slot->answer->value();
+  if (lease.was_loaded_now()) {
+    Observer& observer = services_.observer;
+    observer.profiler.record("server.model_load", lease.load_ms());
+    observer.tracer.record({.id = observer.tracer.next_id(),
+                            .parent_id = span_id_,
+                            .trace_id = trace_.trace_id,
+                            .name = "server.model_load",
+                            .start_ms = observer.tracer.ms_of(begin),
+                            .end_ms = observer.tracer.ms_of(Clock::now()),
+                            .tags = {{"model", lease.local().id}}});
+  }
   co_return std::make_shared<ModelLease>(std::move(*slot->answer).value());
 }
 

@@ -71,6 +71,10 @@ class Exchange {
   asio::awaitable<void> wait(Clock::time_point deadline);
   [[nodiscard]] const std::shared_ptr<Wakeup>& wakeup() const { return wakeup_; }
   [[nodiscard]] Clock::time_point started() const { return started_; }
+  /// Of this request's span, and the trace that the client's traceparent names.
+  [[nodiscard]] uint64_t span_id() const { return span_id_; }
+  [[nodiscard]] const std::string& trace_id() const { return trace_.trace_id; }
+  [[nodiscard]] const std::string& remote_parent_id() const { return trace_.parent_id; }
 
   /// Runs `function` on a worker thread and comes back with what it returns. What it refers to
   /// must live until then.
@@ -104,6 +108,8 @@ class Exchange {
   HttpRequest request_;
   std::string id_;
   std::string path_argument_;
+  uint64_t span_id_ = 0;
+  TraceParent trace_;
   Dialect dialect_ = Dialect::plain;
   std::shared_ptr<Wakeup> wakeup_;
   Clock::time_point started_ = Clock::now();

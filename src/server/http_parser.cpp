@@ -17,6 +17,8 @@ namespace http = boost::beast::http;
 struct HttpParser::State {
   http::request_parser<http::string_body> parser;
   std::optional<Target> target;
+  size_t header_bytes = 0;
+  char last_byte = '\0';  // of the header as far as it was read
   bool has_begun = false;
 };
 
@@ -48,9 +50,20 @@ size_t HttpParser::feed(std::string_view bytes) {
   const bool had_header = has_header();
   while (used < bytes.size() && !is_done()) {
     boost::system::error_code error;
-    const size_t taken = state_->parser.put(
-        boost::asio::buffer(bytes.data() + used, bytes.size() - used), error);
+    const size_t taken =
+        state_->parser.put(boost::asio::buffer(bytes.data() + used, bytes.size() - used), error);
     used += taken;
+    // Beast's limit leaves the request line out.
+    if (!had_header) {
+      state_->header_bytes += taken;
+      // Lines that go on in the next one are long gone from HTTP, and read differently by proxies.
+      for (const char c : bytes.substr(used - taken, taken)) {
+        const bool is_folded = state_->last_byte == '\n' && (c == ' ' || c == '\t');
+        if (is_folded && !error) error = http::error::bad_field;
+        state_->last_byte = c;
+      }
+    }
+    if (state_->header_bytes > limits::kHttpHeaderBytesMax) error = http::error::header_limit;
     if (error == http::error::need_more) {
       if (taken == 0 && !has_header() && bytes.size() - used > limits::kHttpHeaderBytesMax)
         error = http::error::header_limit;
@@ -104,10 +117,12 @@ void HttpParser::check_header() {
     fail(400, hosts > 1 ? "the request has more than one Host" : "the request has no Host");
     return;
   }
+  const auto coding = message[http::field::transfer_encoding];
   // Two framings of one body are how requests are smuggled past a proxy.
   if (message.count(http::field::transfer_encoding) > 0 &&
-      (message.count(http::field::content_length) > 0 || !state_->parser.chunked() ||
-       message.version() == 10)) {
+      (message.count(http::field::content_length) > 0 ||
+       message.count(http::field::transfer_encoding) > 1 || message.version() == 10 ||
+       to_lower({coding.data(), coding.size()}) != "chunked")) {
     fail(400, "Transfer-Encoding must be chunked, alone, and without Content-Length");
     return;
   }

@@ -161,7 +161,7 @@ std::string openapi_json(std::string_view version) {
 
 std::string api_markdown() {
   std::string out =
-      "# HTTP API\n\n<!-- Made by `squish serve --print-api-docs`; do not edit. -->\n\n"
+      "# HTTP API\n\n<!-- Made by `./dev docs`; do not edit. -->\n\n"
       "`squish serve` answers at `http://127.0.0.1:11435`. Fields that a route does not know are "
       "let pass; a known field\nwith a wrong value is a 400 that names it. When a key is set, every "
       "route but the open ones wants it, as\n`Authorization: Bearer KEY` or `x-api-key: KEY`.\n\n"

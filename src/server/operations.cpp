@@ -50,6 +50,7 @@ std::string health_json(const Services& services, bool& is_ready) {
       .field("uptime_s", metrics.uptime_s())
       .field("mem_available_gb", static_cast<double>(available_memory_bytes()) / kBytesPerGb)
       .field("models_memory_gb", static_cast<double>(services.models.used_bytes()) / kBytesPerGb)
+      .field("mem_pressure", name_of(services.memory.level()))
       .field("version", services.options.version)
       .end_object();
   return out;
@@ -87,6 +88,8 @@ void write_engine_metrics(std::string& out, const ModelManager& models) {
       number(sum.sequences_running));
   add("squish_prefix_cache_hits_total", "counter",
       "Prompt tokens found in the prefix cache by finished requests.", number(sum.cached_tokens));
+  add("squish_radix_prefix_hits_total", "counter", "The same; prefixes are found in one tree.",
+      number(sum.cached_tokens));
   add("squish_prefix_cache_size", "gauge", "Pages kept for prompts to come.",
       number(sum.pages_cached));
   add("squish_paged_kv_free_blocks", "gauge", "Pages that nobody holds.",
@@ -138,6 +141,9 @@ asio::awaitable<void> handle_version(Exchange& exchange, const Value& /*body*/) 
 asio::awaitable<void> handle_metrics(Exchange& exchange, const Value& /*body*/) {
   std::string out = exchange.services().metrics.exposition();
   write_engine_metrics(out, exchange.services().models);
+  write_metric(out, "squish_memory_pressure", "gauge",
+               "0 normal, 1 warning, 2 urgent, 4 critical: then requests are turned away.",
+               static_cast<double>(exchange.services().memory.level()));
   co_await exchange.reply(200, "text/plain; version=0.0.4; charset=utf-8", out);
 }
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/access.h"
@@ -27,7 +28,15 @@ struct ServerOptions {
   std::chrono::seconds drain_timeout{30};   // for open requests after SIGTERM
   std::chrono::seconds heartbeat{15};       // a comment in an event stream that is silent
 
+  bool traces = false;        // spans are kept for /v1/trace
+  /// Where spans go over OTLP, as OTEL_EXPORTER_OTLP_ENDPOINT has it; empty: nowhere.
+  std::string otlp_endpoint;
+  std::vector<std::string> otlp_headers;  // "name: value"
+  std::string service_name = "squish";
+  bool profiles_start = false;  // the phases of the start are kept for /v1/startup-profile
+
   std::string version;                      // of this program, for X-Squish-Version
+  std::vector<std::pair<std::string, std::string>> flags;  // as given, for /debug-info; no secrets
   std::string load_mode = "eager";          // how the default model is loaded, for /health
 };
 

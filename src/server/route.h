@@ -54,5 +54,14 @@ asio::awaitable<void> handle_ready(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_version(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_metrics(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_openapi(Exchange& exchange, const Value& body);
+// observability.cpp
+asio::awaitable<void> handle_model_status(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_sys_stats(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_debug_info(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_trace(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_trace_reset(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_report(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_startup(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_quality(Exchange& exchange, const Value& body);
 
 }  // namespace squish::server

@@ -20,6 +20,7 @@
 #include "base/strings.h"
 #include "server/connection.h"
 #include "server/listener.h"
+#include "server/otlp_exporter.h"
 #include "server/systemd.h"
 
 namespace squish::server {
@@ -30,6 +31,8 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr size_t kWorkers = 4;  // they tokenize and read directories; models compute elsewhere
 constexpr auto kDrainLook = std::chrono::milliseconds(20);
 constexpr auto kCancelWait = std::chrono::seconds(5);
+constexpr size_t kRefusalsMax = 256;  // told so at a time; others are closed without a word
+constexpr auto kMemoryLook = std::chrono::seconds(5);
 
 /// What a client over the connection limit gets: small enough for any socket buffer.
 constexpr std::string_view kFullReply =
@@ -45,12 +48,17 @@ struct Server::State {
       : options(std::move(wanted)),
         models(manager),
         access(options.access),
-        services{options, manager, metrics, access, network, workers} {}
+        services{options, manager, metrics, access, network, workers} {
+    services.observer.tracer.enable(options.traces);
+  }
 
   asio::awaitable<void> accept(Acceptor& acceptor);
   asio::awaitable<void> serve(ByteStream::Socket socket);
+  asio::awaitable<void> refuse(ByteStream::Socket socket);
   asio::awaitable<void> handle_signals();
   asio::awaitable<void> drain();
+  asio::awaitable<void> watch_memory();
+  void unload_idle();
   void begin_drain();
 
   ServerOptions options;
@@ -64,6 +72,7 @@ struct Server::State {
   std::vector<Acceptor> acceptors;
   std::vector<std::string> addresses;
   std::list<Connection*> connections;
+  size_t refusals = 0;  // being told that there are too many connections
   asio::signal_set signals{network, SIGINT, SIGTERM};
 };
 
@@ -105,14 +114,23 @@ asio::awaitable<void> Server::State::accept(Acceptor& acceptor) {
     }
     if (connections.size() >= options.connections_max) {
       metrics.connections_refused.fetch_add(1, std::memory_order_relaxed);
-      error_code ignored;
-      socket.non_blocking(true, ignored);
-      socket.write_some(asio::buffer(kFullReply), ignored);
-      socket.close(ignored);
+      if (refusals < kRefusalsMax && !tls) {
+        asio::co_spawn(network, refuse(std::move(socket)), asio::detached);
+      }
       continue;
     }
     asio::co_spawn(network, serve(std::move(socket)), asio::detached);
   }
+}
+
+/// Waits for the client's request and its end: closing with unread bytes would send a reset that
+/// overtakes the answer.
+asio::awaitable<void> Server::State::refuse(ByteStream::Socket socket) {
+  ++refusals;
+  const auto stream = ByteStream::plain(std::move(socket));
+  if (co_await stream->write(kFullReply)) co_await stream->close_gently();
+  stream->close();
+  --refusals;
 }
 
 asio::awaitable<void> Server::State::serve(ByteStream::Socket socket) {
@@ -129,6 +147,26 @@ asio::awaitable<void> Server::State::serve(ByteStream::Socket socket) {
   }
   metrics.connections.fetch_sub(1, std::memory_order_relaxed);
   connections.erase(place);
+}
+
+/// Models that nobody uses and that are not kept on purpose.
+void Server::State::unload_idle() {
+  for (const LoadedModelInfo& info : models.loaded()) {
+    if (info.users == 0 && info.expires_at.has_value()) models.unload(info.local.id);
+  }
+}
+
+asio::awaitable<void> Server::State::watch_memory() {
+  asio::steady_timer timer(network);
+  while (!services.is_draining) {
+    const auto changed = services.memory.observe(read_memory_state(), Clock::now());
+    if (changed) {
+      log::warning("server", fmt::format("memory pressure is {}", name_of(*changed)));
+      if (*changed >= MemoryLevel::urgent) unload_idle();
+    }
+    timer.expires_after(kMemoryLook);
+    co_await timer.async_wait(kTuple);
+  }
 }
 
 void Server::State::begin_drain() {
@@ -173,15 +211,25 @@ asio::awaitable<void> Server::State::drain() {
 
 void Server::run(const std::function<void()>& when_ready) {
   State& state = *state_;
+  std::optional<OtlpExporter> exporter;
+  if (!state.options.otlp_endpoint.empty())
+    exporter.emplace(state.services.observer.tracer, state.options);
   for (Acceptor& acceptor : state.acceptors)
     asio::co_spawn(state.network, state.accept(acceptor), asio::detached);
   asio::co_spawn(state.network, state.handle_signals(), asio::detached);
+  asio::co_spawn(state.network, state.watch_memory(), asio::detached);
   asio::post(state.network, [&] {
     notify_systemd("READY=1");
     when_ready();
   });
   state.network.run();
   state.models.stop();
+}
+
+void Server::set_startup(const StartupTrace& trace) { state_->services.startup = trace.phases(); }
+
+std::string Server::chrome_trace() const {
+  return state_->services.observer.tracer.chrome_json(state_->options.version);
 }
 
 void Server::stop() {

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "chat/model_manager.h"
+#include "chat/startup_trace.h"
 #include "server/options.h"
 
 namespace squish::server {
@@ -27,6 +28,10 @@ class Server {
   /// most drain_timeout, cancels the rest and stops `models`. A second signal ends the process at
   /// once with 128 + its number. `when_ready` is called once connections are accepted.
   void run(const std::function<void()>& when_ready);
+  /// Phases of the start so far, for /v1/startup-profile. Before run().
+  void set_startup(const StartupTrace& trace);
+  /// The spans that are kept, as a Chrome trace.
+  [[nodiscard]] std::string chrome_trace() const;
   /// As a first signal does. Any thread.
   void stop();
 

@@ -7,8 +7,11 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include "chat/model_manager.h"
+#include "chat/startup_trace.h"
 #include "server/access.h"
+#include "server/memory_governor.h"
 #include "server/metrics.h"
+#include "server/observer.h"
 #include "server/options.h"
 
 namespace squish::server {
@@ -21,6 +24,9 @@ struct Services {
   boost::asio::io_context& network;
   boost::asio::thread_pool& workers;     // for what takes longer than a millisecond
   std::atomic<bool> is_draining = false;
+  Observer observer = {};      // any thread
+  std::vector<StartupTrace::Phase> startup = {};  // set before the network thread runs
+  MemoryGovernor memory = {};  // its level: any thread
 };
 
 }  // namespace squish::server
