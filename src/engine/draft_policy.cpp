@@ -77,12 +77,16 @@ size_t DraftPolicy::draft_count(const DraftHistory& history, int32_t match_lengt
   return best_count;
 }
 
+void DraftPolicy::learn(DraftHistory& history, int32_t match_length, bool is_right) const {
+  double& chance = history.chance[class_of(match_length)];
+  chance += kLearning * ((is_right ? 1.0 : 0.0) - chance);
+}
+
 void DraftPolicy::observe(DraftHistory& history, int32_t match_length, size_t drafted,
                           size_t accepted) const {
   if (drafted == 0) return;
-  double& chance = history.chance[class_of(match_length)];
-  for (size_t i = 0; i < accepted; ++i) chance += kLearning * (1 - chance);
-  if (accepted < drafted) chance -= kLearning * chance;
+  for (size_t i = 0; i < accepted; ++i) learn(history, match_length, true);
+  if (accepted < drafted) learn(history, match_length, false);
   if (accepted > 0) {
     history.misses = 0;
     return;

@@ -27,12 +27,19 @@ class StepCosts {
 
 /// What one answer has seen of its guesses.
 struct DraftHistory {
+  /// A guess that was not worth a row, to be compared when its token is known: learning is free.
+  struct Untried {
+    int32_t position = -1;  // of the token; -1: none
+    int32_t token = 0;
+    int32_t match_length = 0;
+  };
   static constexpr size_t kClasses = 3;  // of match lengths: 3 to 4, 5 to 8, more
   /// Chance that the next guessed token is right. Before any: short matches are chance as often
   /// as not.
   std::array<double, kClasses> chance = {0.4, 0.6, 0.8};
   int32_t misses = 0;  // drafts in a row of which no token was right
   int32_t pause = 0;   // steps still to go without a draft
+  Untried untried;
 };
 
 class DraftPolicy {
@@ -48,6 +55,8 @@ class DraftPolicy {
   /// (the one of this answer among them).
   [[nodiscard]] size_t draft_count(const DraftHistory& history, int32_t match_length, size_t found,
                                    size_t rows) const;
+  /// Whether a guess that was not tried would have been right.
+  void learn(DraftHistory& history, int32_t match_length, bool is_right) const;
   /// `accepted` of `drafted` tokens were right.
   void observe(DraftHistory& history, int32_t match_length, size_t drafted, size_t accepted) const;
   /// A step of single rows only took so long.

@@ -16,7 +16,15 @@ bool Scheduler::may_draft(const Sequence& sequence) const {
 /// Puts guesses behind the tokens of a sequence whose next single row is planned, as far as they
 /// are worth it in a step of `row_count` single rows and have pages; returns how many.
 size_t Scheduler::add_draft(Sequence& sequence, size_t row_count) {
-  if (!may_draft(sequence) || !draft_policy_.wants_draft(sequence.draft_history)) return 0;
+  if (!may_draft(sequence)) return 0;
+  DraftHistory& history = sequence.draft_history;
+  DraftHistory::Untried& untried = history.untried;
+  if (untried.position >= 0 && untried.position < sequence.token_count()) {
+    const TokenId token = sequence.tokens[static_cast<size_t>(untried.position)];
+    draft_policy_.learn(history, untried.match_length, token == untried.token);
+  }
+  untried = {};
+  if (!draft_policy_.wants_draft(history)) return 0;
   const int32_t answer_left = sequence.answer_count_max - sequence.answer_count() - 1;
   std::array<TokenId, DraftPolicy::kDraftMax> guesses{};
   const auto wanted = std::min(answer_left, static_cast<int32_t>(guesses.size()));
@@ -24,8 +32,9 @@ size_t Scheduler::add_draft(Sequence& sequence, size_t row_count) {
   if (!sequence.lookup) sequence.lookup.emplace(sequence.tokens.capacity());
   const Draft draft =
       sequence.lookup->find(sequence.tokens, std::span(guesses).first(static_cast<size_t>(wanted)));
-  size_t count =
-      draft_policy_.draft_count(sequence.draft_history, draft.match_length, draft.count, row_count);
+  size_t count = draft_policy_.draft_count(history, draft.match_length, draft.count, row_count);
+  if (count == 0 && draft.count > 0)
+    untried = {sequence.token_count(), guesses.front(), draft.match_length};
   // Guesses take no page from anybody who runs.
   const auto room_of = [&] { return sequence.pages.size() * kPageTokens - sequence.tokens.size(); };
   if (count > room_of() && pool_.available_count() > static_cast<int32_t>(running_.size())) {

@@ -93,6 +93,15 @@ TEST(DraftPolicy, guesses_that_fail_are_tried_less_and_less) {
   EXPECT_LE(tried, 20);
 }
 
+TEST(DraftPolicy, guesses_that_would_have_been_right_bring_it_back) {
+  const DraftPolicy policy(true);
+  DraftHistory history;
+  history.chance.fill(0.01);
+  ASSERT_EQ(policy.draft_count(history, 12, 15, 1), 0U);
+  for (int i = 0; i < 20; ++i) policy.learn(history, 12, true);
+  EXPECT_GT(policy.draft_count(history, 12, 15, 1), 0U);
+}
+
 TEST(DraftPolicy, one_slow_step_does_not_change_its_mind) {
   DraftPolicy policy(true);
   for (int i = 0; i < 20; ++i) {
