@@ -1,8 +1,8 @@
-// Tokenizer files: tokenizer.json, the prepared form, SentencePiece models, GGUF-like arrays. The
-// first byte chooses.
+// Tokenizer files: tokenizer.json, the prepared form, SentencePiece models, GGUF-like arrays, lists
+// of words. The first byte chooses.
 //   'j' tokenizer.json · 'c' tokenizer.json, zero byte, tokenizer_config.json · 'p' prepared, body
 //   as is 'P' prepared, checksums made to fit · 's' SentencePiece · 'g' lines: model, pre, tokens,
-//   empty line, merges
+//   empty line, merges · 'w' vocab.txt in lower case · 'W' vocab.txt as written
 // What loads encodes a text and decodes it again.
 #include <cstddef>
 #include <cstdint>
@@ -115,6 +115,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 'g':
       use_arrays(input);
+      break;
+    case 'w':
+    case 'W':
+      use(Tokenizer::from_word_list(squish::as_bytes(input), data[0] == 'w'), input);
       break;
     default:
       break;

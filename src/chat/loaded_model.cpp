@@ -54,6 +54,7 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::open(const std::string& path,
   mark(trace, "weights");
   SQ_TRY(loaded->tokenizer_, loaded->files_.load_tokenizer());
   mark(trace, "vocabulary");
+  loaded->pooling_ = read_pooling(loaded->files_);
   SQ_TRY(loaded->engine_, Engine::create(*loaded->model_, options.engine));
   loaded->engine_->start();
   mark(trace, "engine");

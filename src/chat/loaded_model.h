@@ -14,6 +14,7 @@
 #include "kernels/backend.h"
 #include "model/model.h"
 #include "model/model_files.h"
+#include "model/pooling.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -49,6 +50,9 @@ class LoadedModel {
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] const Engine& engine() const { return *engine_; }
 
+  /// How this model makes one vector of a text. Errors: those of read_pooling().
+  [[nodiscard]] const Result<Pooling>& pooling() const { return pooling_; }
+
   /// The model's own template; null when it has none. Parsed on the first call. Errors: bad_file
   /// with its line.
   [[nodiscard]] Result<const ChatTemplate*> chat_template() const;
@@ -64,6 +68,7 @@ class LoadedModel {
   std::unique_ptr<Model> model_;
   std::optional<Tokenizer> tokenizer_;
   std::unique_ptr<Engine> engine_;
+  Result<Pooling> pooling_ = Pooling::mean;
 
   mutable std::mutex template_mutex_;  // guards: template_is_parsed_, template_
   mutable bool template_is_parsed_ = false;

@@ -143,6 +143,7 @@ Result<std::unique_ptr<LoadedModel>> load_model(Context& context, const Argument
   // One conversation at a time: pages for one sequence are enough, and the prefix cache keeps the
   // turns before.
   options.engine.sequences_max = 1;
+  options.engine.speculation = !arguments.has("--no-speculation");
   trace.mark("choose model");
   SQ_TRY(std::unique_ptr<LoadedModel> loaded, LoadedModel::open(model.path, options, &trace));
   if (context.environment.flag("SQUISH_TRACE_STARTUP")) talk(trace.report());

@@ -15,7 +15,7 @@ namespace squish::cli {
 enum class OptionGroup : uint8_t {
   load,      // how a model is loaded: --threads, --backend, --isa, --context
   sampling,  // one flag per row of engine/sampling_params.def, --stop, --logit-bias
-  dialog,    // --system, --think, --no-think
+  dialog,    // --system, --think, --no-think, --no-speculation
 };
 
 struct Verb {

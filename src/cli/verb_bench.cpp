@@ -218,6 +218,7 @@ Result<int> run(Context& context, const Arguments& arguments) {
     options.engine.context_tokens = std::max(plan.prompt, plan.generate) + kWarmUpTokens + 1;
   options.engine.sequences_max = 1;
   options.engine.prefix_cache = false;  // the same prompt comes again and again
+  options.engine.speculation = arguments.has("--speculation");
   StartupTrace trace;
   SQ_TRY(const std::unique_ptr<LoadedModel> model, LoadedModel::open(local.path, options, &trace));
   SQ_TRY(Measurement measured, measure(context.terminal, *model, plan));
@@ -263,6 +264,9 @@ Verb make_bench_verb() {
                    .short_flag = "-r",
                    .value = "N",
                    .help = "runs of each, after one that does not count (default 5)"},
+                  {.flag = "--speculation",
+                   .help = "let it guess tokens that the text had before; without it each step "
+                           "makes one token"},
                   {.flag = "--json", .help = "a JSON object"}},
       .groups = {OptionGroup::load},
       .run = run,

@@ -19,6 +19,7 @@ Verb make_remove_verb();
 Verb make_catalog_verb();
 Verb make_search_verb();
 Verb make_tokenize_verb();
+Verb make_embed_verb();
 Verb make_bench_verb();
 Verb make_benchmark_verb();
 Verb make_eval_verb();

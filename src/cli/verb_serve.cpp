@@ -198,6 +198,7 @@ Result<ModelManagerOptions> manager_options(Context& context, const Arguments& a
   if (batch) engine.batch_tokens_max = static_cast<int32_t>(*batch);
   if (mixed) engine.batch_tokens_mixed = static_cast<int32_t>(*mixed);
   engine.prefix_cache = !arguments.has("--no-prefix-reuse");
+  engine.speculation = !arguments.has("--no-speculation");
   if (models) out.models_max = static_cast<size_t>(*models);
   if (const auto text = arguments.text("--keep-alive")) {
     SQ_TRY(out.keep_alive, read_keep_alive(*text));
@@ -404,6 +405,8 @@ Verb make_serve_verb() {
            {.flag = "--batch-tokens-mixed",
             .value = "N",
             .help = "the same while answers are being written (default 128)"},
+           {.flag = "--no-speculation",
+            .help = "one token a step, also where a text repeats; the answers are the same"},
            {.flag = "--no-prefix-reuse",
             .help = "compute every prompt anew, also when it begins like an earlier one"},
            {.flag = "--request-timeout",

@@ -19,7 +19,8 @@ struct Engine::Counters {
   Counter submitted = 0, refused = 0;  // submitting threads
   Counter departed = 0;                // engine thread, as all that follow
   Counter stopped = 0, length = 0, cancelled = 0, failed = 0;
-  Counter prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
+  Counter prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0, embeddings = 0;
+  Counter drafted = 0, accepted = 0;
   Counter preemptions = 0, steps = 0, step_rows = 0, busy_us = 0;
   Counter running = 0, waiting = 0, pages_used = 0, pages_kept = 0;
 
@@ -64,18 +65,41 @@ Engine::Engine(Model& model, KvCache kv, const EngineOptions& options, const Eng
       kv_(std::move(kv)),
       scheduler_(
           {.page_count = sizes.page_count,
-           .batch_tokens_max = options.batch_tokens_max,
+           // An encoder takes its longest text in one step.
+           .batch_tokens_max = model.config().encoder.is_encoder
+                                   ? std::max(options.batch_tokens_max, sizes.context_tokens)
+                                   : options.batch_tokens_max,
            .batch_tokens_mixed = std::min(options.batch_tokens_mixed, options.batch_tokens_max),
            .sequences_max = options.sequences_max,
            .prefix_cache = options.prefix_cache,
-           .cache_answers = options.cache_answers}),
+           .cache_answers = options.cache_answers,
+           .speculation = options.speculation,
+           .speculation_adapts = options.speculation_adapts,
+           .hidden_length = static_cast<size_t>(model.config().hidden)}),
       sampler_(vocabulary_size_) {}
 
 Engine::~Engine() { stop(); }
 
 // --- requests
 
+/// Whether the model makes what is asked for.
+Status Engine::check_kind(const Request& request) const {
+  const EncoderFacts& encoder = model_.config().encoder;
+  if (!request.embedding && encoder.is_encoder) {
+    return Error{ErrorCode::unsupported,
+                 fmt::format("{} makes embeddings and writes no text; use `squish embed` or "
+                             "/v1/embeddings",
+                             model_.config().name)};
+  }
+  if (request.embedding && request.embedding->wants_score && !encoder.has_score) {
+    return Error{ErrorCode::unsupported,
+                 fmt::format("{} has no head that scores two texts", model_.config().name)};
+  }
+  return {};
+}
+
 Status Engine::check(const Request& request) const {
+  SQ_TRY_STATUS(check_kind(request));
   if (request.tokens.empty()) {
     return Error{ErrorCode::invalid_argument, "the prompt has no tokens; give at least one"};
   }
@@ -115,7 +139,10 @@ Result<RequestHandle> Engine::submit(Request request) {
   const auto answer_max = static_cast<size_t>(context_tokens_) - request.tokens.size() + 1;
   auto state = std::make_shared<RequestState>(answer_max + 1);
   state->on_event = std::move(request.on_event);
-  auto sequence = std::make_unique<Sequence>(std::move(request), state, context_tokens_, seed_bits);
+  state->wants_score = request.embedding && request.embedding->wants_score;
+  if (state->wants_score) request.embedding->pooling = Pooling::cls;  // what the head looks at
+  auto sequence = std::make_unique<Sequence>(std::move(request), state, context_tokens_, seed_bits,
+                                             model_.config().encoder.is_encoder);
   sequence->arrival = arrival;
   if (!inbox_.try_send(std::move(sequence))) {
     take_back();
@@ -158,6 +185,11 @@ const RequestStats& RequestHandle::stats() const {
   return state_->stats;
 }
 
+const std::vector<float>& RequestHandle::embedding() const {
+  SQ_CHECK(finished_);
+  return state_->embedding;
+}
+
 // --- the step
 
 void Engine::step() {
@@ -179,7 +211,12 @@ void Engine::forward(const Step& step) {
   if (logits_.size() < size) logits_.resize(size);
   logits_used_ = std::span(logits_).first(size);
   if (step.batch.tokens.empty()) return;
+  const Clock::time_point begin = Clock::now();
   model_.forward(step.batch, kv_, logits_used_);
+  if (step.batch.prefill_row_count == 0) {
+    const std::chrono::duration<double, std::micro> time = Clock::now() - begin;
+    scheduler_.observe_step(step.batch.tokens.size(), time.count());
+  }
   Counters::add(counters_->steps, 1);
   Counters::add(counters_->step_rows, step.batch.tokens.size());
 }
@@ -189,15 +226,20 @@ void Engine::sample(const Step& step) {
   for (const StepSample& entry : step.samples) {
     const Sequence& sequence = *entry.sequence;
     const bool is_cached = !entry.cached_logits.empty();
-    const auto row =
-        is_cached ? entry.cached_logits
-                  : logits_used_.subspan(entry.logit_row * vocabulary_size_, vocabulary_size_);
-    samples_.push_back(sampler_.sample({.logits = row,
-                                        .tokens = sequence.tokens,
-                                        .prompt_count = static_cast<size_t>(sequence.prompt_count),
-                                        .seed = sequence.seed,
-                                        .position = static_cast<uint64_t>(sequence.answer_count())},
-                                       sequence.sampling));
+    const auto prompt_count = static_cast<size_t>(sequence.prompt_count);
+    // A guess counts once the token before it was drawn, so rows go one after the other.
+    for (size_t i = 0;; ++i) {
+      const size_t count = sequence.tokens.size() - entry.draft_count + i;
+      const size_t at = (entry.logit_row + i) * vocabulary_size_;
+      samples_.push_back(sampler_.sample(
+          {.logits = is_cached ? entry.cached_logits : logits_used_.subspan(at, vocabulary_size_),
+           .tokens = std::span(sequence.tokens).first(count),
+           .prompt_count = prompt_count,
+           .seed = sequence.seed,
+           .position = count - prompt_count},
+          sequence.sampling));
+      if (!entry.goes_on(i, samples_.back())) break;
+    }
   }
 }
 
@@ -207,6 +249,9 @@ void Engine::publish(std::span<Outcome> outcomes) {
   for (Outcome& outcome : outcomes) {
     if (outcome.state == nullptr) continue;
     if (outcome.event.is_terminal()) {
+      std::vector<float>& embedding = outcome.state->embedding;
+      if (!embedding.empty()) Counters::add(counters_->embeddings, 1);
+      if (!embedding.empty() && outcome.state->wants_score) embedding = {model_.score(embedding)};
       count_finished(*outcome.event.finish, outcome.state->stats);
     } else {
       Counters::add(counters_->generated_tokens, 1);
@@ -234,6 +279,8 @@ void Engine::record_held() {
   Counters::add(c.busy_us, static_cast<uint64_t>(busy.count()));
   Counters::set(c.departed, scheduler_.departed_count());
   Counters::set(c.preemptions, scheduler_.preemption_count());
+  Counters::set(c.drafted, scheduler_.drafted_count());
+  Counters::set(c.accepted, scheduler_.accepted_count());
   Counters::set(c.running, scheduler_.running_count());
   Counters::set(c.waiting, scheduler_.waiting_count());
   Counters::set(c.pages_used, static_cast<uint64_t>(scheduler_.pool().used_count()));
@@ -300,6 +347,9 @@ EngineMetrics Engine::metrics() const {
           .prompt_tokens = c.prompt_tokens,
           .cached_tokens = c.cached_tokens,
           .generated_tokens = c.generated_tokens,
+          .embeddings = c.embeddings,
+          .drafted_tokens = c.drafted,
+          .accepted_tokens = c.accepted,
           .preemptions = c.preemptions,
           .steps = c.steps,
           .step_rows = c.step_rows,

@@ -31,6 +31,9 @@ struct EngineMetrics {
   uint64_t prompt_tokens = 0;  // of admitted requests
   uint64_t cached_tokens = 0;
   uint64_t generated_tokens = 0;
+  uint64_t embeddings = 0;       // of the requests that stopped
+  uint64_t drafted_tokens = 0;   // guessed and computed beside answers
+  uint64_t accepted_tokens = 0;  // of those, the ones that were right
   uint64_t preemptions = 0;
   uint64_t steps = 0;
   uint64_t step_rows = 0;
@@ -61,6 +64,9 @@ class RequestHandle {
   void cancel();
   /// Must not be called before finished().
   [[nodiscard]] const RequestStats& stats() const;
+  /// The vector [ModelConfig::hidden], or one score, of a request with Request::embedding that
+  /// ended with FinishReason::stop; empty otherwise. Not before finished().
+  [[nodiscard]] const std::vector<float>& embedding() const;
 
  private:
   friend class Engine;
@@ -102,12 +108,14 @@ class Engine {
 
   /// Any thread.
   [[nodiscard]] EngineMetrics metrics() const;
+  /// The longest prompt, or text to embed.
   [[nodiscard]] int32_t context_tokens() const { return context_tokens_; }
   [[nodiscard]] const Model& model() const { return model_; }
 
  private:
   Engine(Model& model, KvCache kv, const EngineOptions& options, const EngineSizes& sizes);
   [[nodiscard]] Status check(const Request& request) const;
+  [[nodiscard]] Status check_kind(const Request& request) const;
   void admit();
   void forward(const Step& step);
   void sample(const Step& step);

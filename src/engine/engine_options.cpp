@@ -55,6 +55,9 @@ Result<EngineSizes> choose_sizes(const ModelConfig& config, const EngineOptions&
     sizes.context_tokens =
         static_cast<int32_t>(std::min<int64_t>(std::min(trained, kContextDefaultMax), in_pages));
   }
+  // A table of learned positions has an end; the flag speaks of all models of a server.
+  if (config.encoder.is_encoder)
+    sizes.context_tokens = std::min(sizes.context_tokens, config.context_length);
   const int32_t one_context = page_count_of(sizes.context_tokens);
   if (options.kv_pages > 0) {
     if (options.kv_pages < one_context) {

@@ -30,6 +30,11 @@ struct EngineOptions {
   /// again. Their keys and values come from the decode kernels; with false a prompt's result never
   /// depends on what the cache holds.
   bool cache_answers = true;
+  /// Greedy answers guess their next tokens from what the text had before and check several in one
+  /// step, where that pays. Changes no token.
+  bool speculation = true;
+  /// False: guesses as many as it can whether it pays or not, for tests and measurements.
+  bool speculation_adapts = true;
   size_t inbox_capacity = limits::kInboxCapacity;
   /// Seed of requests whose own is -1; 0: entropy of the machine.
   uint64_t seed = 0;

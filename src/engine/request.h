@@ -9,12 +9,23 @@
 
 #include "base/result.h"
 #include "engine/sampling_params.h"
+#include "model/pooling.h"
 
 namespace squish {
+
+/// A request for the vector of its tokens instead of an answer.
+struct EmbeddingWish {
+  Pooling pooling = Pooling::mean;
+  /// How well two texts fit, by the model's own head, instead of a vector; the second text begins
+  /// at token `second_begin`. Only for models with config().encoder.has_score.
+  bool wants_score = false;
+  int32_t second_begin = 0;
+};
 
 struct Request {
   std::vector<TokenId> tokens;  // the prompt; at least one
   SamplingParams sampling;
+  std::optional<EmbeddingWish> embedding = {};
   std::vector<TokenId> end_tokens;  // any of them ends the answer and is not reported
   std::string
       client;  // requests of different clients take turns; of the same one they go by arrival
@@ -25,7 +36,7 @@ struct Request {
 };
 
 enum class FinishReason : uint8_t {
-  stop,       // an end token
+  stop,       // an end token, or the embedding is complete
   length,     // max_tokens or the context is used up
   cancelled,  // the handle was dropped or cancelled, or the engine stopped
   error,      // TokenEvent::error says what
@@ -56,6 +67,8 @@ struct RequestStats {
   int32_t prompt_tokens = 0;
   int32_t cached_tokens = 0;     // of the prompt, found in the prefix cache
   int32_t generated_tokens = 0;  // reported, without the end token
+  int32_t drafted_tokens = 0;    // guessed and computed beside the answer
+  int32_t accepted_tokens = 0;   // of those, the ones that were right
   int32_t preemptions = 0;       // times that it lost its pages and was computed again
   double queue_ms = 0;           // submit to first step
   double prefill_ms = 0;         // first step to first token

@@ -16,6 +16,7 @@ constexpr int32_t kAnswerTokensPromised = 256;
 /// prompt at a multiple of kPageTokens. sequence.computed when not even one page fits.
 int32_t chunk_end(const Sequence& sequence, int32_t budget) {
   const int32_t end = std::min(sequence.token_count(), sequence.computed + budget);
+  if (sequence.is_whole) return end == sequence.token_count() ? end : sequence.computed;
   if (end >= sequence.prefill_end) return end;
   return std::max(sequence.computed, end / kPageTokens * kPageTokens);
 }
@@ -25,7 +26,8 @@ int32_t chunk_end(const Sequence& sequence, int32_t budget) {
 Scheduler::Scheduler(const SchedulerOptions& options)
     : options_(options),
       pool_(options.page_count),
-      prompt_cache_(pool_, options.prefix_cache ? options.prompt_cache_entries : 0) {
+      prompt_cache_(pool_, options.prefix_cache ? options.prompt_cache_entries : 0),
+      draft_policy_(options.speculation_adapts) {
   SQ_CHECK(options.batch_tokens_max >= kPageTokens);
   SQ_CHECK(options.batch_tokens_mixed >= kPageTokens);
   SQ_CHECK(options.sequences_max > 0);
@@ -76,7 +78,7 @@ void Scheduler::admit_waiting() {
     // With nothing running it always fits: the pool holds the longest sequence.
     if (!running_.empty() && available < pages_missing(*next)) return;
     leave_queue(*next);
-    if (next->answer_count() >= next->answer_count_max) {
+    if (!next->embedding && next->answer_count() >= next->answer_count_max) {
       finish(*next, FinishReason::length, std::nullopt);  // max_tokens is 0
     } else {
       insert_by_arrival(running_, std::move(next));
@@ -106,7 +108,7 @@ size_t Scheduler::next_waiting() const {
 int32_t Scheduler::pages_missing(const Sequence& sequence) const {
   const int32_t answer_left = sequence.answer_count_max - sequence.answer_count();
   const int32_t positions =
-      sequence.token_count() + std::min(answer_left, kAnswerTokensPromised) - 1;
+      sequence.token_count() + std::max(1, std::min(answer_left, kAnswerTokensPromised)) - 1;
   const auto held = static_cast<int32_t>(sequence.pages.size());
   return std::max(0, page_count_of(positions) - held - shared_page_count(sequence));
 }
@@ -114,7 +116,7 @@ int32_t Scheduler::pages_missing(const Sequence& sequence) const {
 /// Pages that others are using and that `sequence` would share. Kept ones do not count: they are
 /// available to anybody.
 int32_t Scheduler::shared_page_count(const Sequence& sequence) const {
-  if (!options_.prefix_cache || !sequence.pages.empty()) return 0;
+  if (!options_.prefix_cache || !sequence.shares_pages() || !sequence.pages.empty()) return 0;
   int32_t count = 0;
   const auto complete = static_cast<size_t>(sequence.prompt_count / kPageTokens);
   for (size_t i = 0; i < complete; ++i) {
@@ -135,8 +137,9 @@ void Scheduler::leave_queue(Sequence& sequence) {
 void Scheduler::plan_rows() {
   plans_.clear();
   step_.copies.clear();
-  const bool is_mixed =
-      std::ranges::any_of(running_, [](const Owned& sequence) { return sequence->is_decoding(); });
+  auto decode_rows = static_cast<size_t>(std::ranges::count_if(
+      running_, [](const Owned& sequence) { return sequence->is_decoding(); }));
+  const bool is_mixed = decode_rows > 0;
   int32_t budget = is_mixed ? std::min(options_.batch_tokens_mixed, options_.batch_tokens_max)
                             : options_.batch_tokens_max;
   // Oldest first. Preemption takes sequences off the end, which are not planned yet.
@@ -155,8 +158,12 @@ void Scheduler::plan_rows() {
     if (!is_decode_step && (budget == 0 || waits_for_older(i))) continue;
     const int32_t end = is_decode_step ? sequence.token_count() : chunk_end(sequence, budget);
     if (end == sequence.computed || !reserve_pages(sequence, end)) continue;
-    if (!is_decode_step) budget -= end - sequence.computed;
-    plans_.push_back({&sequence, end, {}});
+    if (is_decode_step) {
+      decode_rows += add_draft(sequence, decode_rows);
+    } else {
+      budget -= end - sequence.computed;
+    }
+    plans_.push_back({&sequence, end + sequence.draft_count, {}});
   }
 }
 
@@ -164,12 +171,14 @@ void Scheduler::plan_rows() {
 /// and share it.
 bool Scheduler::waits_for_older(size_t index) const {
   const Sequence& sequence = *running_[index];
-  if (!options_.prefix_cache || sequence.computed >= sequence.prompt_count) return false;
+  if (!options_.prefix_cache || !sequence.shares_pages()) return false;
+  if (sequence.computed >= sequence.prompt_count) return false;
   if (sequence.computed % kPageTokens != 0) return false;
   const auto page = static_cast<size_t>(sequence.computed / kPageTokens);
   const int32_t page_end = sequence.computed + kPageTokens;
   for (size_t i = 0; i < index; ++i) {
     const Sequence& older = *running_[i];
+    if (!older.shares_pages()) continue;
     if (older.computed >= std::min(page_end, older.prompt_count)) continue;
     if (page_end > sequence.prompt_count) {
       if (older.prompt_key == sequence.prompt_key) return true;
@@ -188,7 +197,10 @@ void Scheduler::build_step() {
   batch.tokens.clear();
   batch.sequences.clear();
   batch.logit_rows.clear();
+  batch.hidden_rows.clear();
+  batch.types.clear();
   step_.samples.clear();
+  step_.states.clear();
   for (const Plan& plan : plans_) {
     const int32_t end = std::min(plan.end, plan.sequence->prefill_end);
     if (end <= plan.sequence->computed) continue;
@@ -202,10 +214,13 @@ void Scheduler::build_step() {
       add_rows(*plan.sequence, position, position + 1);
     if (begin < plan.end || !plan.cached_logits.empty()) add_sample(plan);
   }
+  const size_t size = batch.hidden_rows.size() * options_.hidden_length;
+  if (hidden_.size() < size) hidden_.resize(size);
+  batch.hidden = std::span(hidden_).first(size);
 }
 
 /// Rows for positions [begin, end), as one entry of the batch.
-void Scheduler::add_rows(const Sequence& sequence, int32_t begin, int32_t end) {
+void Scheduler::add_rows(Sequence& sequence, int32_t begin, int32_t end) {
   Batch& batch = step_.batch;
   batch.sequences.push_back({.pages = sequence.pages.data(),
                              .position = begin,
@@ -213,43 +228,118 @@ void Scheduler::add_rows(const Sequence& sequence, int32_t begin, int32_t end) {
                              .row_count = static_cast<size_t>(end - begin)});
   batch.tokens.insert(batch.tokens.end(), sequence.tokens.begin() + begin,
                       sequence.tokens.begin() + end);
+  if (sequence.embedding) add_states(sequence, begin, end);
+}
+
+/// Asks for the states of the rows added last that the embedding is made of.
+void Scheduler::add_states(Sequence& sequence, int32_t begin, int32_t end) {
+  Batch& batch = step_.batch;
+  const EmbeddingWish& wish = *sequence.embedding;
+  if (wish.second_begin > 0) {
+    batch.types.resize(batch.tokens.size(), 0);
+    for (int32_t p = std::max(begin, wish.second_begin); p < end; ++p)
+      batch.types[batch.tokens.size() - static_cast<size_t>(end - p)] = 1;
+  } else if (!batch.types.empty()) {
+    batch.types.resize(batch.tokens.size(), 0);
+  }
+  int32_t first = begin;
+  int32_t last = end;
+  if (wish.pooling == Pooling::cls) last = std::min(end, 1);
+  if (wish.pooling == Pooling::last) first = std::max(begin, sequence.prompt_count - 1);
+  if (first >= last) return;
+  step_.states.push_back({&sequence, batch.hidden_rows.size(), static_cast<size_t>(last - first)});
+  const auto row_end = static_cast<int32_t>(batch.tokens.size());
+  for (int32_t p = first; p < last; ++p) batch.hidden_rows.push_back(row_end - (end - p));
 }
 
 /// If the plan reaches the last token, the sequence gets a token from the row added last, or from
-/// the cached logits.
+/// the cached logits; with a draft, from the row before it and those of the draft.
 void Scheduler::add_sample(const Plan& plan) {
-  if (plan.end < plan.sequence->token_count()) return;
+  if (plan.end < plan.sequence->token_count() || plan.sequence->embedding) return;
   Batch& batch = step_.batch;
-  step_.samples.push_back({plan.sequence, batch.logit_rows.size(), plan.cached_logits});
-  if (plan.cached_logits.empty())
-    batch.logit_rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
+  const int32_t draft_count = plan.sequence->draft_count;
+  step_.samples.push_back({plan.sequence, batch.logit_rows.size(), plan.cached_logits,
+                           static_cast<size_t>(draft_count)});
+  if (!plan.cached_logits.empty()) return;
+  const auto row_count = static_cast<int32_t>(batch.tokens.size());
+  for (int32_t row = row_count - 1 - draft_count; row < row_count; ++row)
+    batch.logit_rows.push_back(row);
 }
 
 // --- commit
 
 std::span<Outcome> Scheduler::commit(const Step& step, std::span<Result<Sample>> samples,
                                      std::span<const float> logits) {
-  SQ_CHECK(samples.size() == step.samples.size());
+  SQ_CHECK(samples.size() >= step.samples.size());
   for (const Plan& plan : plans_) {
-    plan.sequence->computed = plan.end;
+    plan.sequence->computed = plan.end - plan.sequence->draft_count;
     register_pages(*plan.sequence);
   }
   const size_t row_count = step.batch.logit_rows.size();
   const size_t vocabulary_size = row_count == 0 ? 0 : logits.size() / row_count;
-  for (size_t i = 0; i < samples.size(); ++i) {
-    Sequence& sequence = *step.samples[i].sequence;
-    if (options_.prefix_cache && sequence.answer_count() == 0 &&
-        step.samples[i].cached_logits.empty()) {
+  size_t taken = 0;
+  for (const StepSample& entry : step.samples) {
+    Sequence& sequence = *entry.sequence;
+    if (options_.prefix_cache && sequence.answer_count() == 0 && entry.cached_logits.empty()) {
       const auto tail = sequence.prompt_tail();
-      prompt_cache_.insert(
-          sequence.prompt_key, tail, tail.empty() ? -1 : sequence.pages.back(),
-          logits.subspan(step.samples[i].logit_row * vocabulary_size, vocabulary_size));
+      prompt_cache_.insert(sequence.prompt_key, tail, tail.empty() ? -1 : sequence.pages.back(),
+                           logits.subspan(entry.logit_row * vocabulary_size, vocabulary_size));
     }
-    append(sequence, samples[i]);
+    taken += append_all(entry, samples.subspan(taken));
   }
+  SQ_CHECK(taken == samples.size());
+  for (const StepStates& states : step.states) pool_states(states);
+  finish_embeddings();
   plans_.clear();
   remove_finished(running_);
   return outcomes_;
+}
+
+/// In the order of positions, in double: the same sum in whatever chunks it comes.
+void Scheduler::pool_states(const StepStates& states) {
+  const size_t length = options_.hidden_length;
+  std::vector<double>& pooled = states.sequence->pooled;
+  pooled.resize(length, 0.0);
+  for (size_t row = states.begin; row < states.begin + states.count; ++row) {
+    for (size_t i = 0; i < length; ++i)
+      pooled[i] += static_cast<double>(step_.batch.hidden[row * length + i]);
+  }
+}
+
+void Scheduler::finish_embeddings() {
+  for (const Plan& plan : plans_) {
+    Sequence& sequence = *plan.sequence;
+    if (!sequence.embedding || sequence.computed < sequence.prompt_count) continue;
+    const double count = sequence.embedding->pooling == Pooling::mean
+                             ? static_cast<double>(sequence.prompt_count)
+                             : 1.0;
+    std::vector<float>& out = sequence.state->embedding;
+    out.clear();
+    out.reserve(sequence.pooled.size());
+    for (const double sum : sequence.pooled) out.push_back(static_cast<float>(sum / count));
+    finish(sequence, FinishReason::stop, std::nullopt);
+  }
+}
+
+bool StepSample::goes_on(size_t index, const Result<Sample>& sample) const {
+  if (index >= draft_count || !sample || sequence->is_end_token(sample->token)) return false;
+  return sample->token == sequence->tokens[sequence->tokens.size() - draft_count + index];
+}
+
+/// Appends what the rows of one sequence gave; returns how many samples that were.
+size_t Scheduler::append_all(const StepSample& entry, std::span<Result<Sample>> samples) {
+  Sequence& sequence = *entry.sequence;
+  size_t count = 1;
+  while (entry.goes_on(count - 1, samples[count - 1])) ++count;
+  sequence.drop_draft();
+  sequence.drafted_total += static_cast<int32_t>(entry.draft_count);
+  sequence.accepted_total += static_cast<int32_t>(count) - 1;
+  for (size_t i = 0; i < count && !sequence.is_finished; ++i) {
+    if (i > 0) ++sequence.computed;  // the guess before it was right: its keys and values stay
+    append(sequence, samples[i]);
+  }
+  if (entry.draft_count > 0) settle_draft(sequence, entry.draft_count, count - 1);
+  return count;
 }
 
 void Scheduler::append(Sequence& sequence, Result<Sample>& sample) {
@@ -276,6 +366,7 @@ void Scheduler::append(Sequence& sequence, Result<Sample>& sample) {
 void Scheduler::finish(Sequence& sequence, FinishReason reason, std::optional<Error> error) {
   if (sequence.is_finished) return;
   sequence.is_finished = true;
+  sequence.drop_draft();
   leave_queue(sequence);
   const auto milliseconds = [](Clock::time_point from, Clock::time_point to) {
     return std::chrono::duration<double, std::milli>(to - from).count();
@@ -286,6 +377,8 @@ void Scheduler::finish(Sequence& sequence, FinishReason reason, std::optional<Er
   sequence.state->stats = {.prompt_tokens = sequence.prompt_count,
                            .cached_tokens = sequence.cached_count,
                            .generated_tokens = sequence.answer_count(),
+                           .drafted_tokens = sequence.drafted_total,
+                           .accepted_tokens = sequence.accepted_total,
                            .preemptions = sequence.preemptions,
                            .queue_ms = milliseconds(sequence.submitted, started),
                            .prefill_ms = milliseconds(started, first),

@@ -22,7 +22,10 @@ struct SchedulerOptions {
   int32_t sequences_max = 16;
   bool prefix_cache = true;
   bool cache_answers = true;
+  bool speculation = true;
+  bool speculation_adapts = true;
   size_t prompt_cache_entries = 8;
+  size_t hidden_length = 0;  // of the states that embeddings are made of
 };
 
 /// Copy-on-write: page `from` must be copied to page `to` before the step's forward pass, in the
@@ -32,11 +35,25 @@ struct PageCopy {
   int32_t to = 0;
 };
 
-/// A sequence that gets a token in this step, from a row of logits.
+/// A sequence that gets a token in this step, from a row of logits; with a draft up to draft_count
+/// more, from the rows that follow.
 struct StepSample {
   Sequence* sequence = nullptr;
   size_t logit_row = 0;            // of the forward pass
   std::span<float> cached_logits;  // instead of it, when not empty
+  size_t draft_count = 0;
+
+  /// The token from row logit_row + `index` was the one guessed there, so that the next row's
+  /// logits are those after it and give a token, too.
+  [[nodiscard]] bool goes_on(size_t index, const Result<Sample>& sample) const;
+};
+
+/// States of this step that go into the embedding of a sequence: rows [begin, begin + count) of
+/// Batch::hidden.
+struct StepStates {
+  Sequence* sequence = nullptr;
+  size_t begin = 0;
+  size_t count = 0;
 };
 
 /// What one step computes. Page tables in `batch` point into the sequences and hold until commit().
@@ -44,6 +61,7 @@ struct Step {
   Batch batch;
   std::vector<PageCopy> copies;
   std::vector<StepSample> samples;
+  std::vector<StepStates> states;
 };
 
 /// Something to tell a request.
@@ -56,7 +74,8 @@ struct Outcome {
 /// except where a request begins or ends.
 ///
 /// Order: sequences that receive tokens get their row in every step; what is left of the step's
-/// budget goes to prompts in order of arrival, in chunks that end at multiples of kPageTokens.
+/// budget goes to prompts in order of arrival, in chunks that end at multiples of kPageTokens (an
+/// encoder's texts: whole).
 /// Waiting requests are admitted, fewest running sequences of the same client first and then by
 /// arrival, while the pages that all running ones may need soon stay available. When pages run out
 /// nevertheless, the youngest sequence gives its own back and waits to compute again; the oldest
@@ -69,8 +88,9 @@ class Scheduler {
   void add(std::unique_ptr<Sequence> sequence);
   /// Plans the next step. The reference holds until the next call.
   const Step& schedule();
-  /// Advances all sequences of the step: `samples[i]` belongs to step.samples[i], `logits` [rows,
-  /// vocabulary] are those of the forward pass. An error among the samples ends its sequence.
+  /// Advances all sequences of the step: `samples` holds for each of step.samples, in order, one
+  /// sample and then more as long as goes_on(); `logits` [rows, vocabulary] are those of the
+  /// forward pass. An error among the samples ends its sequence.
   /// Returns what to tell, in order; valid until the next schedule().
   std::span<Outcome> commit(const Step& step, std::span<Result<Sample>> samples,
                             std::span<const float> logits);
@@ -84,6 +104,12 @@ class Scheduler {
   [[nodiscard]] uint64_t preemption_count() const { return preemption_count_; }
   /// Sequences that are no longer new in the queue: they ran, or ended before.
   [[nodiscard]] uint64_t departed_count() const { return departed_count_; }
+  [[nodiscard]] uint64_t drafted_count() const { return drafted_count_; }
+  [[nodiscard]] uint64_t accepted_count() const { return accepted_count_; }
+  /// A step of `rows` single rows, none of a prompt, took so long.
+  void observe_step(size_t rows, double microseconds) {
+    draft_policy_.observe_step(rows, microseconds);
+  }
   [[nodiscard]] const BlockPool& pool() const { return pool_; }
   /// Pool consistent, and every reference to a page is that of a running sequence. Cost: all pages;
   /// between steps.
@@ -109,11 +135,20 @@ class Scheduler {
   void plan_rows();
   [[nodiscard]] bool waits_for_older(size_t index) const;
   void build_step();
-  void add_rows(const Sequence& sequence, int32_t begin, int32_t end);
+  void add_rows(Sequence& sequence, int32_t begin, int32_t end);
   void add_sample(const Plan& plan);
+  void add_states(Sequence& sequence, int32_t begin, int32_t end);
+  void pool_states(const StepStates& states);
+  void finish_embeddings();
+  size_t append_all(const StepSample& entry, std::span<Result<Sample>> samples);
   void append(Sequence& sequence, Result<Sample>& sample);
   void finish(Sequence& sequence, FinishReason reason, std::optional<Error> error);
   void remove_finished(std::vector<Owned>& list);
+
+  // scheduler_drafts.cpp
+  [[nodiscard]] bool may_draft(const Sequence& sequence) const;
+  size_t add_draft(Sequence& sequence, size_t row_count);
+  void settle_draft(Sequence& sequence, size_t drafted, size_t accepted);
 
   // scheduler_pages.cpp
   std::span<float> take_cached(Sequence& sequence);
@@ -128,13 +163,17 @@ class Scheduler {
   const SchedulerOptions options_;
   BlockPool pool_;
   PromptCache prompt_cache_;
+  DraftPolicy draft_policy_;
   std::vector<Owned> running_;  // by arrival
   std::vector<Owned> waiting_;  // by arrival
   std::vector<Plan> plans_;
   Step step_;
+  std::vector<float> hidden_;  // where Batch::hidden lies; grows to the largest step
   std::vector<Outcome> outcomes_;
   uint64_t preemption_count_ = 0;
   uint64_t departed_count_ = 0;
+  uint64_t drafted_count_ = 0;
+  uint64_t accepted_count_ = 0;
 };
 
 }  // namespace squish

@@ -11,7 +11,8 @@ namespace squish {
 /// Takes over pages that hold what `sequence` would compute next. Returns the logits after its
 /// prompt when all of that was found and no token has been drawn from them.
 std::span<float> Scheduler::take_cached(Sequence& sequence) {
-  if (!options_.prefix_cache || sequence.computed >= sequence.prompt_count) return {};
+  if (!options_.prefix_cache || !sequence.shares_pages()) return {};
+  if (sequence.computed >= sequence.prompt_count) return {};
   if (sequence.computed % kPageTokens != 0) return {};
   const bool needs_logits = sequence.answer_count() == 0;
   const auto complete = static_cast<size_t>(sequence.prompt_count / kPageTokens);
@@ -94,7 +95,7 @@ bool Scheduler::preempt_younger(const Sequence& sequence) {
 
 /// Makes the pages that this step completed known to the pool.
 void Scheduler::register_pages(Sequence& sequence) {
-  if (!options_.prefix_cache || !sequence.registers_pages) return;
+  if (!options_.prefix_cache || !sequence.registers_pages || !sequence.shares_pages()) return;
   const int32_t known = options_.cache_answers ? sequence.computed
                                                : std::min(sequence.computed, sequence.prompt_count);
   sequence.extend_page_keys(known);
@@ -116,6 +117,7 @@ void Scheduler::release_pages(Sequence& sequence) {
   for (; !sequence.pages.empty(); sequence.pages.pop_back()) pool_.release(sequence.pages.back());
   sequence.computed = 0;
   sequence.registered = 0;
+  sequence.pooled.clear();
 }
 
 }  // namespace squish

@@ -28,18 +28,21 @@ PageKey chain_key(PageKey parent, std::span<const TokenId> tokens, uint64_t salt
 int32_t page_count_of(int32_t token_count) { return (token_count + kPageTokens - 1) / kPageTokens; }
 
 Sequence::Sequence(Request&& request, std::shared_ptr<RequestState> shared, int32_t context_tokens,
-                   uint64_t seed_bits)
+                   uint64_t seed_bits, bool is_whole_)
     : state(std::move(shared)),
       sampling(std::move(request.sampling)),
       end_tokens(std::move(request.end_tokens)),
+      embedding(request.embedding),
       client(std::move(request.client)),
       seed(sampling.seed >= 0 ? static_cast<uint64_t>(sampling.seed) : seed_bits),
       tokens(std::move(request.tokens)),
+      is_whole(is_whole_),
       prompt_count(static_cast<int32_t>(tokens.size())),
-      prefill_end(prompt_count % kPageTokens == 1 ? prompt_count - 1 : prompt_count) {
+      prefill_end(!is_whole && prompt_count % kPageTokens == 1 ? prompt_count - 1 : prompt_count) {
   // The last token of an answer needs no place in the context: nothing is computed from it.
   const int32_t room = context_tokens - prompt_count + 1;
   answer_count_max = sampling.max_tokens < 0 ? room : std::min(room, sampling.max_tokens);
+  if (embedding.has_value()) answer_count_max = 0;
   const int32_t total = prompt_count + answer_count_max;
   tokens.reserve(static_cast<size_t>(total));
   pages.reserve(static_cast<size_t>(page_count_of(total)));
@@ -60,6 +63,11 @@ std::span<const TokenId> Sequence::prompt_tail() const {
 
 bool Sequence::is_end_token(TokenId token) const {
   return !sampling.ignore_eos && std::ranges::find(end_tokens, token) != end_tokens.end();
+}
+
+void Sequence::drop_draft() {
+  tokens.resize(tokens.size() - static_cast<size_t>(draft_count));
+  draft_count = 0;
 }
 
 void Sequence::extend_page_keys(int32_t count) {

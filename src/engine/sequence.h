@@ -5,12 +5,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/channel.h"
 #include "engine/block_pool.h"
+#include "engine/draft_policy.h"
+#include "engine/prompt_lookup.h"
 #include "engine/request.h"
 
 namespace squish {
@@ -25,6 +28,8 @@ struct RequestState {
   Channel<TokenEvent> events;           // engine sends, handle receives
   std::function<void()> on_event;       // see Request::on_event
   std::atomic<bool> cancelled = false;  // handle sets, engine reads
+  std::vector<float> embedding;         // as `stats`
+  bool wants_score = false;             // see EmbeddingWish; constant
   RequestStats stats;  // engine writes before it sends the terminal event, handle reads after that
 };
 
@@ -36,20 +41,25 @@ struct RequestState {
 /// that start at multiples of kPageTokens, and kernels whose rows do not see each other make an
 /// answer the same whatever else is in the batch.
 struct Sequence {
+  /// `is_whole`: the model computes all of the prompt in one step (see ModelConfig::encoder).
   Sequence(Request&& request, std::shared_ptr<RequestState> shared, int32_t context_tokens,
-           uint64_t seed_bits);
+           uint64_t seed_bits, bool is_whole = false);
 
   std::shared_ptr<RequestState> state;
   SamplingParams sampling;
   std::vector<TokenId> end_tokens;
+  std::optional<EmbeddingWish> embedding;
+  std::vector<double> pooled;  // [hidden], of the positions computed so far; empty: of none
   std::string client;
   uint64_t seed;         // of the draws
   uint64_t arrival = 0;  // order of submission
 
-  std::vector<TokenId> tokens;  // prompt, then answer; capacity for both
+  std::vector<TokenId> tokens;  // prompt, then answer; capacity for both. Between schedule() and
+                                // commit() the last draft_count are guesses
+  bool is_whole;
   int32_t prompt_count;
   int32_t prefill_end;       // prompt_count, or 1 less where the prompt would end with a chunk of a
-                             // single row
+                             // single row and chunks are allowed
   int32_t answer_count_max;  // from max_tokens and the context
   int32_t computed = 0;      // positions whose keys and values are in the pages
   std::vector<int32_t> pages;      // of positions 0 to at least `computed`
@@ -57,6 +67,13 @@ struct Sequence {
   PageKey prompt_key = 0;          // of the whole prompt
   size_t registered = 0;           // pages that the pool knows by key, or need not
   bool registers_pages = true;     // false after a hash collision
+
+  int32_t draft_count = 0;
+  int32_t draft_match = 0;  // length of the match that they follow
+  DraftHistory draft_history;
+  std::optional<PromptLookup> lookup;  // made when the first draft is wanted
+  int32_t drafted_total = 0;
+  int32_t accepted_total = 0;
 
   Clock::time_point submitted = Clock::now();
   Clock::time_point started;      // first step; meaningful when was_started
@@ -76,7 +93,11 @@ struct Sequence {
   [[nodiscard]] std::span<const TokenId> page_tokens(size_t page_index) const;
   /// Tokens of the prompt after its last complete page.
   [[nodiscard]] std::span<const TokenId> prompt_tail() const;
+  /// Vectors need the states of all positions, so nothing computed before helps.
+  [[nodiscard]] bool shares_pages() const { return !embedding.has_value(); }
   [[nodiscard]] bool is_end_token(TokenId token) const;
+  /// Takes the guesses off `tokens`.
+  void drop_draft();
   /// Extends page_keys to the complete pages among the first `count` tokens.
   void extend_page_keys(int32_t count);
 };

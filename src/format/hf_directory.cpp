@@ -18,6 +18,7 @@ namespace {
 constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
 constexpr size_t kTemplatesMax = 64;
+constexpr size_t kEntriesLookedAt = 10'000;  // of a directory
 // All texts that stay in memory, together; Gemma's tokenizer_config.json has 1.2 MB.
 constexpr uint64_t kTextsBytesMax = 8 * limits::kMiB;
 
@@ -62,13 +63,30 @@ Status check_shard_name(std::string_view name, const std::string& index_path) {
                   printable(index_path, 512), printable(name))};
 }
 
+/// The one file "model.<variant>.safetensors" ("model.fp16.safetensors"); "" when there is none, or
+/// more than one to choose from.
+std::string only_variant(const std::string& path) {
+  std::string found;
+  std::error_code error;
+  size_t looked = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    if (++looked > kEntriesLookedAt) break;
+    std::string name = entry.path().filename().string();
+    if (!name.starts_with("model.") || !name.ends_with(".safetensors")) continue;
+    if (name.find("-of-") != std::string::npos) continue;  // a shard without its index
+    if (!found.empty()) return {};
+    found = std::move(name);
+  }
+  return found;
+}
+
 /// What to say about a directory without safetensors.
 Error no_weights(const std::string& path) {
   const std::string where = printable(path, 512);
   std::error_code error;
   size_t looked = 0;
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-    if (++looked > 10'000) break;
+    if (++looked > kEntriesLookedAt) break;
     const std::string name = entry.path().filename().string();
     if (name.ends_with(".bin") && name.starts_with("pytorch_model")) {
       return {
@@ -96,6 +114,7 @@ struct HfDirectory::State {
   std::optional<std::string> special_tokens_map;
   std::optional<MappedFile> tokenizer_json;
   std::optional<MappedFile> tokenizer_model;
+  std::optional<MappedFile> vocabulary_text;
   std::vector<SafetensorsFile> shards;
   std::vector<NamedTensor> tensors;
   std::vector<UnusableTensor> unusable;
@@ -128,6 +147,7 @@ Status HfDirectory::State::read_texts() {
   SQ_TRY(tokenizer_config, read("tokenizer_config.json"));
   SQ_TRY(special_tokens_map, read("special_tokens_map.json"));
   SQ_TRY_STATUS(map_optional(join(path, "tokenizer.json"), tokenizer_json));
+  SQ_TRY_STATUS(map_optional(join(path, "vocab.txt"), vocabulary_text));
   return map_optional(join(path, "tokenizer.model"), tokenizer_model);
 }
 
@@ -185,8 +205,11 @@ Status HfDirectory::State::open_weights() {
   if (single) return append(std::move(single).value());
   if (single.error().code != ErrorCode::not_found) return single.error();
   const std::string index_path = join(path, kIndexFile);
-  if (!file_exists(index_path)) return no_weights(path);
-  return open_indexed(index_path);
+  if (file_exists(index_path)) return open_indexed(index_path);
+  const std::string variant = only_variant(path);
+  if (variant.empty()) return no_weights(path);
+  SQ_TRY(SafetensorsFile file, SafetensorsFile::open(join(path, variant)));
+  return append(std::move(file));
 }
 
 Status HfDirectory::State::finish() {
@@ -236,6 +259,10 @@ const MappedFile* HfDirectory::tokenizer_json() const {
 }
 const MappedFile* HfDirectory::tokenizer_model() const {
   return state_->tokenizer_model ? &*state_->tokenizer_model : nullptr;
+}
+
+const MappedFile* HfDirectory::vocabulary_text() const {
+  return state_->vocabulary_text ? &*state_->vocabulary_text : nullptr;
 }
 
 Result<std::optional<std::string>> HfDirectory::chat_template() const {

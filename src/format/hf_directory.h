@@ -19,9 +19,10 @@ namespace squish {
 class HfDirectory {
  public:
   /// Needs config.json and model.safetensors, or model.safetensors.index.json with every shard that
-  /// it names. Shards must be plain file names inside `path`. Errors: those of
-  /// SafetensorsFile::open; not_found naming the missing file; bad_file; unsafe for a shard name
-  /// that leaves the directory; unsupported for a directory of PyTorch pickles.
+  /// it names, or a single variant (model.fp16.safetensors). Shards must be plain file names inside
+  /// `path`. Errors: those of SafetensorsFile::open; not_found naming the missing file; bad_file;
+  /// unsafe for a shard name that leaves the directory; unsupported for a directory of PyTorch
+  /// pickles.
   static Result<HfDirectory> open(const std::string& path);
 
   HfDirectory(HfDirectory&&) noexcept;
@@ -37,6 +38,8 @@ class HfDirectory {
   /// Mapped, not read: tokenizer.json reaches 33 MB. Null when absent.
   [[nodiscard]] const MappedFile* tokenizer_json() const;
   [[nodiscard]] const MappedFile* tokenizer_model() const;
+  /// vocab.txt, BERT's list of tokens. Null when absent.
+  [[nodiscard]] const MappedFile* vocabulary_text() const;
   /// The chat template's source: chat_template.jinja, else chat_template.json, else "chat_template"
   /// of tokenizer_config.json (of a list, the one named "default"). Nothing when there is none.
   /// Errors: bad_file.

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/buffer.h"
 #include "base/limits.h"
 #include "base/strings.h"
 #include "format/checked.h"
@@ -82,16 +83,29 @@ Status check_places(std::vector<SafetensorsEntry>& entries, uint64_t data_bytes,
   return {};
 }
 
-bool is_usable(const SafetensorsEntry& entry, uint64_t data_start) {
+/// Of tensors that are copied because old writers did not pad the header: a copy stays in memory,
+/// so that a large model should be saved again instead.
+constexpr uint64_t kCopiedBytesMax = 1 * limits::kGiB;
+constexpr uint64_t kCopyAlignment = 64;
+
+bool is_known(const SafetensorsEntry& entry) {
   const FileType* type = find_type(entry.dtype);
-  return type != nullptr && type->dtype.has_value() && entry.rank <= limits::kTensorRankMax &&
-         (data_start + entry.begin) % (type->bits / 8) == 0;
+  return type != nullptr && type->dtype.has_value() && entry.rank <= limits::kTensorRankMax;
 }
 
+bool is_aligned(const SafetensorsEntry& entry, uint64_t data_start) {
+  return (data_start + entry.begin) % (find_type(entry.dtype)->bits / 8) == 0;
+}
+
+uint64_t copy_bytes(const SafetensorsEntry& entry) {
+  return (entry.end - entry.begin + kCopyAlignment - 1) / kCopyAlignment * kCopyAlignment;
+}
+
+/// `data` is the tensor's own.
 NamedTensor make_tensor(const SafetensorsEntry& entry, const std::byte* data) {
   NamedTensor named;
   named.name = entry.name;
-  named.tensor.data = data + entry.begin;
+  named.tensor.data = data;
   named.tensor.dtype = *find_type(entry.dtype)->dtype;
   named.tensor.shape.rank = std::max(entry.rank, 1U);
   for (size_t i = 0; i < limits::kTensorRankMax; ++i) named.tensor.shape.dims[i] = entry.dims[i];
@@ -126,11 +140,12 @@ struct SafetensorsFile::State {
   NameIndex unusable_index;
   uint64_t file_bytes = 0;
   int64_t modified_ns = 0;
+  AlignedBuffer<std::byte> copies;  // of tensors that are not aligned in the file
 
-  Status read(Bytes bytes, const std::string& file);
+  Status read(Bytes bytes, const std::string& file, bool copies_unaligned);
 };
 
-Status SafetensorsFile::State::read(Bytes bytes, const std::string& file) {
+Status SafetensorsFile::State::read(Bytes bytes, const std::string& file, bool copies_unaligned) {
   SQ_TRY(SafetensorsHeader header, parse_safetensors_header(bytes, file));
   file_bytes = bytes.size();
   const NameIndex names(header.entries, [](const SafetensorsEntry& entry) { return entry.name; });
@@ -140,19 +155,33 @@ Status SafetensorsFile::State::read(Bytes bytes, const std::string& file) {
                                                   printable(header.entries[*twice].name))};
   }
   SQ_TRY_STATUS(check_places(header.entries, bytes.size() - header.data_start, file));
-  const auto usable_count = std::count_if(
-      header.entries.begin(), header.entries.end(),
-      [&](const SafetensorsEntry& entry) { return is_usable(entry, header.data_start); });
+  uint64_t unaligned_bytes = 0;
+  for (const SafetensorsEntry& entry : header.entries) {
+    if (is_known(entry) && !is_aligned(entry, header.data_start))
+      unaligned_bytes += copy_bytes(entry);
+  }
+  copies_unaligned = copies_unaligned && unaligned_bytes <= kCopiedBytesMax;
+  if (copies_unaligned) copies = AlignedBuffer<std::byte>(unaligned_bytes);
+  const auto is_usable = [&](const SafetensorsEntry& entry) {
+    return is_known(entry) && (copies_unaligned || is_aligned(entry, header.data_start));
+  };
+  const auto usable_count = std::count_if(header.entries.begin(), header.entries.end(), is_usable);
   tensors.reserve(static_cast<size_t>(usable_count));
   unusable.reserve(header.entries.size() - tensors.capacity());
+  std::byte* copy = copies.data();
   for (const SafetensorsEntry& entry : header.entries) {
-    if (is_usable(entry, header.data_start)) {
-      tensors.push_back(make_tensor(entry, bytes.data() + header.data_start));
+    const std::byte* data = bytes.data() + header.data_start + entry.begin;
+    if (is_usable(entry) && is_aligned(entry, header.data_start)) {
+      tensors.push_back(make_tensor(entry, data));
+    } else if (is_usable(entry)) {
+      std::copy_n(data, entry.end - entry.begin, copy);
+      tensors.push_back(make_tensor(entry, copy));
+      copy += copy_bytes(entry);
     } else {
       const uint64_t begin = header.data_start + entry.begin;
       UnusableTensor& tensor = unusable.emplace_back();
-      tensor = {entry.name, entry.dtype, entry.rank, begin, {},
-                bytes.subspan(begin, entry.end - entry.begin)};
+      tensor = {entry.name, entry.dtype, entry.rank,
+                begin,      {},          bytes.subspan(begin, entry.end - entry.begin)};
       std::copy_n(std::begin(entry.dims), tensor.dims.size(), tensor.dims.begin());
     }
   }
@@ -171,7 +200,7 @@ SafetensorsFile::~SafetensorsFile() = default;
 Result<SafetensorsFile> SafetensorsFile::open(const std::string& path) {
   SQ_TRY(MappedFile map, MappedFile::open(path));
   auto state = std::make_unique<State>();
-  SQ_TRY_STATUS(state->read(map.bytes(), printable(path, 512)));
+  SQ_TRY_STATUS(state->read(map.bytes(), printable(path, 512), true));
   state->path = path;
   state->modified_ns = map.modified_ns();
   state->map = std::move(map);
@@ -180,7 +209,7 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::string& path) {
 
 Result<SafetensorsFile> SafetensorsFile::parse(Bytes bytes, std::string name) {
   auto state = std::make_unique<State>();
-  SQ_TRY_STATUS(state->read(bytes, name));
+  SQ_TRY_STATUS(state->read(bytes, name, false));
   state->path = std::move(name);
   return SafetensorsFile(std::move(state));
 }

@@ -33,10 +33,10 @@ struct UnusableTensor {
 /// any thread.
 class SafetensorsFile {
  public:
-  /// Errors, each one line with file, field, value and limit: not_found, io, invalid_argument (not
-  /// a regular file), bad_file. Cost: parses the header; touches no tensor data.
+  /// Errors, with file, field, value and limit: not_found, io, invalid_argument (no regular file),
+  /// bad_file. Cost: parses the header; data that is not aligned, up to 1 GiB of it, is copied.
   static Result<SafetensorsFile> open(const std::string& path);
-  /// The same for a file in memory, which must outlive the result. `name` stands in errors.
+  /// The same for a file in memory, which must outlive the result; nothing is copied.
   static Result<SafetensorsFile> parse(Bytes bytes, std::string name);
 
   SafetensorsFile(SafetensorsFile&&) noexcept;
@@ -47,7 +47,7 @@ class SafetensorsFile {
   [[nodiscard]] Result<TensorView> find_tensor(std::string_view name) const;
   /// True for unusable tensors too.
   [[nodiscard]] bool has_tensor(std::string_view name) const;
-  /// Tensors in F32, F16 and BF16 of rank 0 to 4 whose data is aligned to its elements, in order of
+  /// Tensors in F32, F16 and BF16 of rank 0 to 4 with data that is aligned or copied, in order of
   /// their data. A scalar has shape [1]. A dimension may be 0.
   [[nodiscard]] std::span<const NamedTensor> tensors() const;
   /// Everything else: other dtypes, rank above 4, data that is not aligned.

@@ -82,6 +82,24 @@ TEST(Safetensors, tensors_that_cannot_be_used_are_listed_and_refused_with_the_re
   EXPECT_TRUE(file->has_tensor("odd"));
 }
 
+TEST(Safetensors, what_an_old_writer_did_not_align_is_copied_from_a_file) {
+  const TemporaryDirectory directory;
+  SafetensorsBuilder builder;
+  builder.add_tensor("byte", {1}, "U8", "x").add_tensor("odd", {2}, {1.5F, -2.0F});
+  builder.add_tensor("half", {3}, "F16", "abcdef");
+  const auto file = SafetensorsFile::open(builder.write(directory.file("model.safetensors")));
+  ASSERT_TRUE(file.has_value()) << file.error().message;
+  ASSERT_EQ(file->tensors().size(), 2U);
+  EXPECT_EQ(file->tensors()[0].name, "odd");
+  const TensorView odd = file->find_tensor("odd").value();
+  ASSERT_EQ(reinterpret_cast<uintptr_t>(odd.data) % 64, 0U);
+  EXPECT_EQ(reinterpret_cast<const float*>(odd.data)[0], 1.5F);
+  EXPECT_EQ(reinterpret_cast<const float*>(odd.data)[1], -2.0F);
+  const TensorView half = file->find_tensor("half").value();
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(half.data), 6), "abcdef");
+  EXPECT_EQ(file->unusable().size(), 1U);
+}
+
 TEST(Safetensors, more_than_four_dimensions_are_listed_as_unusable) {
   SafetensorsBuilder builder;
   builder.add_tensor("conv", {1, 1, 1, 1, 2}, "F16", "abcd");

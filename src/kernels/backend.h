@@ -85,13 +85,14 @@ struct AttentionArguments {
   float scale = 1;     // of q.k
   int window = 0;      // 0: all; w: position p sees p - w + 1 .. p
   float softcap = 0;   // c > 0: score = c * tanh(score / c)
+  bool causal = true;  // false: every row sees all rows of its sequence up to the last one given
   Rows out;            // [rows, head_count * head_dim]
 };
 
 /// Which pairs rotate together: halves (i, i + n/2: Qwen, Gemma, Phi, HF Llama) or neighbours (2i,
 /// 2i + 1: Llama in GGUF).
 enum class RopeStyle : uint8_t { halves, neighbours };
-enum class Activation : uint8_t { silu, gelu_tanh };
+enum class Activation : uint8_t { silu, gelu_tanh, gelu_erf };
 
 class Backend {
  public:
@@ -121,6 +122,11 @@ class Backend {
   virtual void rms_norm(ConstRows x, const float* weight, float weight_offset, float epsilon,
                         Rows out) = 0;
 
+  /// out = (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias. weight and bias [length]
+  /// f32; `out` may be x. |error| <= 2^-20 * ((1 + largest |x| / deviation) * |weight| + |bias|).
+  virtual void layer_norm(ConstRows x, const float* weight, const float* bias, float epsilon,
+                          Rows out) = 0;
+
   /// Fills cos_sin [positions.size(), 2 * pair_count]: cos then sin of positions[t] *
   /// inverse_frequency[j], times `magnitude`. Angles in double.
   virtual void rope_table(std::span<const int32_t> positions,
@@ -133,8 +139,11 @@ class Backend {
                     const float* cos_sin) = 0;
 
   /// out = activation(gate) * up. `out` may be gate or up. |error| <= 2^-20 * |out| + 2^-24 (vector
-  /// exp).
+  /// exp); of gelu_erf 2^-20 * |gate * up| + 2^-24.
   virtual void activation_mul(Activation activation, ConstRows gate, ConstRows up, Rows out) = 0;
+
+  /// x = activation(x). |error| <= 2^-20 * |x| + 2^-24.
+  virtual void activation(Activation activation, Rows x) = 0;
 
   /// x += y.
   virtual void add(Rows x, ConstRows y) = 0;
@@ -147,7 +156,7 @@ class Backend {
   virtual void kv_write(const KvLayer& kv, std::span<const SequenceRows> sequences, ConstRows k,
                         ConstRows v) = 0;
 
-  /// softmax(scale * q K^T + causal mask) V per head, online over pages.
+  /// softmax(scale * q K^T + mask) V per head, online over pages.
   /// |error| <= 2^-9 * max|V| with bf16 tiles (prefill with AMX), 2^-16 * max|V| otherwise.
   /// Sequences with row_count 1 and longer ones may take different kernels; a row's result never
   /// depends on others.

@@ -21,10 +21,10 @@ namespace {
 using testing::random_floats;
 using testing::RandomMatrix;
 
-constexpr DType kAllTypes[] = {DType::f32,  DType::f16,  DType::bf16, DType::q4_0,   DType::q4_1,
-                               DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k,   DType::q3_k,
-                               DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs,
-                               DType::i3};
+constexpr DType kAllTypes[] = {DType::f32,  DType::f16,    DType::bf16,   DType::q4_0,
+                               DType::q4_1, DType::q5_0,   DType::q5_1,   DType::q8_0,
+                               DType::q2_k, DType::q3_k,   DType::q4_k,   DType::q5_k,
+                               DType::q6_k, DType::iq4_nl, DType::iq4_xs, DType::i3};
 
 struct Target {
   explicit Target(std::string_view isa, int threads = 2)
@@ -214,6 +214,29 @@ TEST_P(BackendTest, several_targets_share_one_input) {
   }
 }
 
+/// (1 + largest |x| / deviation) * |weight| + |bias|, at its largest: see Backend::layer_norm.
+double largest_of_norm(ConstRows x, const std::vector<float>& weight,
+                       const std::vector<float>& bias, double epsilon) {
+  double out = 0;
+  for (size_t t = 0; t < x.count; ++t) {
+    double mean = 0;
+    double squares = 0;
+    double largest = 0;
+    for (size_t i = 0; i < x.length; ++i) {
+      const auto value = static_cast<double>(x.row(t)[i]);
+      mean += value / static_cast<double>(x.length);
+      squares += value * value / static_cast<double>(x.length);
+      largest = std::max(largest, std::fabs(value));
+    }
+    const double deviation = std::sqrt(squares - mean * mean + epsilon);
+    for (size_t i = 0; i < x.length; ++i) {
+      out = std::max(out, (1 + largest / deviation) * static_cast<double>(std::fabs(weight[i])) +
+                              static_cast<double>(std::fabs(bias[i])));
+    }
+  }
+  return out;
+}
+
 TEST_P(BackendTest, elementwise_operations_equal_ref) {
   Target target(GetParam());
   const auto ref = make_ref_backend();
@@ -238,10 +261,19 @@ TEST_P(BackendTest, elementwise_operations_equal_ref) {
     target.backend->rms_norm(in, y.data(), 1.0F, 1e-5F, out_a);
     ref->rms_norm(in, y.data(), 1.0F, 1e-5F, out_b);
     near(0x1p-20, 1e-30, "rms_norm");
-    for (const Activation activation : {Activation::silu, Activation::gelu_tanh}) {
+    const std::vector<float> bias = random_floats(length, 23);
+    target.backend->layer_norm(in, y.data(), bias.data(), 1e-5F, out_a);
+    ref->layer_norm(in, y.data(), bias.data(), 1e-5F, out_b);
+    near(0x1p-20, 0x1p-20 * largest_of_norm(in, y, bias, 1e-5), "layer_norm");
+    for (const Activation activation :
+         {Activation::silu, Activation::gelu_tanh, Activation::gelu_erf}) {
       target.backend->activation_mul(activation, in, other, out_a);
       ref->activation_mul(activation, in, other, out_b);
-      near(0x1p-19, 4e-6, activation == Activation::silu ? "silu" : "gelu");
+      near(0x1p-19, 4e-6, "activation_mul");
+      a = b = x;
+      target.backend->activation(activation, out_a);
+      ref->activation(activation, out_b);
+      near(0x1p-19, 4e-6, "activation");
     }
     a = b = x;
     target.backend->add(out_a, other);
@@ -301,6 +333,7 @@ TEST_P(BackendTest, embed_equals_ref) {
 struct AttentionCase {
   int head_dim, heads, kv_heads, window;
   float softcap;
+  bool causal = true;
 };
 
 TEST_P(BackendTest, attention_over_scattered_pages_equals_ref) {
@@ -308,7 +341,8 @@ TEST_P(BackendTest, attention_over_scattered_pages_equals_ref) {
   const auto ref = make_ref_backend();
   for (const AttentionCase& c : {AttentionCase{64, 9, 3, 0, 0}, AttentionCase{128, 12, 2, 0, 0},
                                  AttentionCase{256, 4, 1, 100, 0}, AttentionCase{16, 2, 2, 3, 20},
-                                 AttentionCase{96, 4, 4, 70, 0}, AttentionCase{80, 32, 1, 0, 0}}) {
+                                 AttentionCase{96, 4, 4, 70, 0}, AttentionCase{80, 32, 1, 0, 0},
+                                 AttentionCase{32, 12, 12, 0, 0, false}}) {
     const KvLayout layout = {c.kv_heads, c.head_dim};
     constexpr int32_t kPages = 12;
     std::vector<std::byte> memory_a(layout.page_bytes() * kPages + 64);
@@ -339,6 +373,7 @@ TEST_P(BackendTest, attention_over_scattered_pages_equals_ref) {
       arguments.scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
       arguments.window = c.window;
       arguments.softcap = c.softcap;
+      arguments.causal = c.causal;
       arguments.out = {out.data(), 38, q_width, q_width};
       backend.attention(arguments);
     };

@@ -17,6 +17,7 @@ Result<Network> read_qwen2(ConfigReader& reader, const NetworkOptions& options);
 Result<Network> read_qwen3(ConfigReader& reader, const NetworkOptions& options);
 Result<Network> read_gemma3(ConfigReader& reader, const NetworkOptions& options);
 Result<Network> read_phi3(ConfigReader& reader, const NetworkOptions& options);
+Result<Network> read_bert(ConfigReader& reader, const NetworkOptions& options);
 
 namespace {
 
@@ -38,6 +39,9 @@ constexpr std::array kTable = {
     ArchitectureRow{"Gemma3ForCausalLM", false, read_gemma3},
     ArchitectureRow{"Gemma3ForConditionalGeneration", false, read_gemma3},
     ArchitectureRow{"Phi3ForCausalLM", false, read_phi3},
+    ArchitectureRow{"BertModel", false, read_bert},
+    ArchitectureRow{"BertForMaskedLM", false, read_bert},
+    ArchitectureRow{"BertForSequenceClassification", false, read_bert},
 };
 
 constexpr auto kNames = [] {

@@ -30,6 +30,13 @@ struct LayerFacts {
   bool is_moe = false;
 };
 
+/// Of networks that read a text as a whole and write none (see encoder.h).
+struct EncoderFacts {
+  bool is_encoder = false;
+  int type_count = 0;      // token types
+  bool has_score = false;  // tells of a pair of texts how well they fit
+};
+
 struct ModelConfig {
   std::string architecture;  // as the file spells it: "qwen2", "LlamaForCausalLM"
   std::string name;          // general.name or the directory
@@ -55,6 +62,7 @@ struct ModelConfig {
   bool post_norms = false;  // Gemma: norms after attention and MLP, before the residual is added
   bool tied_embedding = false;
   MoeFacts moe;
+  EncoderFacts encoder;
   std::vector<LayerFacts> layers;  // [layer_count]
 };
 

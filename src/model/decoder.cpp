@@ -108,7 +108,8 @@ void Decoder::norm_heads(const float* weight, Rows x, size_t head_count) {
 void Decoder::attention(size_t index, const Batch& batch, const KvLayer& kv) {
   const LayerWeights& layer = weights_.layers[index];
   const LayerFacts& facts = config_.layers[index];
-  const bool is_needed = index + 1 < weights_.layers.size() || !batch.logit_rows.empty();
+  const bool is_needed =
+      index + 1 < weights_.layers.size() || !batch.logit_rows.empty() || !batch.hidden_rows.empty();
   const Rows x = rows_of(normed_, row_count_, hidden_of(config_));
   const Rows q = rows_of(q_, row_count_, q_length(config_));
   const Rows k = rows_of(k_, row_count_, kv_length(config_));
@@ -188,7 +189,8 @@ void Decoder::mlp(size_t index) {
   if (!is_direct) add_block_output(layer.post_mlp_norm);
 }
 
-/// Packs the rows of residual_ and mixed_ whose logits are wanted to the front.
+/// Packs the rows of residual_ and mixed_ whose logits or states are wanted to the front; where
+/// those of the states come to lie stands in hidden_places_.
 void Decoder::keep_rows(const Batch& batch) {
   const size_t hidden = hidden_of(config_);
   const size_t width = q_length(config_);
@@ -196,8 +198,16 @@ void Decoder::keep_rows(const Batch& batch) {
   const size_t prefill_before = prefill_count_;
   row_count_ = 0;
   prefill_count_ = 0;
-  for (const int32_t wanted : batch.logit_rows) {
-    const auto row = static_cast<size_t>(wanted);
+  hidden_places_.clear();
+  size_t next_logits = 0;
+  size_t next_hidden = 0;
+  while (next_logits < batch.logit_rows.size() || next_hidden < batch.hidden_rows.size()) {
+    const bool is_hidden = next_logits == batch.logit_rows.size() ||
+                           (next_hidden < batch.hidden_rows.size() &&
+                            batch.hidden_rows[next_hidden] < batch.logit_rows[next_logits]);
+    const auto row = static_cast<size_t>(is_hidden ? batch.hidden_rows[next_hidden++]
+                                                   : batch.logit_rows[next_logits++]);
+    if (is_hidden) hidden_places_.push_back(row_count_);
     SQ_CHECK(row < all_rows && row >= row_count_);
     if (row != row_count_) {
       std::memcpy(residual_.data() + row_count_ * hidden, residual_.data() + row * hidden,
@@ -210,11 +220,35 @@ void Decoder::keep_rows(const Batch& batch) {
   }
 }
 
-void Decoder::head(std::span<float> logits) {
+/// Takes the states that are wanted out of normed_, so that only rows of logits are left.
+void Decoder::take_hidden(std::span<float> hidden) {
+  const size_t length = hidden_of(config_);
+  SQ_CHECK(hidden.size() == hidden_places_.size() * length);
+  size_t next = 0;
+  size_t kept = 0;
+  size_t kept_prefill = 0;
+  for (size_t row = 0; row < row_count_; ++row) {
+    const float* from = normed_.data() + row * length;
+    if (next < hidden_places_.size() && hidden_places_[next] == row) {
+      std::memcpy(hidden.data() + next++ * length, from, length * sizeof(float));
+      continue;
+    }
+    if (kept != row) std::memcpy(normed_.data() + kept * length, from, length * sizeof(float));
+    if (row < prefill_count_) ++kept_prefill;
+    ++kept;
+  }
+  row_count_ = kept;
+  prefill_count_ = kept_prefill;
+}
+
+void Decoder::head(const Batch& batch, std::span<float> logits) {
   const auto vocabulary = static_cast<size_t>(config_.vocabulary_size);
+  norm(weights_.final_norm, rows_of(residual_, row_count_, hidden_of(config_)),
+       rows_of(normed_, row_count_, hidden_of(config_)));
+  if (!hidden_places_.empty()) take_hidden(batch.hidden);
   SQ_CHECK(logits.size() == row_count_ * vocabulary);
+  if (row_count_ == 0) return;
   const Rows x = rows_of(normed_, row_count_, hidden_of(config_));
-  norm(weights_.final_norm, rows_of(residual_, row_count_, hidden_of(config_)), x);
   const Rows out = {logits.data(), row_count_, vocabulary, vocabulary};
   const MatmulTarget target = {weights_.head, nullptr, out, false};
   backend_.matmul(x, {&target, 1}, prefill_count_);
@@ -237,7 +271,7 @@ void Decoder::forward(const Batch& batch, KvCache& kv, std::span<float> logits) 
     project_out(weights_.layers[i]);
     mlp(i);
   }
-  head(logits);
+  head(batch, logits);
 }
 
 }  // namespace squish

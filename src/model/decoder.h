@@ -21,7 +21,7 @@ class ActivationObserver {
 };
 
 /// See Model for the contract. In the last layer everything after attention runs only on the rows
-/// whose logits are wanted.
+/// whose logits or states are wanted.
 class Decoder final : public Model {
  public:
   /// `backend` must outlive this object, and so must the files that the weights view.
@@ -53,7 +53,8 @@ class Decoder final : public Model {
   void project_out(const LayerWeights& layer);
   void mlp(size_t index);
   void keep_rows(const Batch& batch);
-  void head(std::span<float> logits);
+  void take_hidden(std::span<float> hidden);
+  void head(const Batch& batch, std::span<float> logits);
   void norm(const float* weight, ConstRows x, Rows out);
   void norm_heads(const float* weight, Rows x, size_t head_count);
   void add_block_output(const float* post_norm);
@@ -65,9 +66,10 @@ class Decoder final : public Model {
   ActivationObserver* observer_ = nullptr;
 
   size_t row_capacity_ = 0;
-  size_t row_count_ = 0;                    // of the running forward; fewer in the last layer
-  size_t prefill_count_ = 0;                // of those, the first that belong to prompts
-  std::vector<int32_t> positions_;          // [rows]
+  size_t row_count_ = 0;               // of the running forward; fewer in the last layer
+  size_t prefill_count_ = 0;           // of those, the first that belong to prompts
+  std::vector<int32_t> positions_;     // [rows]
+  std::vector<size_t> hidden_places_;  // of the last layer's rows, those that Batch::hidden gets
   std::vector<AlignedBuffer<float>> rope_;  // one a kind: [rows, 2 * pairs]
   AlignedBuffer<float> residual_;           // [rows, hidden]
   AlignedBuffer<float> normed_;             // [rows, hidden]; also a block's output before its norm

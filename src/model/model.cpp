@@ -2,9 +2,11 @@
 
 #include <utility>
 
+#include "base/check.h"
 #include "format/quality_gates.h"
 #include "model/arch_table.h"
 #include "model/decoder.h"
+#include "model/encoder.h"
 #include "model/weights.h"
 
 namespace squish {
@@ -12,6 +14,13 @@ namespace squish {
 Result<std::unique_ptr<Model>> Model::create(const ModelFiles& files, Backend& backend,
                                              const ModelOptions& options) {
   SQ_TRY(Network network, read_network(files, {options.context_length}));
+  if (network.config.encoder.is_encoder) {
+    SQ_TRY(EncoderWeights weights, load_encoder_weights(files, network.config));
+    network.config.quantization = type_info(weights.common_dtype).name;
+    std::unique_ptr<Model> encoder =
+        std::make_unique<Encoder>(std::move(network.config), std::move(weights), backend);
+    return encoder;
+  }
   SQ_TRY(Weights weights, load_weights(files, network));
   if (files.packed) {
     SQ_TRY_STATUS(check_blocked(family_of_architecture(network.config.architecture),
@@ -22,6 +31,11 @@ Result<std::unique_ptr<Model>> Model::create(const ModelFiles& files, Backend& b
   std::unique_ptr<Model> model =
       std::make_unique<Decoder>(std::move(network.config), std::move(weights), backend);
   return model;
+}
+
+float Model::score(std::span<const float> /*hidden*/) {
+  SQ_CHECK(config().encoder.has_score);
+  return 0;
 }
 
 }  // namespace squish

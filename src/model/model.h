@@ -23,6 +23,11 @@ struct Batch {
   std::vector<SequenceRows> sequences;  // cover the rows in order, without gaps
   size_t prefill_row_count = 0;
   std::vector<int32_t> logit_rows;  // rows whose logits are wanted, strictly ascending
+  /// Rows whose state after the final norm is wanted, strictly ascending, none of them in
+  /// logit_rows; written to `hidden` [hidden_rows.size(), ModelConfig::hidden].
+  std::vector<int32_t> hidden_rows = {};
+  std::span<float> hidden = {};
+  std::vector<int32_t> types = {};  // [rows] token types of an encoder; empty: all 0
 };
 
 struct ModelOptions {
@@ -52,6 +57,10 @@ class Model {
   /// vocabulary_size]. Buffers grow to the largest batch seen and stay; no allocation after that.
   /// Engine thread only.
   virtual void forward(const Batch& batch, KvCache& kv, std::span<float> logits) = 0;
+
+  /// How well the two texts of an encoder's input fit, from the state of its first row. Only where
+  /// config().encoder.has_score. Engine thread only.
+  virtual float score(std::span<const float> hidden);
 };
 
 /// Names of the supported architectures, as their files spell them, for messages and --help.

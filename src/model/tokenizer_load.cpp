@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "format/json_config.h"
 #include "model/model_files.h"
 #include "text/tokenizer.h"
 
@@ -44,7 +45,8 @@ Source source_of(const ModelFiles& files) {
   }
   const HfDirectory& directory = *files.directory;
   std::string identity = directory.path();
-  for (const MappedFile* file : {directory.tokenizer_json(), directory.tokenizer_model()}) {
+  for (const MappedFile* file :
+       {directory.tokenizer_json(), directory.tokenizer_model(), directory.vocabulary_text()}) {
     if (file != nullptr) {
       identity += fmt::format("|{}|{}", file->bytes().size(), file->modified_ns());
     }
@@ -107,9 +109,16 @@ Result<Tokenizer> tokenizer_from_source(const ModelFiles& files) {
   if (const MappedFile* model = directory.tokenizer_model()) {
     return Tokenizer::from_sentencepiece(model->bytes()).at(model->path());
   }
-  return Error{
-      ErrorCode::not_found,
-      fmt::format("{}: neither tokenizer.json nor tokenizer.model is there", directory.path())};
+  if (const MappedFile* words = directory.vocabulary_text()) {
+    const std::string config = directory.tokenizer_config_json().value_or("{}");
+    SQ_TRY(const JsonConfig json,
+           JsonConfig::parse(config, directory.path() + "/tokenizer_config.json"));
+    SQ_TRY(const bool lowercase, json.get_bool_or("do_lower_case", true));
+    return Tokenizer::from_word_list(words->bytes(), lowercase).at(words->path());
+  }
+  return Error{ErrorCode::not_found,
+               fmt::format("{}: neither tokenizer.json nor tokenizer.model nor vocab.txt is there",
+                           directory.path())};
 }
 
 /// The part of the file behind the header, when the header is ours and speaks of this source.

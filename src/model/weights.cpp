@@ -276,6 +276,12 @@ Result<Weights> Loader::load() {
 }  // namespace
 
 Result<Weights> load_weights(const ModelFiles& files, const Network& network) {
+  if (network.config.encoder.is_encoder) {
+    return Error{ErrorCode::unsupported,
+                 fmt::format("{}: architecture '{}' makes embeddings and writes no text; this "
+                             "needs a model that does",
+                             files.path, network.config.architecture)};
+  }
   return Loader(files, network).load();
 }
 

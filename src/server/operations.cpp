@@ -71,6 +71,9 @@ void write_engine_metrics(std::string& out, const ModelManager& models) {
     sum.pages_cached += engine.pages_cached;
     sum.cached_tokens += engine.cached_tokens;
     sum.preemptions += engine.preemptions;
+    sum.drafted_tokens += engine.drafted_tokens;
+    sum.accepted_tokens += engine.accepted_tokens;
+    sum.embeddings += engine.embeddings;
     sum.steps += engine.steps;
     sum.step_rows += engine.step_rows;
     sum.busy_us += engine.busy_us;
@@ -100,6 +103,12 @@ void write_engine_metrics(std::string& out, const ModelManager& models) {
   add("squish_kv_cache_memory_mb", "gauge", "Memory of those pages in MB.", number(kv_bytes) / 1e6);
   add("squish_preemptions_total", "counter", "Answers that lost their pages for a while.",
       number(sum.preemptions));
+  add("squish_spec_drafted_tokens_total", "counter", "Tokens guessed and computed beside answers.",
+      number(sum.drafted_tokens));
+  add("squish_spec_accepted_tokens_total", "counter", "Guessed tokens that were right.",
+      number(sum.accepted_tokens));
+  add("squish_embeddings_total", "counter", "Texts turned into vectors or scores.",
+      number(sum.embeddings));
   add("squish_engine_steps_total", "counter", "Steps of the engines.", number(sum.steps));
   add("squish_engine_step_rows_total", "counter", "Rows in those steps.", number(sum.step_rows));
   add("squish_engine_busy_seconds_total", "counter", "Time inside those steps.",

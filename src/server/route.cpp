@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "server/embeddings.h"
 #include "server/openai_chat.h"
 #include "server/openai_completions.h"
 
@@ -56,6 +57,16 @@ constexpr std::array kRoutes = {
           .summary = "The continuation of a text, or what belongs between two texts",
           .has_body = true, .has_sampling = true, .fields = completion_fields,
           .reply = kEventStream},
+    Route{.method = "POST", .path = "/v1/embeddings", .handle = handle_embeddings,
+          .summary = "Vectors of texts that lie close when the texts mean alike", .has_body = true,
+          .fields = embedding_fields},
+    Route{.method = "POST", .path = "/v1/rerank", .handle = handle_rerank,
+          .summary = "Documents by how well they fit a query, best first", .has_body = true,
+          .fields = rerank_fields},
+    Route{.method = "POST", .path = "/rerank", .handle = handle_rerank,
+          .summary = "The same as /v1/rerank", .has_body = true, .fields = rerank_fields},
+    Route{.method = "POST", .path = "/v2/rerank", .handle = handle_rerank,
+          .summary = "The same as /v1/rerank", .has_body = true, .fields = rerank_fields},
     Route{.method = "POST", .path = "/v1/tokenize", .handle = handle_tokenize,
           .summary = "The tokens of a text or of a conversation", .has_body = true,
           .fields = tokenize_fields},

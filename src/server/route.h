@@ -47,6 +47,9 @@ asio::awaitable<void> handle_chat_completions(Exchange& exchange, const Value& b
 asio::awaitable<void> handle_completions(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_tokenize(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_detokenize(Exchange& exchange, const Value& body);
+// embedding_routes.cpp
+asio::awaitable<void> handle_embeddings(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_rerank(Exchange& exchange, const Value& body);
 // operations.cpp
 asio::awaitable<void> handle_health(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_alive(Exchange& exchange, const Value& body);

@@ -82,6 +82,7 @@ void BpeEncoder::encode_uncached(std::string_view word, std::vector<TokenId>& ou
       break;
     case Algorithm::merge_scores:
     case Algorithm::unigram:
+    case Algorithm::word_piece:
       split_lengths(word);
       break;
   }

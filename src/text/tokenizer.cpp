@@ -9,6 +9,7 @@
 #include "text/tokenizer_state.h"
 #include "text/unigram.h"
 #include "text/vocabulary_build.h"
+#include "text/word_piece.h"
 
 namespace squish {
 namespace {
@@ -29,6 +30,8 @@ class Encoding final : text::WordSink {
         parse_special_(parse_special) {
     if (program.algorithm == Algorithm::unigram) {
       unigram_.emplace(vocabulary, program);
+    } else if (program.algorithm == Algorithm::word_piece) {
+      word_piece_.emplace(vocabulary, program);
     } else {
       bpe_.emplace(vocabulary, program, text_bytes);
     }
@@ -65,6 +68,8 @@ class Encoding final : text::WordSink {
   void word(std::string_view bytes) override {
     if (bpe_) {
       bpe_->encode(bytes, ids);
+    } else if (word_piece_) {
+      word_piece_->encode(bytes, ids);
     } else {
       unigram_->encode(bytes, ids);
     }
@@ -77,6 +82,7 @@ class Encoding final : text::WordSink {
   bool parse_special_;
   std::optional<text::BpeEncoder> bpe_;
   std::optional<text::UnigramEncoder> unigram_;
+  std::optional<text::WordPieceEncoder> word_piece_;
 };
 
 constexpr std::array<std::string_view, 22> kEndTokenNames = {"<|return|>",

@@ -1,5 +1,6 @@
 #pragma once
-// Text to token ids and back, for byte-level BPE, SentencePiece BPE and Unigram vocabularies.
+// Text to token ids and back, for byte-level BPE, SentencePiece BPE, Unigram and WordPiece
+// vocabularies.
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -45,6 +46,8 @@ class Tokenizer {
   static Result<Tokenizer> from_json(Bytes tokenizer_json, std::string_view tokenizer_config_json);
   /// A SentencePiece .model (BPE or Unigram).
   static Result<Tokenizer> from_sentencepiece(Bytes model);
+  /// A vocab.txt of BERT: one WordPiece token a line. Errors: bad_file.
+  static Result<Tokenizer> from_word_list(Bytes vocabulary_text, bool lowercase);
   /// What serialize() wrote. The caller keeps `blob` alive and unchanged (usually a MappedFile),
   /// aligned to 8 bytes. Errors: bad_file on any difference, also a newer version of the layout.
   /// Cost: under 1 ms for 150,000 tokens.

@@ -19,6 +19,19 @@ std::string Tokenizer::State::bytes_of(TokenId id, bool first) const {
                      first && program.decode.drop_first_symbols ? "" : " ");
 }
 
+std::string Tokenizer::State::joined_bytes_of(TokenId id, bool first) const {
+  std::string bytes = bytes_of(id, first);
+  const text::DecodeRules& rules = program.decode;
+  if (!rules.join_with_space || first) return bytes;
+  const std::string& prefix = rules.continuation_prefix;
+  if (!prefix.empty() && bytes.starts_with(prefix)) return bytes.substr(prefix.size());
+  constexpr std::string_view kClosing = ".?!,";
+  const bool joins = rules.joins_punctuation && bytes.size() == 1 &&
+                     kClosing.find(bytes.front()) != std::string_view::npos;
+  if (!joins) bytes.insert(0, 1, ' ');
+  return bytes;
+}
+
 std::string Tokenizer::piece(TokenId id) const { return state_->bytes_of(id, false); }
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
@@ -27,8 +40,7 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) c
   bool first = true;
   for (const TokenId id : ids) {
     if (!state_->vocabulary.contains(id) || (skip_special && is_special(id))) continue;
-    if (!first && state_->program.decode.join_with_space) out.push_back(' ');
-    std::string bytes = state_->bytes_of(id, first);
+    std::string bytes = state_->joined_bytes_of(id, first);
     first = false;
     while (strip > 0 && !bytes.empty() && bytes.front() == ' ') {
       bytes.erase(0, 1);
@@ -48,8 +60,7 @@ StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special)
 std::string StreamDecoder::push(TokenId id) {
   const Tokenizer::State& state = *tokenizer_.state_;
   if (!state.vocabulary.contains(id) || (skip_special_ && tokenizer_.is_special(id))) return {};
-  std::string bytes = state.bytes_of(id, first_);
-  if (!first_ && state.program.decode.join_with_space) bytes.insert(0, 1, ' ');
+  std::string bytes = state.joined_bytes_of(id, first_);
   first_ = false;
   while (strip_left_ > 0 && !bytes.empty() && bytes.front() == ' ') {
     bytes.erase(0, 1);

@@ -147,6 +147,27 @@ Status read_unigram(Element model, TokenizerSpec& spec) {
   return {};
 }
 
+Status read_word_piece(Element model, TokenizerSpec& spec) {
+  if (spec.algorithm == Algorithm::merge_bytes) return unsupported("WordPiece behind ByteLevel");
+  spec.algorithm = Algorithm::word_piece;
+  SQ_TRY_STATUS(read_vocabulary_object(model, spec));
+  const std::string_view unknown = text_field(model, "unk_token").value_or("[UNK]");
+  const auto at = std::find(spec.tokens.begin(), spec.tokens.end(), unknown);
+  if (at == spec.tokens.end()) {
+    return bad(fmt::format("model.unk_token '{}' is not in the vocabulary", printable(unknown)));
+  }
+  spec.unknown = static_cast<TokenId>(at - spec.tokens.begin());
+  constexpr int64_t kWordCharactersMax = 10'000;
+  const int64_t longest = number_field(model, "max_input_chars_per_word").value_or(100);
+  if (longest < 1 || longest > kWordCharactersMax) {
+    return bad(fmt::format("model.max_input_chars_per_word is {}; it must be from 1 to {}", longest,
+                           kWordCharactersMax));
+  }
+  spec.word_characters_max = static_cast<uint32_t>(longest);
+  text::set_word_piece_rules(spec, text_field(model, "continuing_subword_prefix").value_or("##"));
+  return {};
+}
+
 /// Kinds of the model's tokens that their text tells.
 void mark_kinds(TokenizerSpec& spec) {
   for (size_t i = 0; i < spec.tokens.size() && spec.byte_fallback; ++i) {
@@ -308,6 +329,8 @@ Status read_root(Element root, TokenizerSpec& spec) {
     SQ_TRY_STATUS(read_bpe(*model, spec));
   } else if (type == "Unigram") {
     SQ_TRY_STATUS(read_unigram(*model, spec));
+  } else if (type == "WordPiece") {
+    SQ_TRY_STATUS(read_word_piece(*model, spec));
   } else {
     return unsupported(fmt::format("model '{}'", printable(type)));
   }

@@ -352,6 +352,10 @@ Status read_decoder(Element component, TokenizerSpec& spec) {
     spec.decode.space_symbol = pattern.text;
   } else if (type == "Strip") {
     return read_strip_decoder(component, spec);
+  } else if (type == "WordPiece") {
+    spec.decode.join_with_space = true;
+    spec.decode.continuation_prefix = text_field(component, "prefix").value_or("##");
+    spec.decode.joins_punctuation = flag_field(component, "cleanup", true);
   } else if (type == "ByteFallback") {
     if (!spec.byte_fallback)
       return unsupported("decoder", "ByteFallback of a model without byte_fallback");

@@ -89,8 +89,8 @@ TEST(TokenizerJson, unknown_components_are_named) {
   EXPECT_THAT(error_of(bpe("", R"(,"dropout":0.1)")), HasSubstr("model.dropout"));
   EXPECT_THAT(error_of(bpe("", R"(,"end_of_word_suffix":"</w>")")),
               HasSubstr("model.end_of_word_suffix"));
-  EXPECT_THAT(error_of(R"({"model":{"type":"WordPiece","vocab":{}}})"),
-              HasSubstr("model 'WordPiece'"));
+  EXPECT_THAT(error_of(R"({"model":{"type":"WordLevel","vocab":{}}})"),
+              HasSubstr("model 'WordLevel'"));
   EXPECT_THAT(
       error_of(bpe(
           R"(,"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(unclosed"},"behavior":"Isolated"})")),

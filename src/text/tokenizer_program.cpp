@@ -107,6 +107,7 @@ class Reader {
 std::string write_program(const TokenizerSpec& spec) {
   Writer out;
   out.u8(static_cast<unsigned>(spec.algorithm));
+  out.u32(spec.word_characters_max);
   out.u8(spec.byte_fallback ? 1 : 0);
   out.u8(spec.fuse_unknown ? 1 : 0);
   out.u8(spec.ignore_merges ? 1 : 0);
@@ -117,6 +118,8 @@ std::string write_program(const TokenizerSpec& spec) {
   out.u8(spec.decode.strip_leading);
   out.u8(spec.decode.drop_first_symbols ? 1 : 0);
   out.u8(spec.decode.join_with_space ? 1 : 0);
+  out.text(spec.decode.continuation_prefix);
+  out.u8(spec.decode.joins_punctuation ? 1 : 0);
   out.ids(spec.prefix);
   out.ids(spec.suffix);
   out.ids(spec.end_tokens);
@@ -130,8 +133,9 @@ Result<TokenizerProgram> read_program(std::string_view bytes, uint32_t token_cou
   Reader in(bytes, token_count);
   TokenizerProgram program;
   const uint8_t algorithm = in.u8();
-  in.good = in.good && algorithm <= static_cast<uint8_t>(Algorithm::unigram);
+  in.good = in.good && algorithm <= static_cast<uint8_t>(Algorithm::word_piece);
   program.algorithm = in.good ? static_cast<Algorithm>(algorithm) : Algorithm::merge_bytes;
+  program.word_characters_max = in.u32();
   program.byte_fallback = in.boolean();
   program.fuse_unknown = in.boolean();
   program.ignore_merges = in.boolean();
@@ -142,6 +146,8 @@ Result<TokenizerProgram> read_program(std::string_view bytes, uint32_t token_cou
   program.decode.strip_leading = in.u8();
   program.decode.drop_first_symbols = in.boolean();
   program.decode.join_with_space = in.boolean();
+  program.decode.continuation_prefix = in.text();
+  program.decode.joins_punctuation = in.boolean();
   program.prefix = in.ids();
   program.suffix = in.ids();
   program.end_tokens = in.ids();

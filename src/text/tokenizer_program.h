@@ -13,6 +13,7 @@ namespace squish::text {
 
 struct TokenizerProgram {
   Algorithm algorithm = Algorithm::merge_bytes;
+  uint32_t word_characters_max = 0;
   bool byte_fallback = false;
   bool fuse_unknown = false;
   bool ignore_merges = false;

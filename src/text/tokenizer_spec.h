@@ -18,6 +18,7 @@ enum class Algorithm : uint8_t {
   merge_chars,   // BPE by rank over characters, with byte fallback
   merge_scores,  // SentencePiece BPE: neighbours whose joined text is a token, best score first
   unigram,       // best path by summed scores
+  word_piece,    // longest match from the left of each word
 };
 
 enum class SplitBehavior : uint8_t {
@@ -73,7 +74,9 @@ struct DecodeRules {
   uint8_t strip_leading = 0;  // spaces to drop at the start of the whole text
   bool drop_first_symbols =
       false;  // every space symbol of the first token vanishes (Metaspace decoder)
-  bool join_with_space = false;  // no decoder at all: tokens are joined by " "
+  bool join_with_space = false;     // no decoder at all, or WordPiece: tokens are joined by " "
+  std::string continuation_prefix;  // WordPiece: tokens that begin so go on a word; it vanishes
+  bool joins_punctuation = false;   // WordPiece: no space before . ? ! ,
 };
 
 struct AddedToken {
@@ -90,6 +93,7 @@ struct AddedToken {
 /// Views stay valid only while the source bytes do: the builder copies what it keeps.
 struct TokenizerSpec {
   Algorithm algorithm = Algorithm::merge_bytes;
+  uint32_t word_characters_max = 100;  // WordPiece: longer words are unknown
   bool byte_fallback = false;
   bool fuse_unknown = false;
   bool ignore_merges = false;

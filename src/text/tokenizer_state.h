@@ -24,6 +24,8 @@ struct Tokenizer::State {
   static Result<Tokenizer> build(const text::TokenizerSpec& spec);
   /// The bytes that `id` stands for, with spaces for space symbols. `first`: it starts the text.
   [[nodiscard]] std::string bytes_of(TokenId id, bool first) const;
+  /// The same with the space that joins it to the token before it, where tokens are joined so.
+  [[nodiscard]] std::string joined_bytes_of(TokenId id, bool first) const;
 };
 
 namespace text {
@@ -31,6 +33,8 @@ namespace text {
 std::span<const std::string_view> end_token_names();
 /// Adds to spec.end_tokens: eos, and every special or user-defined token with such a name.
 void collect_end_tokens(TokenizerSpec& spec);
+/// How a WordPiece vocabulary decodes.
+void set_word_piece_rules(TokenizerSpec& spec, std::string_view continuation_prefix);
 }  // namespace text
 
 }  // namespace squish

@@ -20,7 +20,7 @@
 
 namespace squish::text {
 
-constexpr uint32_t kPreparedVersion = 1;
+constexpr uint32_t kPreparedVersion = 2;
 constexpr uint32_t kProbesMax =
     4096;  // longest walk in a hash table that a builder may leave and a reader accepts
 

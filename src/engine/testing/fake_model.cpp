@@ -25,6 +25,10 @@ FakeModel::FakeModel(const FakeModelOptions& options) : options_(options) {
   config_.layer_count = 1;
   config_.kv_head_count = 1;
   config_.head_dim = 8;
+  config_.hidden = kHidden;
+  config_.name = "fake";
+  config_.encoder.is_encoder = options.is_encoder;
+  config_.encoder.has_score = options.is_encoder;
   config_.vocabulary_size = options.vocabulary_size;
   config_.context_length = options.context_length;
 }
@@ -42,13 +46,17 @@ void FakeModel::check(const Batch& batch) {
     row += rows.row_count;
     if (rows.row_begin < batch.prefill_row_count) {
       expect(rows.position % kPageTokens == 0, "a chunk that starts inside a page");
-      expect(rows.row_count > 1, "a chunk of one row");
+      expect(rows.row_count > 1 || options_.is_encoder, "a chunk of one row");
+      expect(rows.position == 0 || !options_.is_encoder, "a part of an encoder's text");
       expect(row <= batch.prefill_row_count, "an entry of both kinds");
     } else {
       expect(rows.row_count == 1, "a decode entry of several rows");
     }
   }
   expect(row == batch.tokens.size(), "tokens without a sequence");
+  expect(!options_.is_encoder || batch.prefill_row_count == row,
+         "an encoder's text as single rows");
+  expect(batch.hidden.size() == batch.hidden_rows.size() * kHidden, "no room for the states");
   for (size_t i = 0; i < batch.logit_rows.size(); ++i) {
     expect(batch.logit_rows[i] >= 0 && static_cast<size_t>(batch.logit_rows[i]) < row,
            "a logit row outside the batch");
@@ -76,31 +84,54 @@ void FakeModel::forward(const Batch& batch, KvCache& kv, std::span<float> logits
       std::memcpy(place(rows, position), &record, sizeof(record));
     }
   }
+  /// A hash of what the row at `position` sees; `seen` gets the record it saw last.
+  const auto look_back = [&](const SequenceRows& rows, int32_t position, Record& seen) {
+    uint64_t hash = 1;
+    const int32_t last = options_.is_encoder ? static_cast<int32_t>(rows.row_count) - 1 : position;
+    for (int32_t p = 0; p <= last; ++p) {
+      std::memcpy(&seen, place(rows, p), sizeof(seen));
+      expect(seen.position == p, "a page that holds other positions");
+      hash =
+          mix(mix(hash, static_cast<uint64_t>(seen.token)), static_cast<uint64_t>(seen.position));
+      if (options_.tells_kinds_apart) hash = mix(hash, static_cast<uint64_t>(seen.kind));
+    }
+    return options_.is_encoder ? mix(hash, static_cast<uint64_t>(position)) : hash;
+  };
+  const auto value_of = [](uint64_t hash, size_t index) {
+    const auto bits = static_cast<double>(mix(hash, index) >> 40);
+    return static_cast<float>(bits / (1 << 24) * 8 - 4);
+  };
   size_t next = 0;
+  size_t next_state = 0;
   for (const SequenceRows& rows : batch.sequences) {
-    for (; next < batch.logit_rows.size(); ++next) {
-      const auto row = static_cast<size_t>(batch.logit_rows[next]);
-      if (row >= rows.row_begin + rows.row_count) break;
-      const int32_t position = rows.position + static_cast<int32_t>(row - rows.row_begin);
-      uint64_t hash = 1;
-      Record record;
-      for (int32_t p = 0; p <= position; ++p) {
-        std::memcpy(&record, place(rows, p), sizeof(record));
-        expect(record.position == p, "a page that holds other positions");
-        hash = mix(mix(hash, static_cast<uint64_t>(record.token)),
-                   static_cast<uint64_t>(record.position));
-        if (options_.tells_kinds_apart) hash = mix(hash, static_cast<uint64_t>(record.kind));
-      }
+    Record record;
+    const auto end = static_cast<int32_t>(rows.row_begin + rows.row_count);
+    const auto position_of = [&](int32_t row) {
+      return rows.position + row - static_cast<int32_t>(rows.row_begin);
+    };
+    for (; next < batch.logit_rows.size() && batch.logit_rows[next] < end; ++next) {
+      const uint64_t hash = look_back(rows, position_of(batch.logit_rows[next]), record);
       const size_t size = static_cast<size_t>(options_.vocabulary_size);
       for (size_t token = 0; token < size; ++token) {
-        const auto bits = static_cast<double>(mix(hash, token) >> 40);
-        logits[next * size + token] = static_cast<float>(bits / (1 << 24) * 8 - 4);
-        if (record.token == nan_token)
-          logits[next * size + token] = std::numeric_limits<float>::quiet_NaN();
+        logits[next * size + token] = record.token == nan_token
+                                          ? std::numeric_limits<float>::quiet_NaN()
+                                          : value_of(hash, token);
       }
     }
+    for (; next_state < batch.hidden_rows.size() && batch.hidden_rows[next_state] < end;
+         ++next_state) {
+      const int32_t row = batch.hidden_rows[next_state];
+      uint64_t hash = look_back(rows, position_of(row), record);
+      if (!batch.types.empty())
+        hash = mix(hash, static_cast<uint64_t>(batch.types[static_cast<size_t>(row)]));
+      for (size_t i = 0; i < kHidden; ++i)
+        batch.hidden[next_state * kHidden + i] = value_of(hash, i);
+    }
   }
+  expect(next_state == batch.hidden_rows.size(), "a state row of no sequence");
   expect(next == batch.logit_rows.size(), "a logit row of no sequence");
 }
+
+float FakeModel::score(std::span<const float> hidden) { return hidden[0] + 2 * hidden[1]; }
 
 }  // namespace squish::testing

@@ -15,6 +15,7 @@ struct FakeModelOptions {
   int context_length = 4096;
   /// Rows of prompts and single rows give different values, as real kernels do in the last bits.
   bool tells_kinds_apart = true;
+  bool is_encoder = false;  // every row sees all rows of its text
 };
 
 class FakeModel : public Model {
@@ -24,6 +25,8 @@ class FakeModel : public Model {
   [[nodiscard]] uint64_t bytes_per_token() const override { return 0; }
   [[nodiscard]] uint64_t parameter_count() const override { return 0; }
   void forward(const Batch& batch, KvCache& kv, std::span<float> logits) override;
+  float score(std::span<const float> hidden) override;
+  static constexpr size_t kHidden = 4;
 
   /// What was wrong with the batches so far; empty if nothing. Also a position that holds another
   /// token's record.

@@ -182,7 +182,7 @@ void attention_tiles(const AttentionJob& job) {
     for (int h = 0; h < job.heads; ++h) {
       const size_t at = static_cast<size_t>(h) * static_cast<size_t>(job.head_dim);
       refs[filled++] = {job.q + r * job.q_stride + at, job.out + r * job.out_stride + at,
-                        job.position + static_cast<int>(r)};
+                        job.last_key >= 0 ? job.last_key : job.position + static_cast<int>(r)};
       if (filled == kTile) {
         attend_tile(job, refs, filled);
         filled = 0;

@@ -145,6 +145,14 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void layer_norm(ConstRows x, const float* weight, const float* bias, float epsilon,
+                  Rows out) override {
+    pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
+      for (size_t t = begin; t < end; ++t)
+        table_.layer_norm(x.row(t), weight, bias, epsilon, x.length, out.row(t));
+    });
+  }
+
   void rope_table(std::span<const int32_t> positions, std::span<const float> inverse_frequency,
                   float magnitude, float* cos_sin) override {
     const size_t pairs = inverse_frequency.size();
@@ -175,9 +183,20 @@ class CpuBackend final : public Backend {
   }
 
   void activation_mul(Activation activation, ConstRows gate, ConstRows up, Rows out) override {
-    const auto kernel = activation == Activation::silu ? table_.silu_mul : table_.gelu_mul;
+    const auto kernel = activation == Activation::silu        ? table_.silu_mul
+                        : activation == Activation::gelu_tanh ? table_.gelu_mul
+                                                              : table_.gelu_erf_mul;
     pool_.parallel_for(gate.count, grain(gate.length * 2), [&](size_t begin, size_t end, int) {
       for (size_t t = begin; t < end; ++t) kernel(gate.row(t), up.row(t), gate.length, out.row(t));
+    });
+  }
+
+  void activation(Activation activation, Rows x) override {
+    const auto kernel = activation == Activation::silu        ? table_.silu
+                        : activation == Activation::gelu_tanh ? table_.gelu
+                                                              : table_.gelu_erf;
+    pool_.parallel_for(x.count, grain(x.length * 2), [&](size_t begin, size_t end, int) {
+      for (size_t t = begin; t < end; ++t) kernel(x.row(t), x.length);
     });
   }
 
@@ -352,6 +371,7 @@ void CpuBackend::attention(const AttentionArguments& a) {
         one.heads = heads;
         one.head_dim = a.kv.layout.head_dim;
         one.position = s.position + static_cast<int>(row);
+        one.last_key = a.causal ? -1 : s.position + static_cast<int>(s.row_count) - 1;
         one.window = a.window;
         one.scale = a.scale;
         one.softcap = a.softcap;

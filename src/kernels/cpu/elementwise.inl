@@ -68,6 +68,43 @@ void rms_norm(const float* x, const float* weight, float weight_offset, float ep
       });
 }
 
+/// Sum of term(x[i]) over all i, in four accumulators.
+template <class Term>
+inline float sum_of(const float* x, size_t length, Term term) {
+  Vec sums[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
+  size_t i = 0;
+  for (; i + 4 * Vec::kWidth <= length; i += 4 * Vec::kWidth) {
+    for (size_t j = 0; j < 4; ++j) sums[j] = sums[j] + term(Vec::load(x + i + j * Vec::kWidth));
+  }
+  for (; i + Vec::kWidth <= length; i += Vec::kWidth) sums[0] = sums[0] + term(Vec::load(x + i));
+  float rest[Vec::kWidth] = {};
+  if (i < length) term(Vec::load_part(x + i, length - i)).store_part(rest, length - i);
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])).sum() + Vec::load(rest).sum();
+}
+
+// Two passes: the variance of what the mean was taken from keeps its digits.
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon,
+                size_t length, float* out) {
+  const auto count = static_cast<float>(length);
+  const Vec mean = Vec::set1(sum_of(x, length, [](Vec v) { return v; }) / count);
+  const float squares = sum_of(x, length, [mean](Vec v) {
+    const Vec distance = v - mean;
+    return distance * distance;
+  });
+  const Vec scale = Vec::set1(1.0F / __builtin_sqrtf(squares / count + epsilon));
+  for_vectors(
+      length,
+      [&](size_t at) {
+        Vec::fma((Vec::load(x + at) - mean) * scale, Vec::load(weight + at), Vec::load(bias + at))
+            .store(out + at);
+      },
+      [&](size_t at, size_t n) {
+        Vec::fma((Vec::load_part(x + at, n) - mean) * scale, Vec::load_part(weight + at, n),
+                 Vec::load_part(bias + at, n))
+            .store_part(out + at, n);
+      });
+}
+
 inline Vec silu_of(Vec x) { return x / (Vec::set1(1.0F) + exp_vec(Vec::zero() - x)); }
 
 inline Vec gelu_of(Vec x) {
@@ -75,20 +112,54 @@ inline Vec gelu_of(Vec x) {
   return Vec::set1(0.5F) * x * (Vec::set1(1.0F) + tanh_vec(inner));
 }
 
-void silu_mul(const float* gate, const float* up, size_t length, float* out) {
-  for_vectors(
-      length, [&](size_t i) { (silu_of(Vec::load(gate + i)) * Vec::load(up + i)).store(out + i); },
-      [&](size_t i, size_t n) {
-        (silu_of(Vec::load_part(gate + i, n)) * Vec::load_part(up + i, n)).store_part(out + i, n);
-      });
+/// 0.5 * (x + |x| * erf(|x| / sqrt 2)). erf by Abramowitz and Stegun 7.1.26: absolute error below
+/// 2^-21 with the rounding of f32.
+inline Vec gelu_erf_of(Vec x) {
+  const Vec size = Vec::abs(x);
+  const Vec z = size * Vec::set1(0.70710678F);
+  const Vec t = Vec::set1(1.0F) / Vec::fma(Vec::set1(0.3275911F), z, Vec::set1(1.0F));
+  Vec p = Vec::set1(1.061405429F);
+  p = Vec::fma(p, t, Vec::set1(-1.453152027F));
+  p = Vec::fma(p, t, Vec::set1(1.421413741F));
+  p = Vec::fma(p, t, Vec::set1(-0.284496736F));
+  p = Vec::fma(p, t, Vec::set1(0.254829592F));
+  const Vec rest = p * t * exp_vec(Vec::zero() - z * z);  // 1 - erf
+  return Vec::set1(0.5F) * (x + size - size * rest);
 }
 
-void gelu_mul(const float* gate, const float* up, size_t length, float* out) {
+// One template a shape of loop; the tables point at the functions below them.
+template <class Function>
+inline void map_mul(const float* gate, const float* up, size_t length, float* out, Function f) {
   for_vectors(
-      length, [&](size_t i) { (gelu_of(Vec::load(gate + i)) * Vec::load(up + i)).store(out + i); },
+      length, [&](size_t i) { (f(Vec::load(gate + i)) * Vec::load(up + i)).store(out + i); },
       [&](size_t i, size_t n) {
-        (gelu_of(Vec::load_part(gate + i, n)) * Vec::load_part(up + i, n)).store_part(out + i, n);
+        (f(Vec::load_part(gate + i, n)) * Vec::load_part(up + i, n)).store_part(out + i, n);
       });
+}
+template <class Function>
+inline void map(float* x, size_t length, Function f) {
+  for_vectors(
+      length, [&](size_t i) { f(Vec::load(x + i)).store(x + i); },
+      [&](size_t i, size_t n) { f(Vec::load_part(x + i, n)).store_part(x + i, n); });
+}
+
+void silu_mul(const float* gate, const float* up, size_t length, float* out) {
+  map_mul(gate, up, length, out, [](Vec x) { return silu_of(x); });
+}
+void gelu_mul(const float* gate, const float* up, size_t length, float* out) {
+  map_mul(gate, up, length, out, [](Vec x) { return gelu_of(x); });
+}
+void gelu_erf_mul(const float* gate, const float* up, size_t length, float* out) {
+  map_mul(gate, up, length, out, [](Vec x) { return gelu_erf_of(x); });
+}
+void silu(float* x, size_t length) {
+  map(x, length, [](Vec v) { return silu_of(v); });
+}
+void gelu(float* x, size_t length) {
+  map(x, length, [](Vec v) { return gelu_of(v); });
+}
+void gelu_erf(float* x, size_t length) {
+  map(x, length, [](Vec v) { return gelu_erf_of(v); });
 }
 
 void add(float* x, const float* y, size_t length) {

@@ -65,6 +65,7 @@ struct AttentionJob {
   int heads;         // query heads that share this KV head
   int head_dim;
   int position;  // of the first row
+  int last_key;  // position that every row sees up to; -1: each row up to its own
   int window;    // 0 = all
   float scale;
   float softcap;  // 0 = none
@@ -155,10 +156,16 @@ struct KernelTable {
 
   void (*rms_norm)(const float* x, const float* weight, float weight_offset, float epsilon,
                    size_t length, float* out);
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon,
+                     size_t length, float* out);
   void (*rope)(float* heads, int head_count, int head_dim, int pair_count, bool halves,
                const float* cos_sin);
   void (*silu_mul)(const float* gate, const float* up, size_t length, float* out);
   void (*gelu_mul)(const float* gate, const float* up, size_t length, float* out);
+  void (*gelu_erf_mul)(const float* gate, const float* up, size_t length, float* out);
+  void (*silu)(float* x, size_t length);
+  void (*gelu)(float* x, size_t length);
+  void (*gelu_erf)(float* x, size_t length);
   void (*add)(float* x, const float* y, size_t length);
   void (*softcap)(float* x, float c, size_t length);
   void (*to_f16)(const float* x, size_t length, uint16_t* out);

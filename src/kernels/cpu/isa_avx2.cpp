@@ -34,9 +34,14 @@ constexpr KernelTable make_table() {
   t.gemm_scratch_bytes = panel_scratch_bytes;
   t.trellis = kTrellisGemv;
   t.rms_norm = rms_norm;
+  t.layer_norm = layer_norm;
   t.rope = rope;
   t.silu_mul = silu_mul;
   t.gelu_mul = gelu_mul;
+  t.gelu_erf_mul = gelu_erf_mul;
+  t.silu = silu;
+  t.gelu = gelu;
+  t.gelu_erf = gelu_erf;
   t.add = add;
   t.softcap = softcap;
   t.to_f16 = to_f16;

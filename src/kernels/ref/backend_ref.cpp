@@ -21,6 +21,8 @@ double apply(Activation activation, double x) {
       return x / (1.0 + std::exp(-x));
     case Activation::gelu_tanh:
       return 0.5 * x * (1.0 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    case Activation::gelu_erf:
+      return 0.5 * x * std::erfc(-x * 0.70710678118654752);
   }
   SQ_CHECK(false);
 }
@@ -89,6 +91,26 @@ class RefBackend final : public Backend {
     }
   }
 
+  void layer_norm(ConstRows x, const float* weight, const float* bias, float epsilon,
+                  Rows out) override {
+    const auto length = static_cast<double>(x.length);
+    for (size_t t = 0; t < x.count; ++t) {
+      double mean = 0;
+      for (size_t i = 0; i < x.length; ++i) mean += static_cast<double>(x.row(t)[i]) / length;
+      double variance = 0;
+      for (size_t i = 0; i < x.length; ++i) {
+        const double distance = static_cast<double>(x.row(t)[i]) - mean;
+        variance += distance * distance / length;
+      }
+      const double scale = 1.0 / std::sqrt(variance + static_cast<double>(epsilon));
+      for (size_t i = 0; i < x.length; ++i) {
+        const double normal = (static_cast<double>(x.row(t)[i]) - mean) * scale;
+        out.row(t)[i] = static_cast<float>(normal * static_cast<double>(weight[i]) +
+                                           static_cast<double>(bias[i]));
+      }
+    }
+  }
+
   void rope_table(std::span<const int32_t> positions, std::span<const float> inverse_frequency,
                   float magnitude, float* cos_sin) override {
     for (const int32_t position : positions) {
@@ -129,6 +151,13 @@ class RefBackend final : public Backend {
                              static_cast<double>(up.row(t)[i]);
         out.row(t)[i] = static_cast<float>(value);
       }
+    }
+  }
+
+  void activation(Activation activation, Rows x) override {
+    for (size_t t = 0; t < x.count; ++t) {
+      for (size_t i = 0; i < x.length; ++i)
+        x.row(t)[i] = static_cast<float>(apply(activation, static_cast<double>(x.row(t)[i])));
     }
   }
 
@@ -178,7 +207,8 @@ class RefBackend final : public Backend {
   static void attend(const AttentionArguments& a, const SequenceRows& sequence, size_t r, int h) {
     const auto head_dim = static_cast<size_t>(a.kv.layout.head_dim);
     const int kv_head = h / (a.head_count / a.kv.layout.kv_head_count);
-    const int last = sequence.position + static_cast<int>(r);
+    const size_t last_row = a.causal ? r : sequence.row_count - 1;
+    const int last = sequence.position + static_cast<int>(last_row);
     const int first = a.window > 0 ? std::max(0, last - a.window + 1) : 0;
     const float* q = a.q.row(sequence.row_begin + r) + static_cast<size_t>(h) * head_dim;
     std::vector<double> scores;

@@ -83,6 +83,8 @@ Status read_sizes(const ConfigReader& reader, ModelConfig& config) {
   return {};
 }
 
+}  // namespace
+
 std::string model_name(const ConfigReader& reader) {
   if (reader.is_gguf()) {
     if (const auto name = reader.files().gguf->get_string("general.name"); name && !name->empty()) {
@@ -93,8 +95,6 @@ std::string model_name(const ConfigReader& reader) {
   while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   return printable(path.substr(path.rfind('/') + 1), 120);
 }
-
-}  // namespace
 
 Result<Network> read_base(const ConfigReader& reader, const NetworkOptions& options,
                           const FamilyDefaults& defaults) {

@@ -65,6 +65,9 @@ struct FamilyDefaults {
   double rope_base = 10000;
 };
 
+/// general.name of a GGUF, or the last part of the path.
+std::string model_name(const ConfigReader& reader);
+
 /// Facts that every family states alike: sizes, heads, norm epsilon, rope (with its scaling) in
 /// rope[0], names, tying. Leaves windows, experts and everything particular to the family.
 /// Errors: bad_file naming the key; unsupported for a rope scaling that we lack.
