@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "chat/keep_alive.h"
@@ -253,6 +254,8 @@ Result<int> run(Context& context, const Arguments& arguments) {
   const bool loads_behind = options.load_mode == "preload_async" && model.has_value();
   if (!model) options.load_mode = "lazy";
 
+  SQ_TRY(const hub::Paths paths, context.paths());
+  if (make_directories(paths.home)) options.responses_path = paths.home + "/responses.db";
   ModelManager models(std::move(managed));
   SQ_TRY(const std::unique_ptr<server::Server> running, server::Server::open(options, models));
   if (loads_first) {
