@@ -1,11 +1,14 @@
 #include "chat/chat_service.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/limits.h"
 #include "base/strings.h"
+#include "chat/tool_prompt.h"
 
 namespace squish {
 namespace {
@@ -30,6 +33,12 @@ Value to_value(const ChatMessage& message) {
   return out;
 }
 
+Value message_list(const std::vector<ChatMessage>& messages) {
+  Value::List out;
+  for (const ChatMessage& message : messages) out.push_back(to_value(message));
+  return Value::list(std::move(out));
+}
+
 Status check_prompt_bytes(size_t bytes) {
   if (bytes <= limits::kPromptBytesMax) return {};
   return Error{ErrorCode::refused,
@@ -48,17 +57,39 @@ Error no_template(const std::string& path) {
 
 }  // namespace
 
+ChatStream::ChatStream(RequestHandle handle, TokenStream text, bool starts_thinking,
+                       const AnswerOptions& options)
+    : handle_(std::move(handle)), text_(std::move(text)), reasoning_(starts_thinking) {
+  if (options.tools && !options.tools->empty()) calls_.emplace(options.tools, options.tool_calls);
+}
+
+/// What the model says after its thinking.
+void ChatStream::add_answer(ChatDelta& delta, std::string_view text) {
+  if (!calls_.has_value()) {
+    delta.text += text;
+    return;
+  }
+  ToolCallSplitter::Output parts = calls_->push(text);
+  delta.text += parts.text;
+  std::ranges::move(parts.calls, std::back_inserter(delta.tool_calls));
+}
+
 void ChatStream::add_text(ChatDelta& delta, std::string_view text) {
   if (text.empty()) return;
   ReasoningSplitter::Output parts = reasoning_.push(text);
   delta.reasoning += parts.reasoning;
-  delta.text += parts.text;
+  add_answer(delta, parts.text);
 }
 
 void ChatStream::end(ChatDelta& delta) {
   ReasoningSplitter::Output parts = reasoning_.flush();
   delta.reasoning += parts.reasoning;
-  delta.text += parts.text;
+  add_answer(delta, parts.text);
+  if (calls_.has_value()) {
+    ToolCallSplitter::Output rest = calls_->flush();
+    delta.text += rest.text;
+    std::ranges::move(rest.calls, std::back_inserter(delta.tool_calls));
+  }
   finished_ = true;
 }
 
@@ -66,14 +97,16 @@ std::optional<ChatDelta> ChatStream::next(std::chrono::milliseconds timeout) {
   if (finished_) return std::nullopt;
   auto event = handle_.next(timeout);
   // After a stop string the engine may have computed one more token: it is not shown.
-  while (event && text_.matched() && !event->is_terminal()) event = handle_.try_next();
+  while (event && (text_.matched() || has_all_calls()) && !event->is_terminal())
+    event = handle_.try_next();
   if (!event) return std::nullopt;
   ChatDelta delta;
   if (event->is_terminal()) {
     add_text(delta, text_.flush());
     delta.stop_index = text_.matched();
-    delta.finish = delta.stop_index ? FinishReason::stop : event->finish;
-    if (!delta.stop_index) delta.error = event->error;
+    const bool has_ended = delta.stop_index.has_value() || has_all_calls();
+    delta.finish = has_ended ? FinishReason::stop : event->finish;
+    if (!has_ended) delta.error = event->error;
     end(delta);
     return delta;
   }
@@ -81,7 +114,7 @@ std::optional<ChatDelta> ChatStream::next(std::chrono::milliseconds timeout) {
   add_text(delta, output.text);
   delta.tokens.push_back(std::move(*event));
   // Its end comes with the engine's: nobody waits for that in here.
-  if (output.stopped) handle_.cancel();
+  if (output.stopped || has_all_calls()) handle_.cancel();
   return delta;
 }
 
@@ -103,10 +136,12 @@ Result<PreparedPrompt> ChatService::prepare(const ChatRequest& request) const {
   SQ_TRY(const ChatTemplate* const chat_template, model_.chat_template());
   if (chat_template == nullptr) return no_template(model_.files().path);
   ChatTemplate::Input input;
-  Value::List messages;
-  for (const ChatMessage& message : request.messages) messages.push_back(to_value(message));
-  input.messages = Value::list(std::move(messages));
-  input.tools = request.tools;
+  // A template that ignores tools would leave the model without a word about them.
+  const bool has_tools = request.tools.is_list() && request.tools.size() > 0;
+  const bool tells_tools = has_tools && !chat_template->supports_tools();
+  input.messages = message_list(
+      tells_tools ? with_tools_in_words(request.messages, request.tools) : request.messages);
+  if (!tells_tools) input.tools = request.tools;
   input.add_generation_prompt = request.add_generation_prompt;
   input.bos_token = model_.tokenizer().bos_text();
   input.eos_token = model_.tokenizer().eos_text();
@@ -152,6 +187,9 @@ Result<PreparedPrompt> ChatService::prepare(const CompletionRequest& request) co
 
 Result<ChatStream> ChatService::start(PreparedPrompt prompt, const AnswerOptions& options) const {
   SQ_TRY(TokenStream text, TokenStream::create(model_.tokenizer(), options.stops));
+  if (options.tools && !options.tools->empty()) {
+    for (const std::string_view marker : tool_call_marker_tokens()) text.show_special(marker);
+  }
   Request request;
   request.tokens = std::move(prompt.tokens);
   request.sampling = options.sampling;
@@ -160,7 +198,7 @@ Result<ChatStream> ChatService::start(PreparedPrompt prompt, const AnswerOptions
   request.client = options.client;
   request.on_event = options.on_event;
   SQ_TRY(RequestHandle handle, model_.engine().submit(std::move(request)));
-  return ChatStream(std::move(handle), std::move(text), prompt.starts_thinking);
+  return ChatStream(std::move(handle), std::move(text), prompt.starts_thinking, options);
 }
 
 Result<ChatStream> ChatService::chat(const ChatRequest& request) const {

@@ -31,14 +31,17 @@ class ChatStream {
 
  private:
   friend class ChatService;
-  ChatStream(RequestHandle handle, TokenStream text, bool starts_thinking)
-      : handle_(std::move(handle)), text_(std::move(text)), reasoning_(starts_thinking) {}
+  ChatStream(RequestHandle handle, TokenStream text, bool starts_thinking,
+             const AnswerOptions& options);
   void add_text(ChatDelta& delta, std::string_view text);
+  void add_answer(ChatDelta& delta, std::string_view text);
+  [[nodiscard]] bool has_all_calls() const { return calls_.has_value() && calls_->is_done(); }
   void end(ChatDelta& delta);
 
   RequestHandle handle_;
   TokenStream text_;
   ReasoningSplitter reasoning_;
+  std::optional<ToolCallSplitter> calls_;  // when tools are offered
   bool finished_ = false;
 };
 

@@ -3,12 +3,14 @@
 // these.
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "chat/tool_calls.h"
 #include "engine/request.h"
 #include "engine/sampling_params.h"
 #include "text/jinja_value.h"
@@ -36,6 +38,9 @@ struct AnswerOptions {
   std::vector<std::string> stops = {};  // at most limits::kStopStringsMax
   std::string client = {};              // see Request::client
   std::function<void()> on_event = {};  // see Request::on_event; ChatStream::next() has news
+  std::shared_ptr<const ToolSet> tools =
+      {};  // whose calls are looked for; null: the answer is text
+  ToolCallOptions tool_calls = {};
 };
 
 struct ChatRequest {
@@ -65,6 +70,7 @@ struct PreparedPrompt {
 struct ChatDelta {
   std::string text = {};
   std::string reasoning = {};  // between <think> and </think>
+  std::vector<ToolCallPiece> tool_calls = {};
   std::vector<TokenEvent> tokens =
       {};  // those that this piece was made of, without terminal events
   std::optional<FinishReason> finish = {};

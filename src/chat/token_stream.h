@@ -28,6 +28,8 @@ class TokenStream {
   /// The end of the answer: what was held back, an incomplete character as U+FFFD. Empty after a
   /// stop string.
   std::string flush();
+  /// A special token whose text is part of the answer; nothing when the vocabulary has none such.
+  void show_special(std::string_view token_text) { decoder_.show_special(token_text); }
   /// Index of the stop string that ended the answer.
   [[nodiscard]] std::optional<size_t> matched() const { return stops_.matched(); }
 

@@ -303,6 +303,8 @@ Result<int> run(Context& context, const Arguments& arguments) {
   const bool loads_behind = options.load_mode == "preload_async" && model.has_value();
   if (!model) options.load_mode = "lazy";
 
+  SQ_TRY(const hub::Paths paths, context.paths());
+  if (make_directories(paths.home)) options.responses_path = paths.home + "/responses.db";
   trace.mark("config");
   ModelManager models(std::move(managed));
   SQ_TRY(const std::unique_ptr<server::Server> running, server::Server::open(options, models));

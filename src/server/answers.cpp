@@ -88,7 +88,9 @@ void Receiver::take(size_t index, ChatDelta delta) {
   answer.reasoning += delta.reasoning;
   const auto count = static_cast<int64_t>(delta.tokens.size());
   answer.token_count += count;
-  if (answer.text.empty() && !answer.reasoning.empty()) answer.reasoning_token_count += count;
+  add_pieces(answer.tool_calls, delta.tool_calls);
+  const bool is_thinking = answer.text.empty() && answer.tool_calls.empty();
+  if (is_thinking && !answer.reasoning.empty()) answer.reasoning_token_count += count;
   if (count > 0) {
     const Clock::time_point now = Clock::now();
     if (last_token_[index] != Clock::time_point()) {
@@ -110,6 +112,7 @@ void Receiver::take(size_t index, ChatDelta delta) {
   }
   pending->text += delta.text;
   pending->reasoning += delta.reasoning;
+  std::ranges::move(delta.tool_calls, std::back_inserter(pending->tool_calls));
   pending->tokens.insert(pending->tokens.end(), std::make_move_iterator(delta.tokens.begin()),
                          std::make_move_iterator(delta.tokens.end()));
   pending->finish = delta.finish;

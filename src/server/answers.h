@@ -20,6 +20,7 @@ struct Answer {
   size_t prompt_index = 0;
   std::string text;
   std::string reasoning;
+  std::vector<ToolCallText> tool_calls;
   std::vector<TokenEvent> tokens;  // only when log probabilities were asked for
   int64_t token_count = 0;
   int64_t reasoning_token_count = 0;

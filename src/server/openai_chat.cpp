@@ -2,7 +2,6 @@
 
 #include <array>
 #include <chrono>
-#include <random>
 
 #include <fmt/format.h>
 
@@ -11,6 +10,8 @@
 #include "base/strings.h"
 #include "server/json_writer.h"
 #include "server/openai_messages.h"
+#include "server/random_id.h"
+#include "server/tool_fields.h"
 
 namespace squish::server {
 namespace {
@@ -39,7 +40,10 @@ constexpr std::array kChatFields = {
     Field{.name = "logit_bias", .type = FieldType::object,
           .help = "token id to a number from -100 to 100 that is added to its logit"},
     Field{.name = "tools", .type = FieldType::array, .help = "functions that the model may call"},
-    Field{.name = "tool_choice", .type = FieldType::any, .help = "\"none\" or \"auto\""},
+    Field{.name = "tool_choice", .type = FieldType::any,
+          .help = "\"none\", \"auto\", or {\"type\": \"allowed_tools\"} with some of the tools"},
+    Field{.name = "parallel_tool_calls", .type = FieldType::boolean,
+          .help = "false: the answer ends after one call"},
     Field{.name = "response_format", .type = FieldType::object, .help = "{\"type\": \"text\"}"},
     Field{.name = "chat_template_kwargs", .type = FieldType::object,
           .help = "further variables of the chat template, such as enable_thinking"},
@@ -48,12 +52,6 @@ constexpr std::array kChatFields = {
     Field{.name = "user", .type = FieldType::text,
           .help = "requests of different users take turns"},
 };
-
-std::string random_hex(size_t digits) {
-  static thread_local std::mt19937_64 generator(
-      (uint64_t{std::random_device{}()} << 32) | std::random_device{}());
-  return fmt::format("{:016x}", generator()).substr(0, digits);
-}
 
 ApiError not_supported(std::string_view name, std::string_view what) {
   return {.status = 400,
@@ -113,15 +111,38 @@ Checked read_tool_fields(const Value& body, ChatRequest& out) {
   auto tools = read_tools(body);
   if (!tools) return tools.error();
   out.tools = std::move(tools).value();
-  const Value* choice = find_present(body, "tool_choice");
-  if (choice == nullptr) return Nothing{};
-  const std::string word = choice->is_string() ? choice->as_string() : "";
-  if (word == "none") {
-    out.tools = Value();
-  } else if (word != "auto") {
-    return not_supported("tool_choice", "a choice other than \"none\" and \"auto\"");
+  const auto choice = read_tool_choice(body, out.tools);
+  if (!choice) return choice.error();
+  const auto stream = read_boolean(body, "stream", false);
+  if (!stream) return stream.error();
+  return use_tools(out, *choice, *stream);
+}
+
+/// The calls of a whole message.
+void write_tool_calls(JsonWriter& json, std::span<const ToolCallText> calls) {
+  json.array_field("tool_calls");
+  for (const ToolCallText& call : calls) {
+    json.begin_object()
+        .field("id", call.id)
+        .field("type", "function")
+        .object_field("function")
+        .field("name", call.name)
+        .field("arguments", call.arguments)
+        .end_object()
+        .end_object();
   }
-  return Nothing{};
+  json.end_array();
+}
+
+/// A piece of a call: its first with id and name, the others with what the arguments go on with.
+void write_tool_piece(JsonWriter& json, const ToolCallPiece& piece, bool is_start) {
+  json.begin_object().field("index", piece.index);
+  if (is_start) json.field("id", piece.id).field("type", "function");
+  json.object_field("function");
+  if (is_start) json.field("name", piece.name);
+  json.field("arguments", is_start ? std::string_view() : std::string_view(piece.arguments))
+      .end_object()
+      .end_object();
 }
 
 /// Chunks and bodies of /v1/chat/completions.
@@ -161,6 +182,10 @@ class ChatWriter final : public AnswerWriter {
       out += ",\"finish_reason\":null}]";
       close_chunk(out);
     }
+    for (const ToolCallPiece& piece : delta.tool_calls) {
+      if (!piece.name.empty()) write_tool_chunk(out, index, piece, true);
+      if (!piece.arguments.empty()) write_tool_chunk(out, index, piece, false);
+    }
     if (delta.finish.has_value()) {
       open_chunk(out, index);
       out += "{},\"logprobs\":null,";
@@ -189,8 +214,14 @@ class ChatWriter final : public AnswerWriter {
       const Answer& answer = answers[i];
       out += fmt::format("{}{{\"index\":{},\"message\":", i == 0 ? "" : ",", i);
       JsonWriter json(out);
-      json.begin_object().field("role", "assistant").field("content", answer.text);
+      json.begin_object().field("role", "assistant");
+      if (answer.tool_calls.empty() || !answer.text.empty()) {
+        json.field("content", answer.text);
+      } else {
+        json.null_field("content");
+      }
       json.null_field("refusal");
+      if (!answer.tool_calls.empty()) write_tool_calls(json, answer.tool_calls);
       if (!answer.reasoning.empty()) {
         json.field("reasoning_content", answer.reasoning).field("reasoning", answer.reasoning);
       }
@@ -223,13 +254,26 @@ class ChatWriter final : public AnswerWriter {
     out += fmt::format(",\"choices\":[{{\"index\":{},\"delta\":", index);
   }
 
+  void write_tool_chunk(std::string& out, size_t index, const ToolCallPiece& piece,
+                        bool is_start) {
+    open_chunk(out, index);
+    JsonWriter json(out);
+    json.begin_object().array_field("tool_calls");
+    write_tool_piece(json, piece, is_start);
+    json.end_array().end_object();
+    out += ",\"logprobs\":null,\"finish_reason\":null}]";
+    close_chunk(out);
+  }
+
   void close_chunk(std::string& out) const {
     out += wants_usage_ ? ",\"usage\":null}\n\n" : "}\n\n";
   }
 
   static void write_finish(std::string& out, const Answer& answer) {
     const FinishReason reason = answer.finish.value_or(FinishReason::stop);
-    out += fmt::format("\"finish_reason\":\"{}\"", openai_finish_reason(reason));
+    const bool has_calls = reason == FinishReason::stop && !answer.tool_calls.empty();
+    out += fmt::format("\"finish_reason\":\"{}\"",
+                       has_calls ? "tool_calls" : openai_finish_reason(reason));
     if (reason == FinishReason::cancelled) out += ",\"squish_stop_reason\":\"abort\"";
   }
 

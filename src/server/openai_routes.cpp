@@ -72,6 +72,12 @@ std::string tokens_json(const LoadedModel& model, const std::string& id,
 asio::awaitable<void> handle_models(Exchange& exchange, const Value& /*body*/) {
   const auto models = co_await exchange.offload(
       [&manager = exchange.services().models] { return list_models(manager); });
+  // Anthropic's clients ask the same path for another shape.
+  if (exchange.request().has_header("anthropic-version")) {
+    const std::string list = anthropic_models_json(models);
+    co_await exchange.reply_json(list);
+    co_return;
+  }
   std::string out;
   JsonWriter json(out);
   json.begin_object().field("object", "list").array_field("data");
@@ -86,6 +92,11 @@ asio::awaitable<void> handle_model(Exchange& exchange, const Value& /*body*/) {
       [&manager = exchange.services().models, &id] { return find_listed(manager, id); });
   if (!model) {
     co_await exchange.fail(to_api_error(model.error()));
+    co_return;
+  }
+  if (exchange.request().has_header("anthropic-version")) {
+    const std::string one = anthropic_model_json(*model);
+    co_await exchange.reply_json(one);
     co_return;
   }
   std::string out;

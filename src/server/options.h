@@ -19,6 +19,8 @@ struct ServerOptions {
   std::string tls_key;
   std::string default_model;  // of requests that name none; empty: the only one of this machine
   size_t connections_max = 4096;
+  std::string responses_path;  // file of the stored responses; empty: they end with the process
+  uint64_t responses_bytes_max = 256ULL << 20;  // then the least recently used ones go
 
   std::chrono::seconds header_timeout{10};  // from a request's first byte to the end of its header
   std::chrono::seconds idle_timeout{75};    // between the requests of a connection

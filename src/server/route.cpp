@@ -4,8 +4,10 @@
 #include <array>
 
 #include "server/embeddings.h"
+#include "server/anthropic_messages.h"
 #include "server/openai_chat.h"
 #include "server/openai_completions.h"
+#include "server/responses.h"
 
 namespace squish::server {
 namespace {
@@ -67,6 +69,26 @@ constexpr std::array kRoutes = {
           .summary = "The same as /v1/rerank", .has_body = true, .fields = rerank_fields},
     Route{.method = "POST", .path = "/v2/rerank", .handle = handle_rerank,
           .summary = "The same as /v1/rerank", .has_body = true, .fields = rerank_fields},
+    Route{.method = "POST", .path = "/v1/messages", .dialect = Dialect::anthropic,
+          .handle = handle_messages,
+          .summary = "The next message of a conversation, as Anthropic's clients ask for it",
+          .has_body = true, .has_sampling = true, .fields = messages_fields,
+          .reply = kEventStream},
+    Route{.method = "POST", .path = "/v1/messages/count_tokens", .dialect = Dialect::anthropic,
+          .handle = handle_count_tokens, .summary = "How many tokens such a request has",
+          .has_body = true, .fields = messages_fields},
+    Route{.method = "POST", .path = "/v1/responses", .handle = handle_responses,
+          .summary = "The answer to items, kept for the next request", .has_body = true,
+          .has_sampling = true, .fields = responses_fields, .reply = kEventStream},
+    Route{.method = "POST", .path = "/v1/responses/input_tokens",
+          .handle = handle_response_tokens, .summary = "How many tokens such a request has",
+          .has_body = true, .fields = responses_fields},
+    Route{.method = "GET", .path = "/v1/responses/{id}", .handle = handle_get_response,
+          .summary = "A stored response; with /input_items behind it the items of its request"},
+    Route{.method = "DELETE", .path = "/v1/responses/{id}", .handle = handle_delete_response,
+          .summary = "Deletes a stored response"},
+    Route{.method = "POST", .path = "/v1/responses/{id}", .handle = handle_cancel_response,
+          .summary = "With /cancel behind the id: 400, as no response is answered in the background"},
     Route{.method = "POST", .path = "/v1/tokenize", .handle = handle_tokenize,
           .summary = "The tokens of a text or of a conversation", .has_body = true,
           .fields = tokenize_fields},

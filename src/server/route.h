@@ -50,6 +50,15 @@ asio::awaitable<void> handle_detokenize(Exchange& exchange, const Value& body);
 // embedding_routes.cpp
 asio::awaitable<void> handle_embeddings(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_rerank(Exchange& exchange, const Value& body);
+// anthropic_routes.cpp
+asio::awaitable<void> handle_messages(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_count_tokens(Exchange& exchange, const Value& body);
+// responses_routes.cpp
+asio::awaitable<void> handle_responses(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_response_tokens(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_get_response(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_delete_response(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_cancel_response(Exchange& exchange, const Value& body);
 // operations.cpp
 asio::awaitable<void> handle_health(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_alive(Exchange& exchange, const Value& body);

@@ -44,11 +44,12 @@ constexpr std::string_view kFullReply =
 }  // namespace
 
 struct Server::State {
-  State(ServerOptions wanted, ModelManager& manager)
+  State(ServerOptions wanted, ModelManager& manager, std::unique_ptr<ResponseStore> store)
       : options(std::move(wanted)),
         models(manager),
+        responses(std::move(store)),
         access(options.access),
-        services{options, manager, metrics, access, network, workers} {
+        services{options, manager, metrics, *responses, access, network, workers} {
     services.observer.tracer.enable(options.traces);
   }
 
@@ -63,6 +64,7 @@ struct Server::State {
 
   ServerOptions options;
   ModelManager& models;
+  std::unique_ptr<ResponseStore> responses;
   Metrics metrics;
   Access access;
   asio::io_context network{1};
@@ -89,7 +91,14 @@ const std::vector<std::string>& Server::addresses() const { return state_->addre
 Result<std::unique_ptr<Server>> Server::open(ServerOptions options, ModelManager& models) {
   for (const std::string& key : options.access.keys) SQ_TRY_STATUS(check_key(key));
   const bool has_key = !options.access.keys.empty();
-  auto state = std::make_unique<State>(std::move(options), models);
+  auto kept = ResponseStore::open(options.responses_path, options.responses_bytes_max);
+  if (!kept) {
+    log::warning("server", fmt::format("{}; responses are kept until the server ends",
+                                       kept.error().message));
+    kept = ResponseStore::open("", options.responses_bytes_max);
+  }
+  SQ_TRY(std::unique_ptr<ResponseStore> responses, std::move(kept));
+  auto state = std::make_unique<State>(std::move(options), models, std::move(responses));
   if (!state->options.tls_certificate.empty() || !state->options.tls_key.empty()) {
     SQ_TRY(state->tls, open_tls(state->options.tls_certificate, state->options.tls_key));
   }

@@ -13,6 +13,7 @@
 #include "server/metrics.h"
 #include "server/observer.h"
 #include "server/options.h"
+#include "server/response_store.h"
 
 namespace squish::server {
 
@@ -20,6 +21,7 @@ struct Services {
   const ServerOptions& options;
   ModelManager& models;  // any thread
   Metrics& metrics;      // any thread
+  ResponseStore& responses;  // any thread
   const Access& access;  // any thread
   boost::asio::io_context& network;
   boost::asio::thread_pool& workers;     // for what takes longer than a millisecond

@@ -112,10 +112,14 @@ class StreamDecoder {
   std::string push(TokenId id);
   /// The rest, an incomplete sequence as U+FFFD. The decoder is then as new.
   std::string flush();
+  /// Decodes the special token of that text although special ones are skipped; nothing when the
+  /// vocabulary has none.
+  void show_special(std::string_view token_text);
 
  private:
   const Tokenizer& tokenizer_;
   bool skip_special_;
+  std::vector<TokenId> shown_special_;
   bool first_ = true;       // no token has been decoded yet
   uint8_t strip_left_ = 0;  // spaces still to drop at the start
   std::string pending_;     // 0 to 3 bytes that begin a UTF-8 sequence

@@ -57,9 +57,18 @@ StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special)
       skip_special_(skip_special),
       strip_left_(tokenizer.state_->program.decode.strip_leading) {}
 
+void StreamDecoder::show_special(std::string_view token_text) {
+  const auto id = tokenizer_.find(token_text);
+  if (id && tokenizer_.is_special(*id)) shown_special_.push_back(*id);
+}
+
 std::string StreamDecoder::push(TokenId id) {
   const Tokenizer::State& state = *tokenizer_.state_;
-  if (!state.vocabulary.contains(id) || (skip_special_ && tokenizer_.is_special(id))) return {};
+  if (!state.vocabulary.contains(id)) return {};
+  if (skip_special_ && tokenizer_.is_special(id) &&
+      std::ranges::find(shown_special_, id) == shown_special_.end()) {
+    return {};
+  }
   std::string bytes = state.joined_bytes_of(id, first_);
   first_ = false;
   while (strip_left_ > 0 && !bytes.empty() && bytes.front() == ' ') {

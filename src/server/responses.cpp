@@ -1,0 +1,293 @@
+#include "server/responses.h"
+
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "base/strings.h"
+#include "server/openai_messages.h"
+#include "server/tool_fields.h"
+
+namespace squish::server {
+namespace {
+
+constexpr std::array kResponsesFields = {
+    Field{.name = "input",
+          .type = FieldType::text_or_array,
+          .required = true,
+          .help = "a text, or items: messages, function_call, function_call_output, reasoning"},
+    Field{.name = "model",
+          .type = FieldType::text,
+          .help = "a model of this machine; absent: the default one"},
+    Field{.name = "instructions", .type = FieldType::text, .help = "the system message"},
+    Field{.name = "previous_response_id",
+          .type = FieldType::text,
+          .help = "a stored response whose conversation goes on"},
+    Field{.name = "store",
+          .type = FieldType::boolean,
+          .help = "keep the response for previous_response_id and GET; true unless given"},
+    Field{.name = "stream", .type = FieldType::boolean, .help = "send events as they come"},
+    Field{.name = "max_output_tokens",
+          .type = FieldType::integer,
+          .help = "most tokens of the answer, thinking included",
+          .minimum = 1,
+          .maximum = static_cast<double>(kAnswerTokensMax)},
+    Field{.name = "tools",
+          .type = FieldType::array,
+          .help = "functions that the model may call; tools of other types are left out"},
+    Field{.name = "tool_choice", .type = FieldType::any, .help = "\"none\" or \"auto\""},
+    Field{.name = "parallel_tool_calls",
+          .type = FieldType::boolean,
+          .help = "false: the answer ends after one call"},
+    Field{.name = "reasoning",
+          .type = FieldType::object,
+          .help = "effort: given to the chat template; \"none\" also turns thinking off"},
+    Field{.name = "text", .type = FieldType::object, .help = "{\"format\": {\"type\": \"text\"}}"},
+    Field{
+        .name = "user", .type = FieldType::text, .help = "requests of different users take turns"},
+};
+
+/// Fields that the response repeats, and what they are when the request has none.
+struct Echo {
+  std::string_view name;
+  std::string_view otherwise;
+};
+constexpr std::array kEchoes = {
+    Echo{"instructions", "null"},
+    Echo{"max_output_tokens", "null"},
+    Echo{"metadata", "{}"},
+    Echo{"parallel_tool_calls", "true"},
+    Echo{"previous_response_id", "null"},
+    Echo{"reasoning", R"({"effort":null,"summary":null})"},
+    Echo{"store", "true"},
+    Echo{"temperature", "1.0"},
+    Echo{"text", R"({"format":{"type":"text"}})"},
+    Echo{"tool_choice", "\"auto\""},
+    Echo{"tools", "[]"},
+    Echo{"top_p", "1.0"},
+    Echo{"truncation", "\"disabled\""},
+    Echo{"user", "null"},
+};
+
+std::string text_of(const Value& object, std::string_view name) {
+  const Value* value = find_present(object, name);
+  return value != nullptr && value->is_string() ? value->as_string() : "";
+}
+
+/// Text of a list of {"text": ...}.
+std::string joined_texts(const Value* list) {
+  std::string out;
+  if (list == nullptr || !list->is_list()) return out;
+  for (const Value& part : list->items()) out += text_of(part, "text");
+  return out;
+}
+
+/// Items to messages. Calls and the thought before them belong to one message of the assistant.
+class Conversation {
+ public:
+  Checked add(const Value& item, const std::string& where) {
+    if (!item.is_dict()) return bad_field(where, fmt::format("{} must be an object", where));
+    const std::string type = text_of(item, "type");
+    if (type.empty() || type == "message") return add_message(item, where);
+    if (type == "reasoning") {
+      reasoning_ = joined_texts(find_present(item, "content"));
+      if (reasoning_.empty()) reasoning_ = joined_texts(find_present(item, "summary"));
+      return Nothing{};
+    }
+    if (type == "function_call") {
+      add_call(item);
+      return Nothing{};
+    }
+    if (type == "function_call_output") return add_output(item, where);
+    return bad_field(where, fmt::format("{} is of type {}; this server takes message, "
+                                        "function_call, function_call_output and reasoning",
+                                        where, printable(type)));
+  }
+  std::vector<ChatMessage> take() { return std::move(messages_); }
+  void add_system(std::string text) {
+    messages_.push_back({.role = "system", .content = std::move(text)});
+  }
+
+ private:
+  Checked add_message(const Value& item, const std::string& where) {
+    ChatMessage message{.role = text_of(item, "role")};
+    if (message.role.empty())
+      return bad_field(where + ".role", fmt::format("{}.role is missing", where));
+    if (message.role == "developer") message.role = "system";
+    if (const Value* content = find_present(item, "content"); content != nullptr) {
+      auto text = read_content(*content, where + ".content");
+      if (!text) return text.error();
+      message.content = std::move(text).value();
+    }
+    if (message.role == "assistant") message.reasoning = std::exchange(reasoning_, {});
+    // Templates know one system message, in front.
+    if (message.role == "system" && !messages_.empty() && messages_.back().role == "system") {
+      messages_.back().content += "\n\n" + message.content;
+      return Nothing{};
+    }
+    messages_.push_back(std::move(message));
+    return Nothing{};
+  }
+
+  void add_call(const Value& item) {
+    if (messages_.empty() || messages_.back().role != "assistant")
+      messages_.push_back({.role = "assistant", .reasoning = std::exchange(reasoning_, {})});
+    ChatToolCall call{.id = text_of(item, "call_id"), .name = text_of(item, "name")};
+    auto arguments = parse_json(text_of(item, "arguments"));
+    call.arguments = arguments ? std::move(arguments).value() : Value(text_of(item, "arguments"));
+    messages_.back().tool_calls.push_back(std::move(call));
+  }
+
+  Checked add_output(const Value& item, const std::string& where) {
+    ChatMessage message{.role = "tool", .tool_call_id = text_of(item, "call_id")};
+    if (const Value* output = find_present(item, "output"); output != nullptr) {
+      auto text = read_content(*output, where + ".output");
+      if (!text) return text.error();
+      message.content = std::move(text).value();
+    }
+    messages_.push_back(std::move(message));
+    return Nothing{};
+  }
+
+  std::vector<ChatMessage> messages_;
+  std::string reasoning_;
+};
+
+Checked read_input(const Value& body, const Value& before, ResponsesCall& out) {
+  const Value* input = find_present(body, "input");
+  if (input == nullptr) return bad_field("input", "input is missing");
+  if (input->is_string()) {
+    out.input_items = Value::list({Value::dict(
+        {{"type", "message"},
+         {"role", "user"},
+         {"content",
+          Value::list({Value::dict({{"type", "input_text"}, {"text", input->as_string()}})})}})});
+  } else if (input->is_list()) {
+    out.input_items = *input;
+  } else {
+    return bad_field("input", "input must be a string or a list of items");
+  }
+  const size_t count = out.input_items.size() + (before.is_list() ? before.size() : 0);
+  if (count == 0) return bad_field("input", "input is empty");
+  if (count > limits::kMessagesMax)
+    return bad_field("input", fmt::format("the conversation has {} items, the limit is {}", count,
+                                          limits::kMessagesMax));
+  Conversation conversation;
+  const auto instructions = read_text(body, "instructions");
+  if (!instructions) return instructions.error();
+  if (instructions->has_value()) conversation.add_system(**instructions);
+  out.conversation = before.is_list() ? before : Value::list();
+  for (const Value& item : out.input_items.items()) out.conversation.push_back(item);
+  const size_t first = out.conversation.size() - out.input_items.size();
+  for (size_t i = 0; i < out.conversation.size(); ++i) {
+    const std::string where = fmt::format("input[{}]", i < first ? 0 : i - first);
+    auto checked = conversation.add(out.conversation.items()[i], where);
+    if (!checked) return checked.error();
+  }
+  out.request.messages = conversation.take();
+  return Nothing{};
+}
+
+/// The tools as the templates know them; those that only another server has are left out.
+Checked read_flat_tools(const Value& body, Value& out) {
+  const Value* tools = find_present(body, "tools");
+  if (tools == nullptr) return Nothing{};
+  if (!tools->is_list()) return bad_field("tools", "tools must be a list");
+  Value list = Value::list();
+  for (size_t i = 0; i < tools->size(); ++i) {
+    const Value& tool = tools->items()[i];
+    if (text_of(tool, "type") != "function") continue;
+    const Value* parameters = find_present(tool, "parameters");
+    const std::string where = fmt::format("tools[{}]", i);
+    if (text_of(tool, "name").empty())
+      return bad_field(where, fmt::format("{}.name is missing", where));
+    if (parameters != nullptr && !parameters->is_dict())
+      return bad_field(where, fmt::format("{}.parameters must be a JSON schema", where));
+    list.push_back(Value::dict(
+        {{"type", "function"},
+         {"function",
+          Value::dict({{"name", text_of(tool, "name")},
+                       {"description", text_of(tool, "description")},
+                       {"parameters", parameters != nullptr ? *parameters : Value::dict()}})}}));
+  }
+  if (list.size() > 0) out = std::move(list);
+  return Nothing{};
+}
+
+Checked read_format(const Value& body) {
+  const Value* text = find_present(body, "text");
+  const Value* format = text != nullptr ? find_present(*text, "format") : nullptr;
+  if (format == nullptr || text_of(*format, "type") == "text") return Nothing{};
+  return ApiError{.status = 400,
+                  .message = "text.format: only {\"type\": \"text\"} is supported by this server",
+                  .code = "unsupported_value",
+                  .param = "text"};
+}
+
+Checked read_effort(const Value& body, ChatRequest& out) {
+  const Value* reasoning = find_present(body, "reasoning");
+  if (reasoning == nullptr) return Nothing{};
+  const std::string effort = text_of(*reasoning, "effort");
+  if (effort.empty()) return Nothing{};
+  out.template_arguments.emplace_back("reasoning_effort", effort);
+  if (effort == "none") out.template_arguments.emplace_back("enable_thinking", false);
+  return Nothing{};
+}
+
+std::string echo_of(const Value& body) {
+  std::string out;
+  for (const Echo& echo : kEchoes) {
+    const Value* value = find_present(body, echo.name);
+    const auto text = value != nullptr ? to_json(*value) : Result<std::string>(std::string());
+    const bool has_text = value != nullptr && text.has_value();
+    out +=
+        fmt::format(",\"{}\":{}", echo.name, has_text ? std::string_view(*text) : echo.otherwise);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::span<const Field> responses_fields() { return kResponsesFields; }
+
+Parsed<ResponsesCall> parse_responses_call(const Value& body, const Value& before) {
+  ResponsesCall out;
+  ChatRequest& request = out.request;
+  for (Checked checked : {read_input(body, before, out), read_flat_tools(body, request.tools),
+                          read_format(body), read_effort(body, request),
+                          read_sampling(body, Dialect::openai, request.options.sampling)}) {
+    if (!checked) return checked.error();
+  }
+  const auto choice = read_tool_choice(body, request.tools);
+  const auto model = read_text(body, "model");
+  const auto user = read_text(body, "user");
+  const auto previous = read_text(body, "previous_response_id");
+  const auto stream = read_boolean(body, "stream", false);
+  const auto store = read_boolean(body, "store", true);
+  const auto background = read_boolean(body, "background", false);
+  const auto limit = read_integer(body, "max_output_tokens", 1, kAnswerTokensMax);
+  if (!choice) return choice.error();
+  if (!model) return model.error();
+  if (!user) return user.error();
+  if (!previous) return previous.error();
+  if (!stream) return stream.error();
+  if (!store) return store.error();
+  if (!background) return background.error();
+  if (!limit) return limit.error();
+  if (*background)
+    return bad_field("background",
+                     "background is true; this server answers while the client waits");
+  if (limit->has_value()) request.options.sampling.max_tokens = static_cast<int32_t>(**limit);
+  if (auto checked = use_tools(request, *choice, *stream); !checked) return checked.error();
+  request.options.client = user->value_or("");
+  out.model = model->value_or("");
+  out.previous_id = previous->value_or("");
+  out.is_stream = *stream;
+  out.is_stored = *store;
+  out.echo = echo_of(body);
+  return out;
+}
+
+}  // namespace squish::server

@@ -1,0 +1,280 @@
+// Responses and their events.
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "server/json_writer.h"
+#include "server/random_id.h"
+#include "server/responses.h"
+
+namespace squish::server {
+namespace {
+
+std::string list_json(const Value& items) {
+  auto text = to_json(items);
+  return text ? std::move(text).value() : "[]";
+}
+
+/// The items of a list and more of them, which are JSON that is ready.
+std::string joined_json(const Value& items, std::span<const std::string> more) {
+  std::string out = list_json(items);
+  out.pop_back();
+  for (const std::string& item : more) {
+    if (out.size() > 1) out += ',';
+    out += item;
+  }
+  return out + "]";
+}
+
+class ResponsesWriter final : public AnswerWriter {
+ public:
+  ResponsesWriter(std::string model, const ResponsesCall& call,
+                  std::function<void(const StoredResponse&)> store)
+      : id_("resp_" + random_hex(32)),
+        created_s_(std::chrono::duration_cast<std::chrono::seconds>(
+                       std::chrono::system_clock::now().time_since_epoch())
+                       .count()),
+        model_(std::move(model)),
+        echo_(call.echo),
+        input_(call.input_items),
+        conversation_(call.conversation),
+        store_(call.is_stored ? std::move(store) : nullptr) {}
+
+  std::string begin() override {
+    const std::string response = response_json("in_progress", "", nullptr);
+    std::string out = event("response.created", ",\"response\":" + response);
+    return out + event("response.in_progress", ",\"response\":" + response);
+  }
+
+  std::string delta(size_t /*index*/, const Answer& /*answer*/, const ChatDelta& delta) override {
+    std::string out;
+    if (!delta.reasoning.empty()) {
+      open(out, Item::reasoning);
+      text_ += delta.reasoning;
+      out += piece("response.reasoning_text.delta", "delta", delta.reasoning, true);
+    }
+    if (!delta.text.empty()) {
+      open(out, Item::message);
+      text_ += delta.text;
+      out += piece("response.output_text.delta", "delta", delta.text, true, ",\"logprobs\":[]");
+    }
+    for (const ToolCallPiece& call : delta.tool_calls) {
+      if (!call.name.empty()) {
+        close(out, "completed");
+        call_ = {.id = call.id, .name = call.name};
+        open(out, Item::call);
+      }
+      if (!call.arguments.empty()) {
+        call_.arguments += call.arguments;
+        out += piece("response.function_call_arguments.delta", "delta", call.arguments, false);
+      }
+      if (call.is_end) close(out, "completed");
+    }
+    return out;
+  }
+
+  std::string end(std::span<const Answer> answers) override {
+    std::string out;
+    const Answer& answer = answers.front();
+    const std::string_view status = status_of(answer);
+    close(out, status);
+    const Usage usage = usage_of(answers);
+    const std::string response = response_json(status, reason_of(answer), &usage);
+    keep(response);
+    return out + event(status == "incomplete" ? "response.incomplete" : "response.completed",
+                       ",\"response\":" + response);
+  }
+
+  std::string whole(std::span<const Answer> answers) override {
+    const Answer& answer = answers.front();
+    const std::string_view status = status_of(answer);
+    std::string unheard;  // the events of the same answer
+    const auto add = [&](Item item, const std::string& text) {
+      open(unheard, item);
+      text_ = text;
+      close(unheard, status);
+    };
+    if (!answer.reasoning.empty()) add(Item::reasoning, answer.reasoning);
+    if (!answer.text.empty()) add(Item::message, answer.text);
+    for (const ToolCallText& call : answer.tool_calls) {
+      call_ = {.id = call.id, .name = call.name, .arguments = call.arguments};
+      open(unheard, Item::call);
+      close(unheard, call.is_complete ? "completed" : "incomplete");
+    }
+    const Usage usage = usage_of(answers);
+    std::string response = response_json(status, reason_of(answer), &usage);
+    keep(response);
+    return response;
+  }
+
+ private:
+  enum class Item : uint8_t { none, reasoning, message, call };
+
+  static std::string_view status_of(const Answer& answer) {
+    return answer.finish == FinishReason::length ? "incomplete" : "completed";
+  }
+  static std::string_view reason_of(const Answer& answer) {
+    return answer.finish == FinishReason::length ? "max_output_tokens" : "";
+  }
+
+  /// `fields` begins with a comma.
+  std::string event(std::string_view type, std::string_view fields) {
+    return fmt::format("event: {0}\ndata: {{\"type\":\"{0}\",\"sequence_number\":{1}{2}}}\n\n",
+                       type, sequence_++, fields);
+  }
+
+  /// An event about a part of the item that is open.
+  std::string piece(std::string_view type, std::string_view field, std::string_view value,
+                    bool has_content, std::string_view more = {}) {
+    std::string fields =
+        fmt::format(",\"item_id\":\"{}\",\"output_index\":{}", item_id_, done_.size());
+    if (has_content) fields += ",\"content_index\":0";
+    fields += fmt::format(",\"{}\":", field);
+    append_json_string(fields, value);
+    return event(type, fields + std::string(more));
+  }
+
+  static std::string text_part(std::string_view type, std::string_view text) {
+    std::string out = fmt::format("{{\"type\":\"{}\",\"text\":", type);
+    append_json_string(out, text);
+    out += type == "output_text" ? ",\"annotations\":[],\"logprobs\":[]}" : "}";
+    return out;
+  }
+
+  [[nodiscard]] std::string item_json(std::string_view status, bool has_parts) const {
+    std::string out;
+    JsonWriter json(out);
+    json.begin_object().field("id", item_id_);
+    if (item_ == Item::call) {
+      json.field("type", "function_call")
+          .field("call_id", call_.id)
+          .field("name", call_.name)
+          .field("arguments", call_.arguments);
+    } else if (item_ == Item::reasoning) {
+      json.field("type", "reasoning").array_field("summary").end_array().array_field("content");
+      if (has_parts) json.raw(text_part("reasoning_text", text_));
+      json.end_array();
+    } else {
+      json.field("type", "message").field("role", "assistant").array_field("content");
+      if (has_parts) json.raw(text_part("output_text", text_));
+      json.end_array();
+    }
+    json.field("status", status).end_object();
+    return out;
+  }
+
+  void open(std::string& out, Item item) {
+    if (item_ == item && item != Item::call) return;
+    close(out, "completed");
+    item_ = item;
+    text_.clear();
+    const std::string_view prefix = item == Item::call        ? "fc_"
+                                    : item == Item::reasoning ? "rs_"
+                                                              : "msg_";
+    item_id_ = std::string(prefix) + random_hex(24);
+    out += event("response.output_item.added",
+                 fmt::format(",\"output_index\":{},\"item\":{}", done_.size(),
+                             item_json("in_progress", false)));
+    if (item != Item::call) {
+      out += part_event("response.content_part.added", "");
+    }
+  }
+
+  std::string part_event(std::string_view type, std::string_view text) {
+    const char* kind = item_ == Item::reasoning ? "reasoning_text" : "output_text";
+    return event(type, fmt::format(",\"item_id\":\"{}\",\"output_index\":{},\"content_index\":0,"
+                                   "\"part\":{}",
+                                   item_id_, done_.size(), text_part(kind, text)));
+  }
+
+  void close(std::string& out, std::string_view status) {
+    if (item_ == Item::none) return;
+    if (item_ == Item::call) {
+      std::string name = ",\"name\":";
+      append_json_string(name, call_.name);
+      out +=
+          piece("response.function_call_arguments.done", "arguments", call_.arguments, false, name);
+    } else {
+      const bool is_text = item_ == Item::message;
+      out += piece(is_text ? "response.output_text.done" : "response.reasoning_text.done", "text",
+                   text_, true, is_text ? ",\"logprobs\":[]" : "");
+      out += part_event("response.content_part.done", text_);
+    }
+    const std::string item = item_json(status, true);
+    out += event("response.output_item.done",
+                 fmt::format(",\"output_index\":{},\"item\":{}", done_.size(), item));
+    done_.push_back(item);
+    item_ = Item::none;
+  }
+
+  [[nodiscard]] std::string response_json(std::string_view status, std::string_view reason,
+                                          const Usage* usage) const {
+    std::string out;
+    JsonWriter json(out);
+    json.begin_object()
+        .field("id", id_)
+        .field("object", "response")
+        .field("created_at", created_s_)
+        .field("status", status)
+        .field("background", false)
+        .null_field("error");
+    if (reason.empty()) {
+      json.null_field("incomplete_details");
+    } else {
+      json.object_field("incomplete_details").field("reason", reason).end_object();
+    }
+    json.field("model", model_).array_field("output");
+    for (const std::string& item : done_) json.raw(item);
+    json.end_array();
+    if (usage == nullptr) {
+      json.null_field("usage");
+    } else {
+      json.object_field("usage")
+          .field("input_tokens", usage->prompt_tokens)
+          .object_field("input_tokens_details")
+          .field("cached_tokens", usage->cached_tokens)
+          .end_object()
+          .field("output_tokens", usage->completion_tokens)
+          .object_field("output_tokens_details")
+          .field("reasoning_tokens", usage->reasoning_tokens)
+          .end_object()
+          .field("total_tokens", usage->prompt_tokens + usage->completion_tokens)
+          .end_object();
+    }
+    return out + echo_ + "}";
+  }
+
+  void keep(const std::string& response) const {
+    if (!store_) return;
+    store_({.id = id_,
+            .body = response,
+            .input = list_json(input_),
+            .conversation = joined_json(conversation_, done_)});
+  }
+
+  std::string id_;
+  int64_t created_s_;
+  std::string model_;
+  std::string echo_;
+  Value input_;
+  Value conversation_;
+  std::function<void(const StoredResponse&)> store_;
+  int64_t sequence_ = 0;
+  // The item that is open, and those that are done, as JSON.
+  Item item_ = Item::none;
+  std::string item_id_;
+  std::string text_;
+  ToolCallText call_;
+  std::vector<std::string> done_;
+};
+
+}  // namespace
+
+std::unique_ptr<AnswerWriter> make_responses_writer(
+    std::string model, const ResponsesCall& call,
+    std::function<void(const StoredResponse&)> store) {
+  return std::make_unique<ResponsesWriter>(std::move(model), call, std::move(store));
+}
+
+}  // namespace squish::server
