@@ -123,6 +123,8 @@ class ModelManager {
 
   /// Unloads the model as soon as nobody uses it. False when no such model is loaded.
   bool unload(const std::string& name);
+  /// Names are looked up anew: what they mean may have changed on disk. Loaded models stay.
+  void forget_names();
   /// In the order in which they were loaded.
   [[nodiscard]] std::vector<LoadedModelInfo> loaded() const;
   /// Models of this machine, loaded or not. Reads directories.

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "hub/environment.h"
 #include "server/access.h"
 
 namespace squish::server {
@@ -27,6 +28,11 @@ struct ServerOptions {
   std::chrono::seconds drain_timeout{30};   // for open requests after SIGTERM
   std::chrono::seconds heartbeat{15};       // a comment in an event stream that is silent
 
+  /// Where models are pulled to, created and removed; empty: requests cannot change what is here.
+  std::string models_directory;
+  hub::Environment environment = hub::Environment::process();  // of pulls
+  /// What clients of Ollama are told: some refuse servers that say less than they were made for.
+  std::string ollama_version = "0.13.0";
   std::string version;                      // of this program, for X-Squish-Version
   std::string load_mode = "eager";          // how the default model is loaded, for /health
 };

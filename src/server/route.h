@@ -24,6 +24,7 @@ struct Route {
   asio::awaitable<void> (*handle)(Exchange& exchange, const Value& body) = nullptr;
   std::string_view summary = {};
   bool has_body = false;     // a JSON object
+  bool streams_body = false; // bytes, read by the handler from Exchange::next_of_body()
   bool has_sampling = false; // the sampling table's fields are among its own
   std::span<const Field> (*fields)() = nullptr;
   std::string_view reply = kJson;  // kind of its answer
