@@ -54,7 +54,6 @@ constexpr size_t kHttpTargetBytesMax = 8 * kKiB;   // 414
 constexpr size_t kHttpHeaderBytesMax = 32 * kKiB;  // 431; browsers with many cookies send 8 KiB
 constexpr size_t kHttpHeaderCountMax = 100;        // 431
 constexpr size_t kHttpBodyBytesMax = 32 * kMiB;    // 413
-constexpr uint64_t kBlobBytesMax = 2048 * kGiB;     // 413; a file that becomes a model
 constexpr size_t kRequestIdBytesMax = 128;
 constexpr int kAnswersMax = 64;  // n times the prompts of one request
 constexpr size_t kMessagesMax = 16'384;

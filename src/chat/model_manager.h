@@ -133,6 +133,8 @@ class ModelManager {
     return options_.resolve(name);
   }
   [[nodiscard]] uint64_t budget_bytes() const { return budget_bytes_; }
+  /// Answers that each model computes at a time.
+  [[nodiscard]] int32_t sequences_max() const { return options_.load.engine.sequences_max; }
   [[nodiscard]] uint64_t used_bytes() const;
   [[nodiscard]] bool is_loading() const;
   /// The last load that failed, for /health; empty when the last one went well.

@@ -12,6 +12,8 @@
 
 namespace squish::hub {
 
+inline constexpr uint64_t kBlobBytesMax = uint64_t{2} << 40;
+
 /// The 64 lower-case digits of "sha256:<digits>" or "sha256-<digits>". Errors: invalid_argument.
 Result<std::string> parse_digest(std::string_view text);
 

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "hub/blob_store.h"
 #include "server/http_parser.h"
 #include "server/route.h"
 
@@ -205,7 +206,7 @@ asio::awaitable<void> Connection::respond(Exchange& exchange, HttpParser& parser
   const bool is_refused = error.has_value();
   const bool streams_body = match.route != nullptr && match.route->streams_body;
   if (streams_body && !error && !parser.failure().has_value()) {
-    parser.allow_body(limits::kBlobBytesMax);
+    parser.allow_body(hub::kBlobBytesMax);
     if (has_body(request) && request.expects_continue && input_.empty()) {
       constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
       if (!co_await stream_->write(kContinue)) co_return;

@@ -83,10 +83,7 @@ Parsed<Call> parse_call(const Value& body) {
 class Writer final : public AnswerWriter {
  public:
   Writer(const Call& call, std::string model, std::string prompt, const Tokenizer& tokenizer)
-      : call_(call),
-        model_(std::move(model)),
-        prompt_(std::move(prompt)),
-        tokenizer_(tokenizer) {}
+      : call_(call), model_(std::move(model)), prompt_(std::move(prompt)), tokenizer_(tokenizer) {}
 
   std::string begin() override { return ""; }
   std::string end(std::span<const Answer> /*answers*/) override { return ""; }
@@ -161,9 +158,7 @@ class Writer final : public AnswerWriter {
                   std::span<const TokenId> ids, std::span<const TokenEvent> tokens) const {
     const RequestStats& stats = answer.stats;
     const bool is_word = answer.stop_index.has_value();
-    const char* type = is_word                                      ? "word"
-                       : answer.finish == FinishReason::length ? "limit"
-                                                                    : "eos";
+    const char* type = is_word ? "word" : answer.finish == FinishReason::length ? "limit" : "eos";
     JsonWriter json(out);
     json.begin_object().field("index", 0).field("content", content);
     write_tokens(json, ids);
@@ -220,38 +215,45 @@ class Writer final : public AnswerWriter {
 Result<PreparedPrompt> prepare(LoadedModel& model, const Call& call) {
   PreparedPrompt out;
   if (!call.prompt.is_tokens) {
-    return ChatService(model).prepare(
-        CompletionRequest{.prompt = call.prompt.text, .options = {}});
+    return ChatService(model).prepare(CompletionRequest{.prompt = call.prompt.text, .options = {}});
   }
   out.tokens = call.prompt.tokens;
   return out;
 }
 
 constexpr std::array kCompletionFields = {
-    Field{.name = "prompt", .type = FieldType::any, .required = true,
-          .help = "text, or token ids"},
-    Field{.name = "n_predict", .type = FieldType::integer,
-          .help = "most tokens to write; -1 = until the context is full (default)", .minimum = -2,
+    Field{.name = "prompt", .type = FieldType::any, .required = true, .help = "text, or token ids"},
+    Field{.name = "n_predict",
+          .type = FieldType::integer,
+          .help = "most tokens to write; -1 = until the context is full (default)",
+          .minimum = -2,
           .maximum = static_cast<double>(kAnswerTokensMax)},
     Field{.name = "stream", .type = FieldType::boolean, .help = "send the answer as it comes"},
     Field{.name = "stop", .type = FieldType::text_or_array, .help = "texts that end the answer"},
-    Field{.name = "n_probs", .type = FieldType::integer,
-          .help = "log probabilities of as many of the likeliest tokens", .minimum = 0,
+    Field{.name = "n_probs",
+          .type = FieldType::integer,
+          .help = "log probabilities of as many of the likeliest tokens",
+          .minimum = 0,
           .maximum = kTopProbabilitiesMax},
     Field{.name = "return_tokens", .type = FieldType::boolean, .help = "also the answer's tokens"},
-    Field{.name = "ignore_eos", .type = FieldType::boolean,
+    Field{.name = "ignore_eos",
+          .type = FieldType::boolean,
           .help = "go on after the model's end token"},
-    Field{.name = "model", .type = FieldType::text,
+    Field{.name = "model",
+          .type = FieldType::text,
           .help = "a model of this machine; absent: the default one"},
 };
 constexpr std::array kTokenizeFields = {
     Field{.name = "content", .type = FieldType::text, .required = true, .help = "the text"},
-    Field{.name = "add_special", .type = FieldType::boolean,
+    Field{.name = "add_special",
+          .type = FieldType::boolean,
           .help = "also the tokens that the model puts around a text"},
-    Field{.name = "parse_special", .type = FieldType::boolean,
+    Field{.name = "parse_special",
+          .type = FieldType::boolean,
           .help = "text such as <|im_start|> becomes its token (default true)"},
     Field{.name = "with_pieces", .type = FieldType::boolean, .help = "also each token's text"},
-    Field{.name = "model", .type = FieldType::text,
+    Field{.name = "model",
+          .type = FieldType::text,
           .help = "a model of this machine; absent: the default one"},
 };
 
@@ -356,8 +358,8 @@ asio::awaitable<void> handle_llama_detokenize(Exchange& exchange, const Value& b
   }
   const std::shared_ptr<ModelLease> lease = co_await lease_or_fail(exchange, body);
   if (lease == nullptr) co_return;
-  const std::string text = co_await exchange.offload(
-      [&] { return lease->model().tokenizer().decode(*tokens, false); });
+  const std::string text =
+      co_await exchange.offload([&] { return lease->model().tokenizer().decode(*tokens, false); });
   std::string out;
   JsonWriter(out).begin_object().field("content", text).end_object();
   co_await exchange.reply_json(out);
@@ -371,8 +373,8 @@ asio::awaitable<void> handle_llama_template(Exchange& exchange, const Value& bod
   }
   const std::shared_ptr<ModelLease> lease = co_await lease_or_fail(exchange, body);
   if (lease == nullptr) co_return;
-  const auto prompt = co_await exchange.offload(
-      [&] { return ChatService(lease->model()).prepare(call->request); });
+  const auto prompt =
+      co_await exchange.offload([&] { return ChatService(lease->model()).prepare(call->request); });
   if (!prompt) {
     co_await exchange.fail(to_api_error(prompt.error()));
     co_return;
@@ -393,7 +395,8 @@ asio::awaitable<void> handle_llama_props(Exchange& exchange, const Value& body) 
       .field("n_ctx", model.engine().context_tokens())
       .object_field("params");
   SamplingParams defaults;
-  for (const auto& [name, value] : kDefaults) static_cast<void>(defaults.set(name, value).has_value());
+  for (const auto& [name, value] : kDefaults)
+    static_cast<void>(defaults.set(name, value).has_value());
   for (const ParameterInfo& info : sampling_parameters()) {
     if (info.ollama_name.empty() || info.is_bool()) continue;
     json.key(info.ollama_name == "num_predict" ? "n_predict" : info.ollama_name)

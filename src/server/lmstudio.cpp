@@ -1,4 +1,5 @@
-// LM Studio's REST interface, /api/v0: OpenAI's answers with figures about the answer and its model.
+// LM Studio's REST interface, /api/v0: OpenAI's answers with figures about the answer and its
+// model.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -90,9 +91,9 @@ class LmStudioWriter final : public AnswerWriter {
     JsonWriter json(members);
     json.begin_object()
         .object_field("stats")
-        .field("tokens_per_second", decode_ms > 0 ? static_cast<double>(usage.completion_tokens) /
-                                                        (decode_ms / 1000)
-                                                  : 0.0)
+        .field(
+            "tokens_per_second",
+            decode_ms > 0 ? static_cast<double>(usage.completion_tokens) / (decode_ms / 1000) : 0.0)
         .field("time_to_first_token", first_ms / 1000)
         .field("generation_time", decode_ms / 1000)
         .field("stop_reason", stop_reason(answers.front()))
@@ -166,9 +167,8 @@ asio::awaitable<void> handle_lmstudio_models(Exchange& exchange, const Value& /*
 
 asio::awaitable<void> handle_lmstudio_model(Exchange& exchange, const Value& /*body*/) {
   const std::string& id = exchange.path_argument();
-  const auto found =
-      co_await exchange.offload([&manager = exchange.services().models,
-                                 &id]() -> Result<std::string> {
+  const auto found = co_await exchange.offload(
+      [&manager = exchange.services().models, &id]() -> Result<std::string> {
         SQ_TRY(const ListedModel model, find_listed(manager, id));
         SQ_TRY(const ModelFacts facts, read_facts(model.local));
         std::string text;
@@ -207,10 +207,10 @@ asio::awaitable<void> handle_lmstudio_chat(Exchange& exchange, const Value& body
   plan.options = call->request.options;
   plan.options.client = exchange.request().client_address + "/" + plan.options.client;
   plan.is_stream = call->is_stream;
-  const auto writer = wrap(exchange,
-                           make_chat_writer(make_answer_head("chatcmpl-", *lease->model),
-                                            model.tokenizer(), *call),
-                           *lease);
+  const auto writer =
+      wrap(exchange,
+           make_chat_writer(make_answer_head("chatcmpl-", *lease->model), model.tokenizer(), *call),
+           *lease);
   co_await answer(exchange, lease->model, std::move(plan), *writer);
 }
 

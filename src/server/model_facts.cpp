@@ -23,11 +23,11 @@ namespace {
 
 /// general.file_type of GGUF by number; the gaps are types that were given up.
 constexpr std::array<std::string_view, 39> kFileTypes = {
-    "F32",    "F16",     "Q4_0",    "Q4_1",   "",       "",       "",       "Q8_0",
-    "Q5_0",   "Q5_1",    "Q2_K",    "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M",
-    "Q5_K_S", "Q5_K_M",  "Q6_K",    "IQ2_XXS", "IQ2_XS", "Q2_K_S", "IQ3_XS", "IQ3_XXS",
-    "IQ1_S",  "IQ4_NL",  "IQ3_S",   "IQ3_M",  "IQ2_S",  "IQ2_M",  "IQ4_XS", "IQ1_M",
-    "BF16",   "",        "",        "",       "TQ1_0",  "TQ2_0",  "MXFP4"};
+    "F32",    "F16",    "Q4_0",  "Q4_1",    "",       "",       "",       "Q8_0",
+    "Q5_0",   "Q5_1",   "Q2_K",  "Q3_K_S",  "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M",
+    "Q5_K_S", "Q5_K_M", "Q6_K",  "IQ2_XXS", "IQ2_XS", "Q2_K_S", "IQ3_XS", "IQ3_XXS",
+    "IQ1_S",  "IQ4_NL", "IQ3_S", "IQ3_M",   "IQ2_S",  "IQ2_M",  "IQ4_XS", "IQ1_M",
+    "BF16",   "",       "",      "",        "TQ1_0",  "TQ2_0",  "MXFP4"};
 constexpr std::array<std::string_view, 4> kEncoders = {"bert", "nomic-bert", "xlm-roberta",
                                                        "roberta"};
 constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
@@ -43,8 +43,8 @@ std::string most_common_type(const ModelFiles& files) {
   std::map<std::string_view, uint64_t> bytes;
   for (const NamedTensor& named : files.tensors())
     bytes[type_info(named.tensor.dtype).name] += named.tensor.bytes();
-  const auto most = std::ranges::max_element(
-      bytes, {}, [](const auto& entry) { return entry.second; });
+  const auto most =
+      std::ranges::max_element(bytes, {}, [](const auto& entry) { return entry.second; });
   return most == bytes.end() ? "" : upper(most->first);
 }
 
@@ -104,8 +104,7 @@ std::string digest_of(const hub::LocalModel& local) {
     hash.update(as_bytes("\n"));
   };
   add(local.id);
-  for (size_t i = 0; i < local.files.size(); ++i)
-    add(hub::base_name(local.files[i]));
+  for (size_t i = 0; i < local.files.size(); ++i) add(hub::base_name(local.files[i]));
   add(fmt::format("{}", local.bytes));
   add(local.sha256.empty() ? fmt::format("changed {}", local.modified_s) : local.sha256);
   return hash.finish();
@@ -122,9 +121,9 @@ std::string rfc3339(int64_t nanoseconds) {
   const std::time_t seconds = nanoseconds / kNanosecondsPerSecond;
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);
-  std::string out = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", parts.tm_year + 1900,
-                                parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
-                                parts.tm_sec);
+  std::string out =
+      fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", parts.tm_year + 1900, parts.tm_mon + 1,
+                  parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
   if (fraction > 0) {
     out += fmt::format(".{:09}", fraction);
     out.resize(out.find_last_not_of('0') + 1);

@@ -95,8 +95,8 @@ class OllamaWriter final : public AnswerWriter {
 
   void close(JsonWriter& json, const Answer& answer) const {
     const RequestStats& stats = answer.stats;
-    json.field("done", true).field(
-        "done_reason", answer.finish == FinishReason::length ? "length" : "stop");
+    json.field("done", true)
+        .field("done_reason", answer.finish == FinishReason::length ? "length" : "stop");
     if (facts_.wants_context) {
       json.array_field("context");
       for (const TokenId token : facts_.prompt) json.integer(token);
@@ -288,9 +288,8 @@ Parsed<Prepared> prepare(const ModelLease& lease, const OllamaCall& call) {
     return to_api_error(set.error());
 
   const int64_t context = model.engine().context_tokens();
-  const int64_t wanted = options->context_tokens > 0
-                             ? std::min(options->context_tokens, context)
-                             : context;
+  const int64_t wanted =
+      options->context_tokens > 0 ? std::min(options->context_tokens, context) : context;
   // At least one token has to find room after the prompt.
   PromptLimit limit{.tokens = static_cast<size_t>(std::max<int64_t>(wanted - 1, 1)),
                     .keep = 0,
@@ -344,7 +343,9 @@ asio::awaitable<void> load_only(Exchange& exchange, const OllamaCall& call) {
   }
   auto lease = co_await exchange.model(call.model);
   if (!lease) {
-    co_await exchange.fail(lease.error().status == 404 ? not_found(call.model) : lease.error());
+    ApiError error = lease.error();
+    if (error.status == 404) error = not_found(call.model);
+    co_await exchange.fail(std::move(error));
     co_return;
   }
   if (call.keep_alive) (*lease)->set_keep_alive(*call.keep_alive);
@@ -365,7 +366,9 @@ asio::awaitable<void> answer_call(Exchange& exchange, Parsed<OllamaCall> parsed)
   const auto begin = Clock::now();
   auto lease = co_await exchange.model(call.model);
   if (!lease) {
-    co_await exchange.fail(lease.error().status == 404 ? not_found(call.model) : lease.error());
+    ApiError error = lease.error();
+    if (error.status == 404) error = not_found(call.model);
+    co_await exchange.fail(std::move(error));
     co_return;
   }
   const std::shared_ptr<ModelLease> model = *lease;

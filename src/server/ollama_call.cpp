@@ -32,35 +32,63 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kDefaults
 /// Options that are read here; those of the sampling table come to them.
 constexpr std::array<std::string_view, 3> kReadOptions = {"stop", "num_ctx", "num_keep"};
 /// Options of Ollama's runner that here are the server's flags.
-constexpr std::array<std::string_view, 22> kServerOptions = {
-    "num_batch",     "num_gpu",      "main_gpu",     "use_mmap",   "use_mlock",
-    "num_thread",    "numa",         "low_vram",     "vocab_only", "f16_kv",
-    "logits_all",    "tfs_z",        "mirostat",     "mirostat_tau", "mirostat_eta",
-    "penalize_newline", "draft_num_predict", "embedding_only", "num_gqa",
-    "rope_frequency_base", "rope_frequency_scale", "num_gpu_layers"};
+constexpr std::array<std::string_view, 22> kServerOptions = {"num_batch",
+                                                             "num_gpu",
+                                                             "main_gpu",
+                                                             "use_mmap",
+                                                             "use_mlock",
+                                                             "num_thread",
+                                                             "numa",
+                                                             "low_vram",
+                                                             "vocab_only",
+                                                             "f16_kv",
+                                                             "logits_all",
+                                                             "tfs_z",
+                                                             "mirostat",
+                                                             "mirostat_tau",
+                                                             "mirostat_eta",
+                                                             "penalize_newline",
+                                                             "draft_num_predict",
+                                                             "embedding_only",
+                                                             "num_gqa",
+                                                             "rope_frequency_base",
+                                                             "rope_frequency_scale",
+                                                             "num_gpu_layers"};
 
 constexpr std::array kCommonFields = {
-  Field{.name = "model", .type = FieldType::text, .required = true,
-        .help = "a model of this machine, with or without :latest"},
-      Field{.name = "stream", .type = FieldType::boolean,
-            .help = "one JSON object a line as the answer comes (default true)"},
-      Field{.name = "format", .type = FieldType::any,
-            .help = "\"json\", or a JSON schema that the answer has to fit"},
-      Field{.name = "options", .type = FieldType::object,
-            .help = "temperature, top_k, top_p, min_p, typical_p, repeat_penalty, repeat_last_n, "
-                    "presence_penalty, frequency_penalty, seed, num_predict, num_ctx, num_keep, "
-                    "stop; unknown ones are let pass"},
-      Field{.name = "think", .type = FieldType::any,
-            .help = "true, false, \"low\", \"medium\", \"high\" or \"max\""},
-      Field{.name = "keep_alive", .type = FieldType::any,
-            .help = "how long the model stays: seconds or a time such as \"5m\"; 0 unloads it "
-                    "after the answer, less than 0 keeps it"},
-      Field{.name = "truncate", .type = FieldType::boolean,
-            .help = "shorten a prompt that is too long (default true) instead of refusing it"},
-      Field{.name = "logprobs", .type = FieldType::boolean,
-            .help = "log probabilities of the answer's tokens"},
-      Field{.name = "top_logprobs", .type = FieldType::integer,
-    .help = "and of as many of the likeliest tokens at each place", .minimum = 0, .maximum = 20},
+    Field{.name = "model",
+          .type = FieldType::text,
+          .required = true,
+          .help = "a model of this machine, with or without :latest"},
+    Field{.name = "stream",
+          .type = FieldType::boolean,
+          .help = "one JSON object a line as the answer comes (default true)"},
+    Field{.name = "format",
+          .type = FieldType::any,
+          .help = "\"json\", or a JSON schema that the answer has to fit"},
+    Field{.name = "options",
+          .type = FieldType::object,
+          .help = "temperature, top_k, top_p, min_p, typical_p, repeat_penalty, repeat_last_n, "
+                  "presence_penalty, frequency_penalty, seed, num_predict, num_ctx, num_keep, "
+                  "stop; unknown ones are let pass"},
+    Field{.name = "think",
+          .type = FieldType::any,
+          .help = "true, false, \"low\", \"medium\", \"high\" or \"max\""},
+    Field{.name = "keep_alive",
+          .type = FieldType::any,
+          .help = "how long the model stays: seconds or a time such as \"5m\"; 0 unloads it "
+                  "after the answer, less than 0 keeps it"},
+    Field{.name = "truncate",
+          .type = FieldType::boolean,
+          .help = "shorten a prompt that is too long (default true) instead of refusing it"},
+    Field{.name = "logprobs",
+          .type = FieldType::boolean,
+          .help = "log probabilities of the answer's tokens"},
+    Field{.name = "top_logprobs",
+          .type = FieldType::integer,
+          .help = "and of as many of the likeliest tokens at each place",
+          .minimum = 0,
+          .maximum = 20},
 };
 
 template <size_t First, size_t Second>
@@ -72,24 +100,36 @@ constexpr std::array<Field, First + Second> join(const std::array<Field, First>&
   return out;
 }
 
-constexpr std::array kGenerateFields = join(kCommonFields, std::array{
-    Field{.name = "prompt", .type = FieldType::text,
-          .help = "empty: the model is loaded, or with keep_alive 0 unloaded"},
-    Field{.name = "suffix", .type = FieldType::text,
-          .help = "text that follows: the answer is what belongs between"},
-    Field{.name = "system", .type = FieldType::text, .help = "the system message"},
-    Field{.name = "template", .type = FieldType::text,
-          .help = "instead of the model's: Jinja, or a Go template as in Modelfiles"},
-    Field{.name = "raw", .type = FieldType::boolean, .help = "the prompt without any template"},
-    Field{.name = "context", .type = FieldType::array,
-          .help = "the tokens of the talk so far, as an earlier answer gave them"},
-    Field{.name = "images", .type = FieldType::array, .help = "refused: models here read text"},
-});
-constexpr std::array kChatFields = join(kCommonFields, std::array{
-    Field{.name = "messages", .type = FieldType::array, .required = true,
-          .help = "role, content, thinking, tool_calls, tool_name; an empty list loads the model"},
-    Field{.name = "tools", .type = FieldType::array, .help = "functions that the model may call"},
-});
+constexpr std::array kGenerateFields = join(
+    kCommonFields,
+    std::array{
+        Field{.name = "prompt",
+              .type = FieldType::text,
+              .help = "empty: the model is loaded, or with keep_alive 0 unloaded"},
+        Field{.name = "suffix",
+              .type = FieldType::text,
+              .help = "text that follows: the answer is what belongs between"},
+        Field{.name = "system", .type = FieldType::text, .help = "the system message"},
+        Field{.name = "template",
+              .type = FieldType::text,
+              .help = "instead of the model's: Jinja, or a Go template as in Modelfiles"},
+        Field{.name = "raw", .type = FieldType::boolean, .help = "the prompt without any template"},
+        Field{.name = "context",
+              .type = FieldType::array,
+              .help = "the tokens of the talk so far, as an earlier answer gave them"},
+        Field{.name = "images", .type = FieldType::array, .help = "refused: models here read text"},
+    });
+constexpr std::array kChatFields = join(
+    kCommonFields,
+    std::array{
+        Field{.name = "messages",
+              .type = FieldType::array,
+              .required = true,
+              .help =
+                  "role, content, thinking, tool_calls, tool_name; an empty list loads the model"},
+        Field{
+            .name = "tools", .type = FieldType::array, .help = "functions that the model may call"},
+    });
 
 bool contains(std::span<const std::string_view> names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
@@ -134,11 +174,12 @@ void log_unused(const Value& options) {
   for (const Value::Entry& entry : options.entries()) {
     const std::string& name = entry.key.as_string();
     if (contains(kServerOptions, name)) {
-      log::debug("ollama", fmt::format("option {}: set by flags of `squish serve`, not by a request",
-                                       printable(name)));
+      log::debug("ollama",
+                 fmt::format("option {}: set by flags of `squish serve`, not by a request",
+                             printable(name)));
     } else if (!is_ollama_option(name)) {
-      log::warning("ollama", fmt::format("option {} is not known and has no effect",
-                                         printable(name)));
+      log::warning("ollama",
+                   fmt::format("option {} is not known and has no effect", printable(name)));
     }
   }
 }
@@ -157,15 +198,14 @@ Parsed<ThinkRequest> read_think(const Value& body) {
     out.level = think->as_string();
     return out;
   }
-  return bad_field("think",
-                   "think must be true, false, \"low\", \"medium\", \"high\" or \"max\"");
+  return bad_field("think", "think must be true, false, \"low\", \"medium\", \"high\" or \"max\"");
 }
 
 Checked read_images(const Value& object, std::string_view where) {
   const Value* images = find_present(object, "images");
   if (images == nullptr || !images->is_list() || images->size() == 0) return Nothing{};
-  return bad_field("images", fmt::format("{} has images; this server's models read text only",
-                                         where));
+  return bad_field("images",
+                   fmt::format("{} has images; this server's models read text only", where));
 }
 
 Parsed<OllamaCall> read_common(const Value& body) {

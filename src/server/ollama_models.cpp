@@ -59,19 +59,15 @@ void write_name(JsonWriter& json, const ShownModel& model) {
 // --- show
 
 void write_scalar(JsonWriter& json, const GgufFile& file, const GgufEntry& entry) {
-  switch (entry.value.type) {
-    case GgufType::string:
-      json.field(entry.key, as_text(entry.value.bytes));
-      return;
-    case GgufType::boolean:
-      json.field(entry.key, file.get_bool(entry.key).value_or(false));
-      return;
-    case GgufType::f32:
-    case GgufType::f64:
-      json.field(entry.key, file.get_float(entry.key).value_or(0));
-      return;
-    default:
-      json.field(entry.key, file.get_int(entry.key).value_or(0));
+  const GgufType type = entry.value.type;
+  if (type == GgufType::string) {
+    json.field(entry.key, as_text(entry.value.bytes));
+  } else if (type == GgufType::boolean) {
+    json.field(entry.key, file.get_bool(entry.key).value_or(false));
+  } else if (type == GgufType::f32 || type == GgufType::f64) {
+    json.field(entry.key, file.get_float(entry.key).value_or(0));
+  } else {
+    json.field(entry.key, file.get_int(entry.key).value_or(0));
   }
 }
 
@@ -118,7 +114,8 @@ void write_tensors(JsonWriter& json, const ModelFiles& files) {
         .field("name", named.name)
         .field("type", type_info(named.tensor.dtype).name)
         .array_field("shape");
-    for (size_t i = 0; i < named.tensor.shape.rank; ++i) json.integer(named.tensor.shape[i]);
+    for (size_t i = 0; i < named.tensor.shape.rank; ++i) 
+      json.integer(static_cast<int64_t>(named.tensor.shape[i]));
     json.end_array().end_object();
   }
   json.end_array();
@@ -187,9 +184,12 @@ Result<std::string> show_json(const ModelManager& models, const std::string& nam
 }
 
 constexpr std::array kShowFields = {
-    Field{.name = "model", .type = FieldType::text, .required = true,
+    Field{.name = "model",
+          .type = FieldType::text,
+          .required = true,
           .help = "a model of this machine; `name` is the same"},
-    Field{.name = "verbose", .type = FieldType::boolean,
+    Field{.name = "verbose",
+          .type = FieldType::boolean,
           .help = "also the vocabulary and the list of tensors"},
 };
 

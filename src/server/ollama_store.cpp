@@ -52,7 +52,7 @@ Parsed<std::string> pull_source(std::string_view name) {
     return text;
   const auto entry = hub::Catalog::builtin().find(text);
   if (entry) return std::string((*entry)->id);
-  if (std::ranges::count(text, '/') == 1 && hub::parse_hf_reference("hf:" + text)) 
+  if (std::ranges::count(text, '/') == 1 && hub::parse_hf_reference("hf:" + text))
     return "hf:" + text;
   return ApiError{.status = 404,
                   .message = fmt::format("model '{}' not found: {}; hf.co/org/repo names any other",
@@ -66,13 +66,16 @@ Status pull_model(const ServerOptions& options, ModelManager& models, const std:
   hub::PullRequest request;
   request.source = source;
   request.models_directory = options.models_directory;
-  SQ_TRY(const hub::PulledModel pulled, hub::pull(request, hub::Catalog::builtin(),
-                                                  options.environment, job, job.cancel_flag()));
+  SQ_TRY(const hub::PulledModel pulled,
+         hub::pull(request, hub::Catalog::builtin(), options.environment, job, job.cancel_flag()));
   models.forget_names();
   if (pulled.already_present) {
     for (const hub::StoredFile& file : pulled.files) {
-      job.on_progress({.stage = hub::Stage::download, .file = file.name, .done_bytes = file.bytes,
-                       .total_bytes = file.bytes, .sha256 = file.sha256});
+      job.on_progress({.stage = hub::Stage::download,
+                       .file = file.name,
+                       .done_bytes = file.bytes,
+                       .total_bytes = file.bytes,
+                       .sha256 = file.sha256});
     }
   }
   return {};
@@ -187,9 +190,8 @@ Parsed<CreateCall> parse_create(const Value& body) {
   if (!licenses->empty()) out.settings.license.clear();
   for (const std::string& license : *licenses)
     out.settings.license += (out.settings.license.empty() ? "" : "\n") + license;
-  for (Checked checked :
-       {read_parameters(body, out.settings), read_setting_messages(body, out.settings),
-        read_files(body, out.files)}) {
+  for (Checked checked : {read_parameters(body, out.settings),
+                          read_setting_messages(body, out.settings), read_files(body, out.files)}) {
     if (!checked) return checked.error();
   }
   if (out.settings.from.empty() && out.files.empty())
@@ -237,9 +239,8 @@ Result<std::vector<hub::ModelPart>> parts_of_blobs(
 }
 
 /// Blobs or another model: which files the new one gets.
-Result<std::vector<hub::ModelPart>> choose_parts(const ServerOptions& options,
-                                                 ModelManager& models, CreateCall& call,
-                                                 StoreJob& job) {
+Result<std::vector<hub::ModelPart>> choose_parts(const ServerOptions& options, ModelManager& models,
+                                                 CreateCall& call, StoreJob& job) {
   const hub::BlobStore blobs(options.models_directory);
   std::string from = call.settings.from;
   if (from.starts_with('@')) from.erase(0, 1);
@@ -249,7 +250,12 @@ Result<std::vector<hub::ModelPart>> choose_parts(const ServerOptions& options,
     job.say("parsing GGUF");
     if (call.files.size() == 1 && !call.files.front().first.ends_with(".gguf"))
       call.files.front().first = "model.gguf";
-    return parts_of_blobs(blobs, call.files);
+    SQ_TRY(std::vector<hub::ModelPart> parts, parts_of_blobs(blobs, call.files));
+    if (parts.size() == 1) {
+      const auto opened = ModelFiles::open(parts.front().path);
+      if (!opened) return Error{ErrorCode::invalid_argument, opened.error().message};
+    }
+    return parts;
   }
   if (from.starts_with('/') || from.starts_with('.') || from.starts_with('~')) {
     return Error{ErrorCode::invalid_argument,
@@ -302,36 +308,49 @@ Status delete_model(const ServerOptions& options, ModelManager& models, const st
 }
 
 constexpr std::array kNameFields = {
-    Field{.name = "model", .type = FieldType::text, .required = true,
+    Field{.name = "model",
+          .type = FieldType::text,
+          .required = true,
           .help = "a model of this machine; `name` is the same"},
 };
 constexpr std::array kPullFields = {
-    Field{.name = "model", .type = FieldType::text, .required = true,
+    Field{.name = "model",
+          .type = FieldType::text,
+          .required = true,
           .help = "a name of the catalogue, hf.co/org/repo[:quantisation], pypi:package or "
                   "ollama:name"},
-    Field{.name = "stream", .type = FieldType::boolean,
+    Field{.name = "stream",
+          .type = FieldType::boolean,
           .help = "say how it goes, one JSON object a line (default true)"},
 };
 constexpr std::array kCreateFields = {
     Field{.name = "model", .type = FieldType::text, .required = true, .help = "the new name"},
     Field{.name = "from", .type = FieldType::text, .help = "a model of this machine"},
-    Field{.name = "files", .type = FieldType::object,
+    Field{.name = "files",
+          .type = FieldType::object,
           .help = "instead of from: file names and digests of uploaded blobs"},
-    Field{.name = "modelfile", .type = FieldType::text,
+    Field{.name = "modelfile",
+          .type = FieldType::text,
           .help = "all of it as text: FROM, PARAMETER, TEMPLATE, SYSTEM, MESSAGE, LICENSE"},
-    Field{.name = "template", .type = FieldType::text,
+    Field{.name = "template",
+          .type = FieldType::text,
           .help = "the chat template: Jinja, or a Go template"},
     Field{.name = "system", .type = FieldType::text, .help = "of talks that bring none"},
     Field{.name = "parameters", .type = FieldType::object, .help = "options that hold by default"},
     Field{.name = "messages", .type = FieldType::array, .help = "how each talk begins"},
     Field{.name = "license", .type = FieldType::text_or_array, .help = "shown by /api/show"},
-    Field{.name = "stream", .type = FieldType::boolean,
+    Field{.name = "stream",
+          .type = FieldType::boolean,
           .help = "say how it goes, one JSON object a line (default true)"},
 };
 constexpr std::array kCopyFields = {
-    Field{.name = "source", .type = FieldType::text, .required = true,
+    Field{.name = "source",
+          .type = FieldType::text,
+          .required = true,
           .help = "a model of this machine"},
-    Field{.name = "destination", .type = FieldType::text, .required = true,
+    Field{.name = "destination",
+          .type = FieldType::text,
+          .required = true,
           .help = "its further name"},
 };
 
@@ -374,8 +393,7 @@ asio::awaitable<void> handle_ollama_pull(Exchange& exchange, const Value& body) 
     co_await exchange.fail(std::move(*error));
     co_return;
   }
-  StoreJob::Work work = [&options, &models = models_of(exchange),
-                         source = *source](StoreJob& job) {
+  StoreJob::Work work = [&options, &models = models_of(exchange), source = *source](StoreJob& job) {
     return pull_model(options, models, source, job);
   };
   co_await StoreJob::run(exchange, std::move(work), *stream);
@@ -420,10 +438,8 @@ asio::awaitable<void> handle_ollama_copy(Exchange& exchange, const Value& body) 
     co_await exchange.fail(std::move(*error));
     co_return;
   }
-  StoreJob::Work work = [&options, &models = models_of(exchange), source = **source,
-                         id = *id](StoreJob& job) {
-    return copy_model(options, models, source, id, job);
-  };
+  StoreJob::Work work = [&options, &models = models_of(exchange), source = **source, id = *id](
+                            StoreJob& job) { return copy_model(options, models, source, id, job); };
   co_await StoreJob::run(exchange, std::move(work), false);
 }
 
@@ -436,8 +452,8 @@ asio::awaitable<void> handle_ollama_delete(Exchange& exchange, const Value& body
     co_await exchange.fail(std::move(*error));
     co_return;
   }
-  const Status done = co_await exchange.offload(
-      [&] { return delete_model(options, models_of(exchange), *name); });
+  const Status done =
+      co_await exchange.offload([&] { return delete_model(options, models_of(exchange), *name); });
   if (!done) {
     ApiError failure = to_api_error(done.error());
     if (failure.status == 404) failure = not_found(*name);
@@ -449,8 +465,9 @@ asio::awaitable<void> handle_ollama_delete(Exchange& exchange, const Value& body
 
 asio::awaitable<void> handle_ollama_push(Exchange& exchange, const Value& /*body*/) {
   ApiError error{.status = 501,
-                 .message = "this server does not publish models; upload the files to a hub with "
-                            "its own tools",
+                 .message =
+                     "this server does not publish models; upload the files to a hub with "
+                     "its own tools",
                  .code = "unsupported"};
   co_await exchange.fail(std::move(error));
 }

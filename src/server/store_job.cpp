@@ -62,11 +62,15 @@ void StoreJob::say(std::string_view text) {
 
 void StoreJob::on_progress(const hub::Progress& progress) {
   switch (progress.stage) {
-    case hub::Stage::resolve: return say("pulling manifest");
-    case hub::Stage::verify: return say("verifying sha256 digest");
-    case hub::Stage::install: return say("writing manifest");
+    case hub::Stage::resolve:
+      return say("pulling manifest");
+    case hub::Stage::verify:
+      return say("verifying sha256 digest");
+    case hub::Stage::install:
+      return say("writing manifest");
     case hub::Stage::download:
-    case hub::Stage::unpack: break;
+    case hub::Stage::unpack:
+      break;
   }
   std::string line;
   JsonWriter json(line);

@@ -1,6 +1,6 @@
 #pragma once
-// Work on the models directory that takes seconds to hours (a pull, a copy), on a thread of its own,
-// with what it has to say on the way.
+// Work on the models directory that takes seconds to hours (a pull, a copy), on a thread of its
+// own, with what it has to say on the way.
 #include <atomic>
 #include <functional>
 #include <mutex>
