@@ -12,6 +12,7 @@
 #include "hub/hub_listing.h"
 #include "hub/names.h"
 #include "hub/pull.h"
+#include "model/model_files.h"
 #include "server/ollama_call.h"
 #include "server/route.h"
 #include "server/store_job.h"
