@@ -168,9 +168,11 @@ def test_generate_remembers_by_context(client, server):
     assert second.context[: len(first.context)] == first.context
 
 
-def test_generate_fills_gaps_where_the_model_can(client, server):
-    answer = client.generate(server.model, "def add(a, b):\n", suffix="\n    return c", options=GREEDY)
-    assert answer.done
+def test_generate_fills_gaps_only_where_the_model_can(client, server):
+    assert "insert" not in client.show(server.model).capabilities
+    with pytest.raises(ollama.ResponseError, match="no tokens for filling a gap") as caught:
+        client.generate(server.model, "def add(a, b):\n", suffix="\n    return c", options=GREEDY)
+    assert caught.value.status_code == 400
 
 
 def test_an_empty_prompt_loads_and_keep_alive_0_unloads(own):
