@@ -133,7 +133,9 @@ std::vector<TokenId> ChatService::encode_rendered(const std::string& text) const
 }
 
 Result<PreparedPrompt> ChatService::prepare(const ChatRequest& request) const {
-  SQ_TRY(const ChatTemplate* const chat_template, model_.chat_template());
+  SQ_TRY(const ChatTemplate* const own_template, model_.chat_template());
+  const ChatTemplate* const chat_template =
+      request.chat_template ? &*request.chat_template : own_template;
   if (chat_template == nullptr) return no_template(model_.files().path);
   ChatTemplate::Input input;
   // A template that ignores tools would leave the model without a word about them.

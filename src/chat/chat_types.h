@@ -13,6 +13,7 @@
 #include "chat/tool_calls.h"
 #include "engine/request.h"
 #include "engine/sampling_params.h"
+#include "text/chat_template.h"
 #include "text/jinja_value.h"
 
 namespace squish {
@@ -51,6 +52,7 @@ struct ChatRequest {
   /// Thinking on or off where the template has a switch for it, by whatever name.
   std::optional<bool> think = {};
   bool add_generation_prompt = true;
+  std::optional<ChatTemplate> chat_template = {};  // instead of the model's own
   AnswerOptions options = {};
 };
 

@@ -153,6 +153,11 @@ bool ModelManager::unload(const std::string& name) {
   return true;
 }
 
+void ModelManager::forget_names() {
+  const std::lock_guard lock(mutex_);
+  names_.clear();
+}
+
 std::vector<LoadedModelInfo> ModelManager::loaded() const {
   std::vector<LoadedModelInfo> out;
   const std::lock_guard lock(mutex_);

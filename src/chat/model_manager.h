@@ -123,6 +123,8 @@ class ModelManager {
 
   /// Unloads the model as soon as nobody uses it. False when no such model is loaded.
   bool unload(const std::string& name);
+  /// Names are looked up anew: what they mean may have changed on disk. Loaded models stay.
+  void forget_names();
   /// In the order in which they were loaded.
   [[nodiscard]] std::vector<LoadedModelInfo> loaded() const;
   /// Models of this machine, loaded or not. Reads directories.
@@ -131,6 +133,8 @@ class ModelManager {
     return options_.resolve(name);
   }
   [[nodiscard]] uint64_t budget_bytes() const { return budget_bytes_; }
+  /// Answers that each model computes at a time.
+  [[nodiscard]] int32_t sequences_max() const { return options_.load.engine.sequences_max; }
   [[nodiscard]] uint64_t used_bytes() const;
   [[nodiscard]] bool is_loading() const;
   /// The last load that failed, for /health; empty when the last one went well.

@@ -221,7 +221,10 @@ void add_lookup(const Context& context, const hub::Store& store,
                    fmt::format("there is no model on this machine; `squish pull {}` gets one",
                                hub::kDefaultModel)};
     }
-    if (means_default || (chosen && (name == chosen->id || name == chosen->path))) return *chosen;
+    // Clients of Ollama write a tag after every name.
+    const bool is_chosen = chosen && (name == chosen->id || name == chosen->path ||
+                                      name == chosen->id + ":latest");
+    if (means_default || is_chosen) return *chosen;
     auto found = hub::resolve_model(name, store, hub::Catalog::builtin(), environment);
     // A request must not open any file of this machine by its path.
     const bool is_known = found && found->path != name && !name.starts_with('/') &&
@@ -248,6 +251,7 @@ void print_banner(const Context& context, const server::Server& running,
   line("model", model ? model->id : "none yet: requests name one");
   for (const std::string& place : running.addresses()) line("listening", place);
   line("OPENAI_BASE_URL", address + "/v1");
+  line("OLLAMA_HOST", address);
   if (options.access.keys.empty()) {
     line("API key", "none: any client of this machine may ask");
   } else {
@@ -296,6 +300,9 @@ Result<int> run(Context& context, const Arguments& arguments) {
   SQ_TRY(const std::optional<hub::LocalModel> model, choose_default(context, arguments));
   SQ_TRY(const hub::Store store, context.store());
   add_lookup(context, store, model, managed);
+  options.models_directory = store.root();
+  options.environment = context.environment;
+  options.ollama_version = arguments.text("--ollama-version").value_or(options.ollama_version);
   raise_descriptor_limit();
   // A client that leaves while something is written must not end the server.
   std::signal(SIGPIPE, SIG_IGN);
@@ -426,6 +433,9 @@ Verb make_serve_verb() {
             .value = "FILE",
             .help = "write the spans at the end, for chrome://tracing",
             .completion = Completion::file},
+           {.flag = "--ollama-version",
+            .value = "VERSION",
+            .help = "what /api/version says (default 0.13.0); some clients want a newer one"},
            {.flag = "--print-api-docs", .help = "docs/api.md on standard output, and end"}},
       .groups = {OptionGroup::load},
       .run = run,

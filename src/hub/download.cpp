@@ -129,6 +129,7 @@ Status Download::prepare() {
   const bool fits = total_ == 0 || part_.bytes() <= total_;
   SQ_TRY_STATUS(part_.restart_at(same && fits ? part_.bytes() : 0));
   result_.resumed_at_bytes = part_.bytes();
+  meter_.set_sha256(wanted_sha_);
   meter_.update(part_.bytes());
   return {};
 }
@@ -174,6 +175,7 @@ Status Download::on_begin(const HttpResponse& response) {
   if (wanted_sha_.empty() && is_sha256(linked)) wanted_sha_ = linked;
   total_ = total != 0 ? total : request_.expected_bytes;
   meter_.set_total(total_);
+  meter_.set_sha256(wanted_sha_);
   if (first == 0 && part_.bytes() > 0) SQ_TRY_STATUS(part_.restart_at(0));
   if (total_ > part_.bytes()) {
     const std::string parent = request_.path.substr(0, request_.path.rfind('/'));
@@ -386,7 +388,7 @@ void ProgressMeter::report(uint64_t done_bytes, double now_s) {
       window_start_bytes_ = done_bytes;
     }
   }
-  sink_.on_progress({stage_, file_, done_bytes, total_, rate_});
+  sink_.on_progress({stage_, file_, done_bytes, total_, rate_, sha256_});
 }
 
 }  // namespace squish::hub

@@ -43,6 +43,7 @@ class ProgressMeter {
  public:
   ProgressMeter(ProgressSink& sink, Stage stage, std::string file, uint64_t total_bytes);
   void set_total(uint64_t total_bytes) { total_ = total_bytes; }
+  void set_sha256(std::string sha256) { sha256_ = std::move(sha256); }
   /// `done_bytes` of the file are there. The first call sets where the rate counts from.
   void update(uint64_t done_bytes);
   /// The last call for this file: always reported.
@@ -54,6 +55,7 @@ class ProgressMeter {
   Stage stage_;
   std::string file_;
   uint64_t total_;
+  std::string sha256_;
   double last_report_s_ = -1;
   double window_start_s_ = -1;
   uint64_t window_start_bytes_ = 0;

@@ -17,6 +17,7 @@ struct Progress {
   uint64_t done_bytes = 0;      // of this file; includes what an earlier run left
   uint64_t total_bytes = 0;     // 0: not known
   double bytes_per_second = 0;  // over the last seconds; 0: not known yet
+  std::string_view sha256 = {};  // that the file must have; empty: not known
 };
 
 /// Called on the thread that called pull(), progress at most about ten times a second and once at

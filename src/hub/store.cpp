@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/strings.h"
+#include "hub/created_model.h"
 #include "hub/hub_listing.h"
 #include "hub/json_fields.h"
 #include "hub/names.h"
@@ -61,8 +62,15 @@ void list_directory(const std::string& directory, const std::string& name, ScanR
     }
   }
   for (std::string& warning : found.warnings) result.warnings.push_back(std::move(warning));
+  const Result<CreatedModel> created = read_created(directory);
+  if (!created && created.error().code != ErrorCode::not_found)
+    result.warnings.push_back(created.error().message);
   for (LocalModel& model : found.models) {
     if (found.models.size() == 1) model.directory = directory;
+    if (created) {
+      model.id = created->id;
+      model.source = kCreatedSource + created->settings.from;
+    }
     if (pulled) {
       model.id = record->id;
       model.source = record->source;
@@ -89,6 +97,10 @@ int variant_rank(const LocalModel& model) {
 /// first; nothing when it is another model.
 std::optional<int> match_rank(const LocalModel& model, const std::string& lower,
                               const std::string& wanted_id) {
+  if (model.source.starts_with(kCreatedSource)) {
+    // Its files are named like those of the model that it was made from.
+    return model.id == lower ? std::optional(1) : std::nullopt;
+  }
   const std::string directory = to_lower(base_name(model.directory));
   const std::string file = to_lower(base_name(model.path));
   if ((!directory.empty() && directory == lower) || file == lower ||
@@ -197,7 +209,9 @@ ScanResult Store::list() const {
 }
 
 Result<LocalModel> Store::find(std::string_view name, const Catalog& catalog) const {
-  const std::string lower = to_lower(trim(name));
+  std::string lower = to_lower(trim(name));
+  // What clients of Ollama write after a name without a tag.
+  if (lower.ends_with(":latest")) lower.resize(lower.size() - std::string_view(":latest").size());
   if (lower.empty()) return Error{ErrorCode::invalid_argument, "the model name is empty"};
   const Result<const CatalogEntry*> entry = catalog.find(lower);
   const std::string wanted = entry ? (*entry)->id : catalog.canonical(lower);

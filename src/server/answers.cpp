@@ -99,6 +99,7 @@ void Receiver::take(size_t index, ChatDelta delta) {
     }
     last_token_[index] = now;
   }
+  for (const TokenEvent& token : delta.tokens) answer.token_ids.push_back(token.token);
   if (plan_.options.sampling.logprobs) {
     for (const TokenEvent& token : delta.tokens) answer.logprob_sum += token.logprob;
     answer.tokens.insert(answer.tokens.end(), delta.tokens.begin(), delta.tokens.end());

@@ -22,6 +22,7 @@ struct Answer {
   std::string reasoning;
   std::vector<ToolCallText> tool_calls;
   std::vector<TokenEvent> tokens;  // only when log probabilities were asked for
+  std::vector<TokenId> token_ids;
   int64_t token_count = 0;
   int64_t reasoning_token_count = 0;
   double logprob_sum = 0;  // when log probabilities were asked for

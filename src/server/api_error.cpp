@@ -113,6 +113,14 @@ ApiError to_api_error(const Error& error) {
   return out;
 }
 
+ApiError in_dialect(Dialect dialect, ApiError error) {
+  if (dialect == Dialect::ollama && error.status == 429) {
+    error.status = 503;
+    error.message = "server busy, please try again. maximum pending requests exceeded";
+  }
+  return error;
+}
+
 std::string error_body(Dialect dialect, const ApiError& error, std::string_view request_id) {
   return write(dialect, error, request_id, false);
 }

@@ -30,6 +30,9 @@ inline ApiError bad_field(std::string_view name, std::string message) {
 /// with it: a prompt that is too long is 400 context_length_exceeded, a full queue 429.
 ApiError to_api_error(const Error& error);
 
+/// The error as clients of `dialect` know it: Ollama's say 503 for a full queue.
+ApiError in_dialect(Dialect dialect, ApiError error);
+
 /// The body of the answer. `request_id` is used by the dialects that have a place for it.
 std::string error_body(Dialect dialect, const ApiError& error, std::string_view request_id);
 /// The error object as it stands inside a stream that has begun: one line of JSON.

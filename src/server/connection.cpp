@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "hub/blob_store.h"
 #include "server/http_parser.h"
 #include "server/route.h"
 
@@ -116,6 +117,8 @@ asio::awaitable<bool> Connection::read_header(HttpParser& parser) {
 
 asio::awaitable<bool> Connection::read_body(HttpParser& parser, Exchange& exchange) {
   if (!has_body(exchange.request())) co_return true;
+  parser.feed({});  // a length over the limit is refused before more is asked for
+  if (parser.failure().has_value()) co_return true;
   if (exchange.request().expects_continue && input_.empty()) {
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     if (!co_await stream_->write(kContinue)) co_return false;
@@ -131,6 +134,20 @@ asio::awaitable<bool> Connection::read_body(HttpParser& parser, Exchange& exchan
     const auto more = std::chrono::seconds(total / (64 * limits::kKiB));
     stream_->expires_at(begin + services_.options.body_timeout + more);
     if (!co_await read_more()) co_return stream_->has_timed_out();
+  }
+}
+
+/// The next bytes of a body that its handler takes as they come; empty at its end.
+asio::awaitable<std::optional<std::string>> Connection::read_piece(HttpParser& parser) {
+  while (true) {
+    const size_t used = parser.feed(input_);
+    input_.erase(0, used);
+    std::string piece = parser.take_piece();
+    if (!piece.empty()) co_return piece;
+    if (parser.failure().has_value()) co_return std::nullopt;
+    if (parser.is_done()) co_return std::string();
+    stream_->expires_after(services_.options.body_timeout);
+    if (!co_await read_more()) co_return std::nullopt;
   }
 }
 
@@ -187,6 +204,20 @@ asio::awaitable<void> Connection::respond(Exchange& exchange, HttpParser& parser
     error = check(exchange, match);
   }
   const bool is_refused = error.has_value();
+  const bool streams_body = match.route != nullptr && match.route->streams_body;
+  if (streams_body && !error && !parser.failure().has_value()) {
+    parser.allow_body(hub::kBlobBytesMax);
+    if (has_body(request) && request.expects_continue && input_.empty()) {
+      constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+      if (!co_await stream_->write(kContinue)) co_return;
+    }
+    exchange.set_body_source([this, &parser] { return read_piece(parser); });
+    co_await dispatch(exchange, match);
+    // What the handler left unread would be taken for the next request.
+    if (has_body(request) && !parser.is_done()) exchange.end_connection();
+    stream_->never_expires();
+    co_return;
+  }
   if (!error && !parser.failure().has_value()) {
     if (!co_await read_body(parser, exchange)) {
       exchange.end_connection();

@@ -34,6 +34,7 @@ class Connection {
   asio::awaitable<bool> read_header(HttpParser& parser);
   asio::awaitable<bool> read_body(HttpParser& parser, Exchange& exchange);
   asio::awaitable<bool> read_more();
+  asio::awaitable<std::optional<std::string>> read_piece(HttpParser& parser);
   [[nodiscard]] std::optional<ApiError> check(const Exchange& exchange,
                                               const RouteMatch& match) const;
   asio::awaitable<void> dispatch(Exchange& exchange, const RouteMatch& match);

@@ -112,6 +112,7 @@ asio::awaitable<void> Exchange::reply(int status, std::string_view content_type,
 }
 
 asio::awaitable<void> Exchange::fail(ApiError error, Headers headers) {
+  error = in_dialect(dialect_, std::move(error));
   if (!has_begun_) {
     if (error.retry_after_s > 0)
       headers.emplace_back("Retry-After", fmt::format("{}", error.retry_after_s));

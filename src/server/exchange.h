@@ -38,6 +38,11 @@ class Exchange {
 
   [[nodiscard]] const HttpRequest& request() const { return request_; }
   void set_body(std::string body) { request_.body = std::move(body); }
+  /// Of a route that reads its body itself: the next bytes, empty at the end. Nothing when the
+  /// client left, was too slow or sent what is no body: the connection is over then.
+  using BodySource = std::function<asio::awaitable<std::optional<std::string>>()>;
+  void set_body_source(BodySource source) { body_source_ = std::move(source); }
+  asio::awaitable<std::optional<std::string>> next_of_body() { return body_source_(); }
   [[nodiscard]] Services& services() { return services_; }
   /// "req-0123456789abcdef", or what the client gave.
   [[nodiscard]] const std::string& id() const { return id_; }
@@ -121,6 +126,7 @@ class Exchange {
   bool is_cancelled_ = false;
   bool can_continue_ = true;  // the connection can take another request
   bool is_watched_ = false;
+  BodySource body_source_;
 };
 
 }  // namespace squish::server

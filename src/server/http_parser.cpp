@@ -22,9 +22,10 @@ struct HttpParser::State {
   bool has_begun = false;
 };
 
-HttpParser::HttpParser() : state_(std::make_unique<State>()) {
+HttpParser::HttpParser()
+    : state_(std::make_unique<State>()), body_bytes_max_(limits::kHttpBodyBytesMax) {
   state_->parser.header_limit(static_cast<uint32_t>(limits::kHttpHeaderBytesMax));
-  state_->parser.body_limit(limits::kHttpBodyBytesMax);
+  state_->parser.body_limit(boost::none);  // checked here, as routes differ
   state_->parser.eager(false);
 }
 
@@ -40,6 +41,10 @@ void HttpParser::fail(int status, std::string message) {
 
 size_t HttpParser::feed(std::string_view bytes) {
   if (failure_.has_value() || is_done()) return 0;
+  if (has_header() && body_bytes() > body_bytes_max_) {
+    fail_body();
+    return 0;
+  }
   size_t used = 0;
   if (!state_->has_begun) {
     // Empty lines before a request are allowed.
@@ -70,9 +75,8 @@ size_t HttpParser::feed(std::string_view bytes) {
       else
         break;
     }
-    if (error == http::error::body_limit) {
-      fail(413, fmt::format("the body is larger than {} bytes; send less at a time",
-                            limits::kHttpBodyBytesMax));
+    if (state_->parser.get().body().size() + body_bytes_taken_ > body_bytes_max_) {
+      fail_body();
     } else if (error == http::error::header_limit || error == http::error::buffer_overflow) {
       fail(431, fmt::format("the header is larger than {} bytes", limits::kHttpHeaderBytesMax));
     } else if (error == http::error::bad_version) {
@@ -88,6 +92,21 @@ size_t HttpParser::feed(std::string_view bytes) {
     if (taken == 0) break;
   }
   return used;
+}
+
+void HttpParser::fail_body() {
+  fail(413, fmt::format("the body is larger than {} bytes; send less at a time", body_bytes_max_));
+}
+
+uint64_t HttpParser::body_bytes() const {
+  const auto length = state_->parser.content_length();
+  return length ? *length : 0;
+}
+
+std::string HttpParser::take_piece() {
+  std::string out = std::exchange(state_->parser.get().body(), {});
+  body_bytes_taken_ += out.size();
+  return out;
 }
 
 void HttpParser::check_header() {

@@ -30,6 +30,12 @@ class HttpParser {
   /// request. The first call that completes the header stops there. 0 with no failure: more bytes
   /// are needed. After a failure() nothing more is read.
   size_t feed(std::string_view bytes);
+  /// After has_header(): bodies of up to `bytes` are read, instead of limits::kHttpBodyBytesMax.
+  void allow_body(uint64_t bytes) { body_bytes_max_ = bytes; }
+  /// What has come of the body and was not taken yet, for bodies too large to be held.
+  std::string take_piece();
+  /// What the header says, 0 when it does not.
+  [[nodiscard]] uint64_t body_bytes() const;
   [[nodiscard]] bool has_header() const;
   [[nodiscard]] bool is_done() const;
   /// Something of the request has been read.
@@ -44,9 +50,12 @@ class HttpParser {
  private:
   struct State;
   void fail(int status, std::string message);
+  void fail_body();
   void check_header();
   std::unique_ptr<State> state_;
   std::optional<HttpFailure> failure_;
+  uint64_t body_bytes_max_;
+  uint64_t body_bytes_taken_ = 0;  // by take_piece()
 };
 
 }  // namespace squish::server

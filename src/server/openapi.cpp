@@ -114,6 +114,15 @@ void write_operation(JsonWriter& json, const Route& route) {
     json.begin_object().array_field("bearer").end_array().end_object();
   json.end_array();
   if (route.has_body) write_body(json, route);
+  if (route.streams_body) {
+    json.object_field("requestBody")
+        .field("required", true)
+        .object_field("content")
+        .object_field("application/octet-stream")
+        .end_object()
+        .end_object()
+        .end_object();
+  }
   json.object_field("responses");
   write_response(json, "200", "as asked", route.reply);
   write_response(json, "default", "an error: its message names the field, the value and the limit",

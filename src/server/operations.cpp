@@ -134,17 +134,7 @@ asio::awaitable<void> handle_ready(Exchange& exchange, const Value& /*body*/) {
   bool is_ready = false;
   const std::string body = health_json(exchange.services(), is_ready);
   co_await exchange.reply(is_ready ? 200 : 503, kJson,
-                          is_ready ? R"({"status":"ready"})" : R"({"status":"not ready"})");
-}
-
-asio::awaitable<void> handle_version(Exchange& exchange, const Value& /*body*/) {
-  std::string out;
-  JsonWriter(out)
-      .begin_object()
-      .field("version", exchange.services().options.version)
-      .field("api_version", "1")
-      .end_object();
-  co_await exchange.reply_json(out);
+                          is_ready ? R"({"status":"ok"})" : R"({"status":"loading"})");
 }
 
 asio::awaitable<void> handle_metrics(Exchange& exchange, const Value& /*body*/) {

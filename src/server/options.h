@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "hub/environment.h"
 #include "server/access.h"
 
 namespace squish::server {
@@ -37,6 +38,11 @@ struct ServerOptions {
   std::string service_name = "squish";
   bool profiles_start = false;  // the phases of the start are kept for /v1/startup-profile
 
+  /// Where models are pulled to, created and removed; empty: requests cannot change what is here.
+  std::string models_directory;
+  hub::Environment environment = hub::Environment::process();  // of pulls
+  /// What clients of Ollama are told: some refuse servers that say less than they were made for.
+  std::string ollama_version = "0.13.0";
   std::string version;                      // of this program, for X-Squish-Version
   std::vector<std::pair<std::string, std::string>> flags;  // as given, for /debug-info; no secrets
   std::string load_mode = "eager";          // how the default model is loaded, for /health

@@ -5,6 +5,7 @@
 
 #include "server/embeddings.h"
 #include "server/anthropic_messages.h"
+#include "server/ollama_call.h"
 #include "server/openai_chat.h"
 #include "server/openai_completions.h"
 #include "server/responses.h"
@@ -94,6 +95,79 @@ constexpr std::array kRoutes = {
           .fields = tokenize_fields},
     Route{.method = "POST", .path = "/v1/detokenize", .handle = handle_detokenize,
           .summary = "The text of tokens", .has_body = true, .fields = detokenize_fields},
+    // Ollama
+    Route{.method = "GET", .path = "/", .dialect = Dialect::plain, .access = RouteAccess::open,
+          .handle = handle_root,
+          .summary = "That a server is here: as Ollama says it, as LocalAI for clients that ask for "
+                     "JSON; browsers go to /chat"},
+    Route{.method = "GET", .path = "/api/version", .dialect = Dialect::ollama,
+          .access = RouteAccess::open, .handle = handle_ollama_version,
+          .summary = "The version of Ollama whose interface this is, and our own"},
+    Route{.method = "GET", .path = "/api/tags", .dialect = Dialect::ollama,
+          .handle = handle_ollama_tags, .summary = "The models of this machine"},
+    Route{.method = "GET", .path = "/api/ps", .dialect = Dialect::ollama,
+          .handle = handle_ollama_ps,
+          .summary = "Loaded models: what they take and when they go"},
+    Route{.method = "POST", .path = "/api/show", .dialect = Dialect::ollama,
+          .handle = handle_ollama_show,
+          .summary = "Modelfile, template, metadata and capabilities of a model", .has_body = true,
+          .fields = ollama_show_fields},
+    Route{.method = "POST", .path = "/api/generate", .dialect = Dialect::ollama,
+          .handle = handle_ollama_generate, .summary = "The answer to a prompt", .has_body = true,
+          .fields = ollama_generate_fields, .reply = kJsonLines},
+    Route{.method = "POST", .path = "/api/chat", .dialect = Dialect::ollama,
+          .handle = handle_ollama_chat, .summary = "The next message of a talk", .has_body = true,
+          .fields = ollama_chat_fields, .reply = kJsonLines},
+    Route{.method = "POST", .path = "/api/pull", .dialect = Dialect::ollama,
+          .handle = handle_ollama_pull, .summary = "Fetch a model, telling how it goes",
+          .has_body = true, .fields = ollama_pull_fields, .reply = kJsonLines},
+    Route{.method = "POST", .path = "/api/create", .dialect = Dialect::ollama,
+          .handle = handle_ollama_create,
+          .summary = "Make a model of another one or of uploaded files, with settings of its own",
+          .has_body = true, .fields = ollama_create_fields, .reply = kJsonLines},
+    Route{.method = "POST", .path = "/api/copy", .dialect = Dialect::ollama,
+          .handle = handle_ollama_copy,
+          .summary = "A further name for a model; the files are shared", .has_body = true,
+          .fields = ollama_copy_fields},
+    Route{.method = "DELETE", .path = "/api/delete", .dialect = Dialect::ollama,
+          .handle = handle_ollama_delete, .summary = "Remove a model from this machine",
+          .has_body = true, .fields = ollama_name_fields},
+    Route{.method = "POST", .path = "/api/push", .dialect = Dialect::ollama,
+          .handle = handle_ollama_push, .summary = "Refused: models are not published from here",
+          .has_body = true, .fields = ollama_name_fields},
+    Route{.method = "HEAD", .path = "/api/blobs/{digest}", .dialect = Dialect::ollama,
+          .handle = handle_ollama_has_blob, .summary = "Whether an uploaded file is here"},
+    Route{.method = "POST", .path = "/api/blobs/{digest}", .dialect = Dialect::ollama,
+          .handle = handle_ollama_put_blob,
+          .summary = "Upload a file of which /api/create makes a model; its SHA-256 is checked",
+          .streams_body = true},
+    // LM Studio
+    Route{.method = "GET", .path = "/api/v0/models", .handle = handle_lmstudio_models,
+          .summary = "The models of this machine with state, architecture and quantisation"},
+    Route{.method = "GET", .path = "/api/v0/models/{id}", .handle = handle_lmstudio_model,
+          .summary = "One of them"},
+    Route{.method = "POST", .path = "/api/v0/chat/completions", .handle = handle_lmstudio_chat,
+          .summary = "As /v1/chat/completions, with stats, model_info and runtime; `ttl` is how many "
+                     "seconds the model stays",
+          .has_body = true, .has_sampling = true, .fields = chat_fields, .reply = kEventStream},
+    Route{.method = "POST", .path = "/api/v0/completions", .handle = handle_lmstudio_completions,
+          .summary = "As /v1/completions, with stats, model_info and runtime", .has_body = true,
+          .has_sampling = true, .fields = completion_fields, .reply = kEventStream},
+    // llama-server
+    Route{.method = "POST", .path = "/completion", .handle = handle_llama_completion,
+          .summary = "The continuation of a text as llama-server gives it", .has_body = true,
+          .fields = llama_completion_fields, .reply = kEventStream},
+    Route{.method = "POST", .path = "/tokenize", .handle = handle_llama_tokenize,
+          .summary = "The tokens of a text", .has_body = true, .fields = llama_tokenize_fields},
+    Route{.method = "POST", .path = "/detokenize", .handle = handle_llama_detokenize,
+          .summary = "The text of tokens", .has_body = true, .fields = detokenize_fields},
+    Route{.method = "POST", .path = "/apply-template", .handle = handle_llama_template,
+          .summary = "The prompt that a conversation becomes", .has_body = true,
+          .fields = chat_fields},
+    Route{.method = "GET", .path = "/props", .handle = handle_llama_props,
+          .summary = "The default model: context, template and sampling defaults"},
+    Route{.method = "GET", .path = "/slots", .handle = handle_llama_slots,
+          .summary = "Answers that can be computed at a time, and which are"},
 };
 
 /// Whether `pattern` leads to `path`; `argument` gets what its last part took.

@@ -24,6 +24,7 @@ struct Route {
   asio::awaitable<void> (*handle)(Exchange& exchange, const Value& body) = nullptr;
   std::string_view summary = {};
   bool has_body = false;     // a JSON object
+  bool streams_body = false; // bytes, read by the handler from Exchange::next_of_body()
   bool has_sampling = false; // the sampling table's fields are among its own
   std::span<const Field> (*fields)() = nullptr;
   std::string_view reply = kJson;  // kind of its answer
@@ -63,7 +64,6 @@ asio::awaitable<void> handle_cancel_response(Exchange& exchange, const Value& bo
 asio::awaitable<void> handle_health(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_alive(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_ready(Exchange& exchange, const Value& body);
-asio::awaitable<void> handle_version(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_metrics(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_openapi(Exchange& exchange, const Value& body);
 // observability.cpp
@@ -75,5 +75,41 @@ asio::awaitable<void> handle_trace_reset(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_report(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_startup(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_quality(Exchange& exchange, const Value& body);
+// localai.cpp
+asio::awaitable<void> handle_root(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_version(Exchange& exchange, const Value& body);
+// ollama_*.cpp
+asio::awaitable<void> handle_ollama_generate(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_chat(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_version(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_tags(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_ps(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_show(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_pull(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_create(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_copy(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_delete(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_push(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_has_blob(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_put_blob(Exchange& exchange, const Value& body);
+std::span<const Field> ollama_show_fields();
+std::span<const Field> ollama_name_fields();
+std::span<const Field> ollama_pull_fields();
+std::span<const Field> ollama_create_fields();
+std::span<const Field> ollama_copy_fields();
+// lmstudio.cpp
+asio::awaitable<void> handle_lmstudio_models(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_lmstudio_model(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_lmstudio_chat(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_lmstudio_completions(Exchange& exchange, const Value& body);
+// llama_server.cpp
+asio::awaitable<void> handle_llama_completion(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_llama_tokenize(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_llama_detokenize(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_llama_template(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_llama_props(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_llama_slots(Exchange& exchange, const Value& body);
+std::span<const Field> llama_completion_fields();
+std::span<const Field> llama_tokenize_fields();
 
 }  // namespace squish::server

@@ -8,7 +8,7 @@ set(SQUISH_TEXT_TEMPLATE_SOURCES
   jinja_methods.cpp jinja_string_methods.cpp jinja_string_split.cpp
   jinja_filters_text.cpp jinja_filters_sequence.cpp jinja_filters_order.cpp jinja_tests.cpp
   jinja_globals.cpp jinja_interpreter.cpp jinja_loop.cpp jinja_evaluate.cpp
-  chat_template.cpp)
+  chat_template.cpp go_template_lexer.cpp go_template.cpp)
 set(SQUISH_TEXT_TEMPLATE_LIBRARIES simdjson::simdjson)
 set(SQUISH_TEXT_TEMPLATE_TESTS
-  jinja_value_test.cpp jinja_language_test.cpp jinja_limits_test.cpp chat_template_test.cpp)
+  jinja_value_test.cpp jinja_language_test.cpp jinja_limits_test.cpp chat_template_test.cpp go_template_test.cpp)

@@ -1,0 +1,252 @@
+// LM Studio's REST interface, /api/v0: OpenAI's answers with figures about the answer and its
+// model.
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "base/strings.h"
+#include "server/json_writer.h"
+#include "server/model_facts.h"
+#include "server/model_list.h"
+#include "server/ollama_call.h"
+#include "server/openai_chat.h"
+#include "server/openai_completions.h"
+#include "server/route.h"
+
+namespace squish::server {
+namespace {
+
+constexpr std::string_view kDone = "data: [DONE]\n\n";
+
+/// "HuggingFaceTB" of "hf:HuggingFaceTB/SmolLM2:file"; "local" when nobody is known.
+std::string publisher_of(const hub::LocalModel& local) {
+  std::string_view source = local.source;
+  if (!source.starts_with("hf:")) return "local";
+  source.remove_prefix(3);
+  return std::string(source.substr(0, source.find('/')));
+}
+
+void write_listed(JsonWriter& json, const ListedModel& model, const ModelFacts& facts) {
+  json.begin_object()
+      .field("id", model.local.id)
+      .field("object", "model")
+      .field("type", facts.is_embedding ? "embeddings" : "llm")
+      .field("publisher", publisher_of(model.local))
+      .field("arch", facts.architecture)
+      .field("compatibility_type", facts.format)
+      .field("quantization", facts.quantization)
+      .field("state", model.loaded ? "loaded" : "not-loaded")
+      .field("max_context_length", facts.context_length);
+  if (model.loaded) json.field("loaded_context_length", model.loaded->context_tokens);
+  json.end_object();
+}
+
+std::string_view stop_reason(const Answer& answer) {
+  if (answer.finish == FinishReason::length) return "maxPredictedTokensReached";
+  if (answer.finish == FinishReason::cancelled) return "userStopped";
+  return answer.stop_index.has_value() ? "stopStringFound" : "eosFound";
+}
+
+/// Adds to what OpenAI's writer says.
+class LmStudioWriter final : public AnswerWriter {
+ public:
+  LmStudioWriter(std::unique_ptr<AnswerWriter> inner, const ModelFacts& facts,
+                 int32_t context_tokens, std::string version)
+      : inner_(std::move(inner)),
+        facts_(facts),
+        context_tokens_(context_tokens),
+        version_(std::move(version)) {}
+
+  std::string begin() override { return inner_->begin(); }
+  std::string delta(size_t index, const Answer& answer, const ChatDelta& delta) override {
+    return inner_->delta(index, answer, delta);
+  }
+  std::string end(std::span<const Answer> answers) override {
+    std::string out = inner_->end(answers);
+    if (out.ends_with(kDone)) out.resize(out.size() - kDone.size());
+    out += "data: {\"object\":\"chat.completion.chunk\",\"choices\":[],";
+    write_figures(out, answers);
+    return out + "}\n\n" + std::string(kDone);
+  }
+  std::string whole(std::span<const Answer> answers) override {
+    std::string out = inner_->whole(answers);
+    out.back() = ',';  // its closing brace
+    write_figures(out, answers);
+    return out + "}";
+  }
+
+ private:
+  void write_figures(std::string& out, std::span<const Answer> answers) const {
+    const Usage usage = usage_of(answers);
+    double first_ms = 0;
+    double decode_ms = 0;
+    for (const Answer& answer : answers) {
+      first_ms = std::max(first_ms, answer.stats.queue_ms + answer.stats.prefill_ms);
+      decode_ms = std::max(decode_ms, answer.stats.decode_ms);
+    }
+    std::string members;
+    JsonWriter json(members);
+    json.begin_object()
+        .object_field("stats")
+        .field(
+            "tokens_per_second",
+            decode_ms > 0 ? static_cast<double>(usage.completion_tokens) / (decode_ms / 1000) : 0.0)
+        .field("time_to_first_token", first_ms / 1000)
+        .field("generation_time", decode_ms / 1000)
+        .field("stop_reason", stop_reason(answers.front()))
+        .end_object()
+        .object_field("model_info")
+        .field("arch", facts_.architecture)
+        .field("quant", facts_.quantization)
+        .field("format", facts_.format)
+        .field("context_length", context_tokens_)
+        .end_object()
+        .object_field("runtime")
+        .field("name", "squish")
+        .field("version", version_)
+        .array_field("supported_formats")
+        .text("gguf")
+        .text("safetensors")
+        .text("squish")
+        .end_array()
+        .end_object()
+        .end_object();
+    out += std::string_view(members).substr(1, members.size() - 2);
+  }
+
+  std::unique_ptr<AnswerWriter> inner_;
+  ModelFacts facts_;
+  int32_t context_tokens_;
+  std::string version_;
+};
+
+struct Lease {
+  std::shared_ptr<ModelLease> model;
+  ModelFacts facts;
+};
+
+/// The model with the facts of it; `ttl` is how long it stays.
+asio::awaitable<Parsed<Lease>> lease_model(Exchange& exchange, const std::string& name,
+                                           const Value& body) {
+  const auto ttl = read_keep_alive(body, "ttl");
+  if (!ttl) co_return ttl.error();
+  auto lease = co_await exchange.model(name);
+  if (!lease) co_return lease.error();
+  Lease out{.model = *lease, .facts = {}};
+  if (*ttl) out.model->set_keep_alive(**ttl);
+  out.facts = co_await exchange.offload(
+      [&] { return facts_of(out.model->local(), out.model->model().files()); });
+  co_return out;
+}
+
+std::unique_ptr<LmStudioWriter> wrap(Exchange& exchange, std::unique_ptr<AnswerWriter> inner,
+                                     const Lease& lease) {
+  return std::make_unique<LmStudioWriter>(std::move(inner), lease.facts,
+                                          lease.model->model().engine().context_tokens(),
+                                          exchange.services().options.version);
+}
+
+}  // namespace
+
+asio::awaitable<void> handle_lmstudio_models(Exchange& exchange, const Value& /*body*/) {
+  std::string out = co_await exchange.offload([&manager = exchange.services().models] {
+    std::string text;
+    JsonWriter json(text);
+    json.begin_object().field("object", "list").array_field("data");
+    for (const ListedModel& model : list_models(manager)) {
+      if (const auto facts = read_facts(model.local)) write_listed(json, model, *facts);
+    }
+    json.end_array().end_object();
+    return text;
+  });
+  co_await exchange.reply_json(out);
+}
+
+asio::awaitable<void> handle_lmstudio_model(Exchange& exchange, const Value& /*body*/) {
+  const std::string& id = exchange.path_argument();
+  const auto found = co_await exchange.offload(
+      [&manager = exchange.services().models, &id]() -> Result<std::string> {
+        SQ_TRY(const ListedModel model, find_listed(manager, id));
+        SQ_TRY(const ModelFacts facts, read_facts(model.local));
+        std::string text;
+        JsonWriter json(text);
+        write_listed(json, model, facts);
+        return text;
+      });
+  if (!found) {
+    co_await exchange.fail(to_api_error(found.error()));
+    co_return;
+  }
+  co_await exchange.reply_json(*found);
+}
+
+asio::awaitable<void> handle_lmstudio_chat(Exchange& exchange, const Value& body) {
+  auto call = parse_chat_call(body);
+  if (!call) {
+    co_await exchange.fail(call.error());
+    co_return;
+  }
+  auto lease = co_await lease_model(exchange, call->model, body);
+  if (!lease) {
+    co_await exchange.fail(lease.error());
+    co_return;
+  }
+  LoadedModel& model = lease->model->model();
+  auto prompt =
+      co_await exchange.offload([&] { return ChatService(model).prepare(call->request); });
+  if (!prompt) {
+    co_await exchange.fail(to_api_error(prompt.error()));
+    co_return;
+  }
+  AnswerPlan plan;
+  plan.prompts.push_back(std::move(prompt).value());
+  plan.answers_per_prompt = call->answer_count;
+  plan.options = call->request.options;
+  plan.options.client = exchange.request().client_address + "/" + plan.options.client;
+  plan.is_stream = call->is_stream;
+  const auto writer =
+      wrap(exchange,
+           make_chat_writer(make_answer_head("chatcmpl-", *lease->model), model.tokenizer(), *call),
+           *lease);
+  co_await answer(exchange, lease->model, std::move(plan), *writer);
+}
+
+asio::awaitable<void> handle_lmstudio_completions(Exchange& exchange, const Value& body) {
+  auto call = parse_completion_call(body);
+  if (!call) {
+    co_await exchange.fail(call.error());
+    co_return;
+  }
+  auto lease = co_await lease_model(exchange, call->model, body);
+  if (!lease) {
+    co_await exchange.fail(lease.error());
+    co_return;
+  }
+  LoadedModel& model = lease->model->model();
+  auto prompts = co_await exchange.offload([&] { return prepare_completions(model, *call); });
+  if (!prompts) {
+    co_await exchange.fail(to_api_error(prompts.error()));
+    co_return;
+  }
+  std::vector<std::string> echoes;
+  for (size_t i = 0; call->echo && i < call->prompts.size(); ++i) {
+    const CompletionPrompt& prompt = call->prompts[i];
+    echoes.push_back(prompt.is_tokens ? model.tokenizer().decode(prompt.tokens) : prompt.text);
+  }
+  AnswerPlan plan;
+  plan.prompts = std::move(prompts).value();
+  plan.answers_per_prompt = call->best_of;
+  plan.options = call->options;
+  plan.options.client = exchange.request().client_address + "/" + plan.options.client;
+  plan.is_stream = call->is_stream;
+  const auto writer = wrap(exchange,
+                           make_completion_writer(make_answer_head("cmpl-", *lease->model),
+                                                  model.tokenizer(), *call, std::move(echoes)),
+                           *lease);
+  co_await answer(exchange, lease->model, std::move(plan), *writer);
+}
+
+}  // namespace squish::server
