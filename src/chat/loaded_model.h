@@ -11,6 +11,7 @@
 #include "chat/startup_trace.h"
 #include "engine/engine.h"
 #include "engine/engine_options.h"
+#include "grammar/grammar.h"
 #include "kernels/backend.h"
 #include "model/model.h"
 #include "model/model_files.h"
@@ -48,6 +49,8 @@ class LoadedModel {
   [[nodiscard]] const Backend& backend() const { return *backend_; }
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] const Engine& engine() const { return *engine_; }
+  /// Compiles what answers must look like. Costs nothing before the first grammar.
+  [[nodiscard]] GrammarCompiler& grammars() const { return *grammars_; }
 
   /// The model's own template; null when it has none. Parsed on the first call. Errors: bad_file
   /// with its line.
@@ -63,6 +66,7 @@ class LoadedModel {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   std::optional<Tokenizer> tokenizer_;
+  std::unique_ptr<GrammarCompiler> grammars_;
   std::unique_ptr<Engine> engine_;
 
   mutable std::mutex template_mutex_;  // guards: template_is_parsed_, template_

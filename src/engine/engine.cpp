@@ -21,6 +21,8 @@ struct Engine::Counters {
   Counter stopped = 0, length = 0, cancelled = 0, failed = 0;
   Counter prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   Counter preemptions = 0, steps = 0, step_rows = 0, busy_us = 0;
+  Counter mask_ns = 0;
+  std::array<Counter, MaskTimes::kBounds.size() + 1> mask_buckets{};
   Counter running = 0, waiting = 0, pages_used = 0, pages_kept = 0;
 
   static void add(Counter& counter, uint64_t value) {
@@ -187,7 +189,7 @@ void Engine::forward(const Step& step) {
 void Engine::sample(const Step& step) {
   samples_.clear();
   for (const StepSample& entry : step.samples) {
-    const Sequence& sequence = *entry.sequence;
+    Sequence& sequence = *entry.sequence;
     const bool is_cached = !entry.cached_logits.empty();
     const auto row =
         is_cached ? entry.cached_logits
@@ -195,6 +197,7 @@ void Engine::sample(const Step& step) {
     samples_.push_back(sampler_.sample({.logits = row,
                                         .tokens = sequence.tokens,
                                         .prompt_count = static_cast<size_t>(sequence.prompt_count),
+                                        .allowed = scheduler_.mask_of(sequence),
                                         .seed = sequence.seed,
                                         .position = static_cast<uint64_t>(sequence.answer_count())},
                                        sequence.sampling));
@@ -234,6 +237,10 @@ void Engine::record_held() {
   Counters::add(c.busy_us, static_cast<uint64_t>(busy.count()));
   Counters::set(c.departed, scheduler_.departed_count());
   Counters::set(c.preemptions, scheduler_.preemption_count());
+  const MaskTimes& masks = scheduler_.mask_times();
+  Counters::set(c.mask_ns, masks.total_ns);
+  for (size_t i = 0; i < masks.buckets.size(); ++i)
+    Counters::set(c.mask_buckets[i], masks.buckets[i]);
   Counters::set(c.running, scheduler_.running_count());
   Counters::set(c.waiting, scheduler_.waiting_count());
   Counters::set(c.pages_used, static_cast<uint64_t>(scheduler_.pool().used_count()));
@@ -291,6 +298,8 @@ void Engine::finish_all(const std::optional<Error>& failure) {
 
 EngineMetrics Engine::metrics() const {
   const Counters& c = *counters_;
+  MaskTimes masks{.total_ns = c.mask_ns};
+  std::ranges::copy(c.mask_buckets, masks.buckets.begin());
   return {.requests_submitted = c.submitted,
           .requests_refused = c.refused,
           .requests_stopped = c.stopped,
@@ -304,6 +313,7 @@ EngineMetrics Engine::metrics() const {
           .steps = c.steps,
           .step_rows = c.step_rows,
           .busy_us = c.busy_us,
+          .masks = masks,
           .sequences_running = c.running,
           .sequences_waiting = c.waiting,
           .pages_total = static_cast<uint64_t>(kv_.page_count()),

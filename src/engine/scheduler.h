@@ -1,6 +1,7 @@
 #pragma once
 // Decides what each step computes, and moves the state of sequences after it. Pages and counts
 // only, no tensors.
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -52,6 +53,15 @@ struct Outcome {
   TokenEvent event;
 };
 
+/// How long the masks of constrained answers took.
+struct MaskTimes {
+  static constexpr std::array kBounds = {0.00001, 0.000025, 0.00005, 0.0001, 0.00025,
+                                         0.0005,  0.001,    0.0025,  0.01};  // seconds
+  std::array<uint64_t, kBounds.size() + 1> buckets{};  // masks up to each bound; the last: longer
+  uint64_t total_ns = 0;
+  void add(Clock::duration time);
+};
+
 /// Engine thread only. schedule() and commit() alternate. After the first steps neither allocates,
 /// except where a request begins or ends.
 ///
@@ -74,6 +84,9 @@ class Scheduler {
   /// Returns what to tell, in order; valid until the next schedule().
   std::span<Outcome> commit(const Step& step, std::span<Result<Sample>> samples,
                             std::span<const float> logits);
+  /// Which tokens may follow (Constraint::allowed), timed. Empty: any.
+  std::span<const uint32_t> mask_of(Sequence& sequence);
+  [[nodiscard]] const MaskTimes& mask_times() const { return mask_times_; }
   /// Ends every sequence, also in the middle of a step that failed. The outcomes of that step come
   /// first; of one that was committed they are there again.
   std::span<Outcome> finish_all(FinishReason reason, const std::optional<Error>& error);
@@ -112,6 +125,8 @@ class Scheduler {
   void add_rows(const Sequence& sequence, int32_t begin, int32_t end);
   void add_sample(const Plan& plan);
   void append(Sequence& sequence, Result<Sample>& sample);
+  void add_token(Sequence& sequence, TokenEvent event);
+  void follow_constraint(Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason, std::optional<Error> error);
   void remove_finished(std::vector<Owned>& list);
 
@@ -133,6 +148,7 @@ class Scheduler {
   std::vector<Plan> plans_;
   Step step_;
   std::vector<Outcome> outcomes_;
+  MaskTimes mask_times_;
   uint64_t preemption_count_ = 0;
   uint64_t departed_count_ = 0;
 };

@@ -33,6 +33,7 @@ Sequence::Sequence(Request&& request, std::shared_ptr<RequestState> shared, int3
       sampling(std::move(request.sampling)),
       end_tokens(std::move(request.end_tokens)),
       client(std::move(request.client)),
+      constraint(std::move(request.constraint)),
       seed(sampling.seed >= 0 ? static_cast<uint64_t>(sampling.seed) : seed_bits),
       tokens(std::move(request.tokens)),
       prompt_count(static_cast<int32_t>(tokens.size())),
@@ -59,7 +60,8 @@ std::span<const TokenId> Sequence::prompt_tail() const {
 }
 
 bool Sequence::is_end_token(TokenId token) const {
-  return !sampling.ignore_eos && std::ranges::find(end_tokens, token) != end_tokens.end();
+  if (sampling.ignore_eos && constraint == nullptr) return false;
+  return std::ranges::find(end_tokens, token) != end_tokens.end();
 }
 
 void Sequence::extend_page_keys(int32_t count) {
