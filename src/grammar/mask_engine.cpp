@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <exception>
 #include <new>
+#include <unordered_set>
 #include <utility>
 #include <variant>
 
 #include <xgrammar/xgrammar.h>
 
+#include "fsm_builder.h"  // of xgrammar
 #include "grammar/mask_log.h"
+#include "grammar_functor.h"  // of xgrammar
 
 namespace squish {
 namespace {
@@ -105,11 +108,21 @@ Result<std::shared_ptr<const CompiledMask>> CompiledMask::compile(
 }
 
 Status check_json_pattern(const std::string& pattern) {
-  // A pattern that xgrammar cannot turn into an automaton of JSON string characters is written out
-  // as plain text rules, which could contain quotes: the schema form of it shows which it became.
-  const auto grammar =
-      behind_seam([&] { return xgrammar::Grammar::FromRegex(pattern).ToString(); });
-  return grammar ? Status() : Status(grammar.error());
+  // Where this automaton is not possible, or is empty, xgrammar writes plain rules instead, which
+  // could contain quotes.
+  const auto is_possible = behind_seam([&] {
+    auto built = xgrammar::GrammarFSMBuilder::Regex(pattern, true);
+    if (built.IsErr()) return std::string(std::move(built).UnwrapErr().what());
+    const auto automaton = std::move(built).Unwrap();
+    std::unordered_set<int> reachable;
+    automaton.GetReachableStates(&reachable);
+    const bool has_end =
+        std::ranges::any_of(reachable, [&](int state) { return automaton.IsEndState(state); });
+    return std::string(has_end ? "" : "no text without quotes and backslashes matches it");
+  });
+  if (!is_possible) return is_possible.error();
+  if (!is_possible->empty()) return Error{ErrorCode::invalid_argument, *is_possible};
+  return {};
 }
 
 // --- states

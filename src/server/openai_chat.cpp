@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "server/json_writer.h"
 #include "server/openai_messages.h"
+#include "server/structured_output.h"
 
 namespace squish::server {
 namespace {
@@ -39,8 +40,19 @@ constexpr std::array kChatFields = {
     Field{.name = "logit_bias", .type = FieldType::object,
           .help = "token id to a number from -100 to 100 that is added to its logit"},
     Field{.name = "tools", .type = FieldType::array, .help = "functions that the model may call"},
-    Field{.name = "tool_choice", .type = FieldType::any, .help = "\"none\" or \"auto\""},
-    Field{.name = "response_format", .type = FieldType::object, .help = "{\"type\": \"text\"}"},
+    Field{.name = "tool_choice", .type = FieldType::any,
+          .help = "\"none\", \"auto\", \"required\", or {\"type\": \"function\", \"function\": "
+                  "{\"name\": ...}}"},
+    Field{.name = "response_format", .type = FieldType::object,
+          .help = "{\"type\": \"text\"}, {\"type\": \"json_object\"} or {\"type\": "
+                  "\"json_schema\", \"json_schema\": {\"name\", \"schema\", \"strict\"}}"},
+    Field{.name = "grammar", .type = FieldType::text,
+          .help = "rules (GBNF) that the answer follows; also guided_grammar"},
+    Field{.name = "regex", .type = FieldType::text,
+          .help = "the whole answer matches it; also guided_regex"},
+    Field{.name = "structured_outputs", .type = FieldType::object,
+          .help = "vLLM's form: json, regex, grammar, choice or json_object; also guided_json and "
+                  "guided_choice"},
     Field{.name = "chat_template_kwargs", .type = FieldType::object,
           .help = "further variables of the chat template, such as enable_thinking"},
     Field{.name = "reasoning_effort", .type = FieldType::text,
@@ -53,13 +65,6 @@ std::string random_hex(size_t digits) {
   static thread_local std::mt19937_64 generator(
       (uint64_t{std::random_device{}()} << 32) | std::random_device{}());
   return fmt::format("{:016x}", generator()).substr(0, digits);
-}
-
-ApiError not_supported(std::string_view name, std::string_view what) {
-  return {.status = 400,
-          .message = fmt::format("{}: {} is not supported by this server", name, what),
-          .code = "unsupported_value",
-          .param = std::string(name)};
 }
 
 Checked read_logprobs(const Value& body, SamplingParams& out) {
@@ -93,33 +98,16 @@ Checked read_template_arguments(const Value& body, ChatRequest& out) {
   return Nothing{};
 }
 
-Checked read_format(const Value& body) {
-  const Value* format = find_present(body, "response_format");
-  if (format != nullptr) {
-    const Value* type = find_present(*format, "type");
-    if (type == nullptr || !type->is_string())
-      return bad_field("response_format", "response_format must be an object with a type");
-    if (type->as_string() != "text")
-      return not_supported("response_format", printable(type->as_string()));
-  }
-  for (const std::string_view name : {"grammar", "regex", "guided_json", "guided_regex",
-                                      "guided_grammar", "guided_choice", "structured_outputs"}) {
-    if (find_present(body, name) != nullptr) return not_supported(name, "constrained output");
-  }
-  return Nothing{};
-}
-
 Checked read_tool_fields(const Value& body, ChatRequest& out) {
   auto tools = read_tools(body);
   if (!tools) return tools.error();
   out.tools = std::move(tools).value();
-  const Value* choice = find_present(body, "tool_choice");
-  if (choice == nullptr) return Nothing{};
-  const std::string word = choice->is_string() ? choice->as_string() : "";
-  if (word == "none") {
-    out.tools = Value();
-  } else if (word != "auto") {
-    return not_supported("tool_choice", "a choice other than \"none\" and \"auto\"");
+  auto constraint = read_tool_choice(body, out.tools);
+  if (!constraint) return constraint.error();
+  if (constraint->has_value()) {
+    if (out.options.constraint.has_value())
+      return bad_field("tool_choice", "a tool that must be called and response_format exclude each other");
+    out.options.constraint = std::move(constraint).value();
   }
   return Nothing{};
 }
@@ -289,7 +277,7 @@ Parsed<ChatCall> parse_chat_call(const Value& body) {
   for (Checked checked :
        {read_sampling(body, Dialect::openai, sampling), read_logit_bias(body, sampling),
         read_logprobs(body, sampling), read_template_arguments(body, out.request),
-        read_format(body), read_tool_fields(body, out.request)}) {
+        read_constraint(body, out.request.options.constraint), read_tool_fields(body, out.request)}) {
     if (!checked) return checked.error();
   }
   const auto model = read_text(body, "model");

@@ -1,0 +1,25 @@
+#pragma once
+// What an answer must look like, in the words of each dialect.
+#include <optional>
+
+#include "grammar/sources.h"
+#include "server/api_error.h"
+#include "text/jinja_value.h"
+
+namespace squish::server {
+
+/// response_format, grammar, regex and vLLM's guided_json, guided_regex, guided_grammar,
+/// guided_choice and structured_outputs of an OpenAI body. At most one of them. Errors: 400 with
+/// the field, for a schema also its place and keyword.
+Checked read_constraint(const Value& body, std::optional<GrammarSource>& out);
+
+/// Ollama's `format`: "json", "" or a schema. Errors: 400.
+Checked read_ollama_format(const Value& body, std::optional<GrammarSource>& out);
+
+/// tool_choice of an OpenAI body ("none", "auto", "required", a named function), with
+/// parallel_tool_calls: the constraint that it and strict tools ask for. With "none" the tools are
+/// taken away. Errors: 400.
+Parsed<std::optional<GrammarSource>> read_tool_choice(const Value& body, Value& tools,
+                                                      const ToolCallForm& form = {});
+
+}  // namespace squish::server
