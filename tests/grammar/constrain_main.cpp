@@ -157,7 +157,7 @@ void print(const Value& value) {
 }
 
 int run(const std::string& path) {
-  const auto files = ModelFiles::open(path);
+  auto files = ModelFiles::open(path);
   if (!files) {
     std::cerr << files.error().message << '\n';
     return 2;
