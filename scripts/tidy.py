@@ -14,13 +14,14 @@ BELOW = {
     "text": {"base"},
     "model": {"base", "tensor", "kernels", "format", "text"},
     "engine": {"base", "tensor", "kernels", "format", "text", "model"},
+    "grammar": {"base", "text", "engine"},
     "evaluate": {"base", "tensor", "kernels", "format", "text", "model"},
     "quant": {"base", "tensor"},
     "compress": {"base", "tensor", "quant", "kernels", "format", "text", "model", "evaluate"},
     "hub": {"base", "tensor", "format"},
-    "chat": {"base", "tensor", "kernels", "format", "text", "model", "engine", "evaluate", "hub"},
-    "server": {"base", "text", "engine", "hub", "chat"},
-    "cli": {"quant", "compress", "server", "base", "tensor", "kernels", "format", "text", "model", "engine", "evaluate", "hub", "chat"},
+    "chat": {"base", "tensor", "kernels", "format", "text", "model", "engine", "grammar", "evaluate", "hub"},
+    "server": {"base", "text", "engine", "grammar", "hub", "chat"},
+    "cli": {"quant", "compress", "server", "base", "tensor", "kernels", "format", "text", "model", "engine", "grammar", "evaluate", "hub", "chat"},
 }
 LINES_MAX, TEST_LINES_MAX, COLUMNS_MAX = 460, 720, 160
 BANNED = {

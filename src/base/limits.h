@@ -52,6 +52,15 @@ constexpr int kStopStringsMax = 64;
 constexpr size_t kStopStringBytesMax = 4096;
 constexpr int kThreadsMax = 1024;
 
+// Grammars of answers (src/grammar).
+constexpr size_t kSchemaBytesMax = 256 * kKiB;  // as JSON
+constexpr size_t kSchemaNodesMax = 20'000;      // places, once references and combinations are written out
+constexpr size_t kSchemaAlternativesMax = 512;  // of one place
+constexpr size_t kRegexBytesMax = 16 * kKiB;
+constexpr size_t kGrammarBytesMax = 256 * kKiB;
+constexpr int kGrammarDepthMax = 64;
+constexpr size_t kGrammarPartsMax = 20'000;
+
 // HTTP (src/server).
 constexpr size_t kHttpTargetBytesMax = 8 * kKiB;   // 414
 constexpr size_t kHttpHeaderBytesMax = 32 * kKiB;  // 431; browsers with many cookies send 8 KiB

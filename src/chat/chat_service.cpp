@@ -165,6 +165,8 @@ Result<PreparedPrompt> ChatService::prepare(const ChatRequest& request) const {
   SQ_TRY_STATUS(check_prompt_bytes(prompt.text.size()));
   prompt.tokens = encode_rendered(prompt.text);
   prompt.starts_thinking = trim(prompt.text).ends_with("<think>");
+  prompt.may_think = request.think.value_or(true) && !trim(prompt.text).ends_with("</think>");
+  SQ_TRY_STATUS(add_grammar(request.options, prompt));
   return prompt;
 }
 
@@ -184,7 +186,16 @@ Result<PreparedPrompt> ChatService::prepare(const CompletionRequest& request) co
       prompt.tokens[1] == prompt.tokens[0]) {
     prompt.tokens.erase(prompt.tokens.begin());
   }
+  SQ_TRY_STATUS(add_grammar(request.options, prompt));
   return prompt;
+}
+
+Status ChatService::add_grammar(const AnswerOptions& options, PreparedPrompt& prompt) const {
+  if (!options.constraint.has_value()) return {};
+  auto grammar = model_.grammars().compile(*options.constraint);
+  if (!grammar) return grammar.error().at("the grammar of the answer");
+  prompt.grammar = std::move(*grammar);
+  return {};
 }
 
 Result<ChatStream> ChatService::start(PreparedPrompt prompt, const AnswerOptions& options) const {
@@ -199,6 +210,12 @@ Result<ChatStream> ChatService::start(PreparedPrompt prompt, const AnswerOptions
   request.end_tokens.assign(ends.begin(), ends.end());
   request.client = options.client;
   request.on_event = options.on_event;
+  if (prompt.grammar != nullptr) {
+    const auto thought = prompt.starts_thinking ? Grammar::Thought::open
+                         : prompt.may_think     ? Grammar::Thought::possible
+                                                : Grammar::Thought::none;
+    request.constraint = prompt.grammar->start(thought);
+  }
   SQ_TRY(RequestHandle handle, model_.engine().submit(std::move(request)));
   return ChatStream(std::move(handle), std::move(text), prompt.starts_thinking, options);
 }

@@ -56,6 +56,11 @@ class ChatService {
   /// Encodes plain text.
   [[nodiscard]] Result<PreparedPrompt> prepare(const CompletionRequest& request) const;
 
+  /// Compiles AnswerOptions::constraint, or finds it among those used last. prepare() does it; who
+  /// makes a prompt by other means does. Blocks for up to GrammarLimits::compile_time. Errors:
+  /// those of GrammarCompiler::compile.
+  Status add_grammar(const AnswerOptions& options, PreparedPrompt& prompt) const;
+
   /// Errors: as Engine::submit; invalid_argument for stop strings.
   [[nodiscard]] Result<ChatStream> start(PreparedPrompt prompt, const AnswerOptions& options) const;
 

@@ -13,6 +13,7 @@
 #include "chat/tool_calls.h"
 #include "engine/request.h"
 #include "engine/sampling_params.h"
+#include "grammar/grammar.h"
 #include "text/chat_template.h"
 #include "text/jinja_value.h"
 
@@ -37,6 +38,8 @@ struct ChatMessage {
 struct AnswerOptions {
   SamplingParams sampling = {};
   std::vector<std::string> stops = {};  // at most limits::kStopStringsMax
+  /// What the answer must look like; after the thought of a model that thinks.
+  std::optional<GrammarSource> constraint = {};
   std::string client = {};              // see Request::client
   std::function<void()> on_event = {};  // see Request::on_event; ChatStream::next() has news
   std::shared_ptr<const ToolSet> tools =
@@ -65,7 +68,9 @@ struct CompletionRequest {
 struct PreparedPrompt {
   std::string text = {};
   std::vector<TokenId> tokens = {};
-  bool starts_thinking = false;  // the template has opened <think> already
+  bool starts_thinking = false;                 // the template has opened <think> already
+  bool may_think = false;                       // the model may begin with a thought of its own
+  std::shared_ptr<const Grammar> grammar = {};  // of AnswerOptions::constraint
 };
 
 /// A piece of an answer. Either text is empty or both are; the last piece has `finish`.

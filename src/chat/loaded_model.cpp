@@ -53,6 +53,8 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::open(const std::string& path,
                                        {.context_length = options.engine.context_tokens}));
   mark(trace, "weights");
   SQ_TRY(loaded->tokenizer_, loaded->files_.load_tokenizer());
+  loaded->grammars_ = std::make_unique<GrammarCompiler>(
+      *loaded->tokenizer_, static_cast<size_t>(loaded->config().vocabulary_size));
   mark(trace, "vocabulary");
   loaded->pooling_ = read_pooling(loaded->files_);
   SQ_TRY(loaded->engine_, Engine::create(*loaded->model_, options.engine));

@@ -11,6 +11,7 @@
 #include "chat/startup_trace.h"
 #include "engine/engine.h"
 #include "engine/engine_options.h"
+#include "grammar/grammar.h"
 #include "kernels/backend.h"
 #include "model/model.h"
 #include "model/model_files.h"
@@ -49,6 +50,8 @@ class LoadedModel {
   [[nodiscard]] const Backend& backend() const { return *backend_; }
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] const Engine& engine() const { return *engine_; }
+  /// Compiles what answers must look like. Costs nothing before the first grammar.
+  [[nodiscard]] GrammarCompiler& grammars() const { return *grammars_; }
 
   /// How this model makes one vector of a text. Errors: those of read_pooling().
   [[nodiscard]] const Result<Pooling>& pooling() const { return pooling_; }
@@ -67,6 +70,7 @@ class LoadedModel {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   std::optional<Tokenizer> tokenizer_;
+  std::unique_ptr<GrammarCompiler> grammars_;
   std::unique_ptr<Engine> engine_;
   Result<Pooling> pooling_ = Pooling::mean;
 

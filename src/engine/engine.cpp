@@ -22,6 +22,8 @@ struct Engine::Counters {
   Counter prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0, embeddings = 0;
   Counter drafted = 0, accepted = 0;
   Counter preemptions = 0, steps = 0, step_rows = 0, busy_us = 0;
+  Counter mask_ns = 0;
+  std::array<Counter, MaskTimes::kBounds.size() + 1> mask_buckets{};
   Counter running = 0, waiting = 0, pages_used = 0, pages_kept = 0;
 
   static void add(Counter& counter, uint64_t value) {
@@ -224,7 +226,7 @@ void Engine::forward(const Step& step) {
 void Engine::sample(const Step& step) {
   samples_.clear();
   for (const StepSample& entry : step.samples) {
-    const Sequence& sequence = *entry.sequence;
+    Sequence& sequence = *entry.sequence;
     const bool is_cached = !entry.cached_logits.empty();
     const auto prompt_count = static_cast<size_t>(sequence.prompt_count);
     // A guess counts once the token before it was drawn, so rows go one after the other.
@@ -235,6 +237,7 @@ void Engine::sample(const Step& step) {
           {.logits = is_cached ? entry.cached_logits : logits_used_.subspan(at, vocabulary_size_),
            .tokens = std::span(sequence.tokens).first(count),
            .prompt_count = prompt_count,
+           .allowed = scheduler_.mask_of(sequence),  // constrained answers are never guessed
            .seed = sequence.seed,
            .position = count - prompt_count},
           sequence.sampling));
@@ -281,6 +284,10 @@ void Engine::record_held() {
   Counters::set(c.preemptions, scheduler_.preemption_count());
   Counters::set(c.drafted, scheduler_.drafted_count());
   Counters::set(c.accepted, scheduler_.accepted_count());
+  const MaskTimes& masks = scheduler_.mask_times();
+  Counters::set(c.mask_ns, masks.total_ns);
+  for (size_t i = 0; i < masks.buckets.size(); ++i)
+    Counters::set(c.mask_buckets[i], masks.buckets[i]);
   Counters::set(c.running, scheduler_.running_count());
   Counters::set(c.waiting, scheduler_.waiting_count());
   Counters::set(c.pages_used, static_cast<uint64_t>(scheduler_.pool().used_count()));
@@ -338,6 +345,8 @@ void Engine::finish_all(const std::optional<Error>& failure) {
 
 EngineMetrics Engine::metrics() const {
   const Counters& c = *counters_;
+  MaskTimes masks{.total_ns = c.mask_ns};
+  std::ranges::copy(c.mask_buckets, masks.buckets.begin());
   return {.requests_submitted = c.submitted,
           .requests_refused = c.refused,
           .requests_stopped = c.stopped,
@@ -354,6 +363,7 @@ EngineMetrics Engine::metrics() const {
           .steps = c.steps,
           .step_rows = c.step_rows,
           .busy_us = c.busy_us,
+          .masks = masks,
           .sequences_running = c.running,
           .sequences_waiting = c.waiting,
           .pages_total = static_cast<uint64_t>(kv_.page_count()),

@@ -38,6 +38,7 @@ struct EngineMetrics {
   uint64_t steps = 0;
   uint64_t step_rows = 0;
   uint64_t busy_us = 0;  // inside step()
+  MaskTimes masks;       // of constrained answers
   uint64_t sequences_running = 0;
   uint64_t sequences_waiting = 0;
   uint64_t pages_total = 0;

@@ -2,12 +2,14 @@
 // What goes into the engine and what comes out of it. Nothing here knows a tensor or a text.
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "engine/constraint.h"
 #include "engine/sampling_params.h"
 #include "model/pooling.h"
 
@@ -29,6 +31,10 @@ struct Request {
   std::vector<TokenId> end_tokens;  // any of them ends the answer and is not reported
   std::string
       client;  // requests of different clients take turns; of the same one they go by arrival
+  /// Which tokens may come, null: any. Holds before bias and penalties, whatever the sampling; an
+  /// end token is drawn only where it allows one, and ignore_eos does not keep a complete answer
+  /// open.
+  std::unique_ptr<Constraint> constraint = {};
   /// Called after each event has been put where RequestHandle::next() finds it, so that nobody has
   /// to wait in a thread. On the engine's thread: it must be quick, must not block and must not
   /// throw. May be called once more after the handle is gone.

@@ -1,6 +1,7 @@
 #pragma once
 // Decides what each step computes, and moves the state of sequences after it. Pages and counts
 // only, no tensors.
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -70,6 +71,15 @@ struct Outcome {
   TokenEvent event;
 };
 
+/// How long the masks of constrained answers took.
+struct MaskTimes {
+  static constexpr std::array kBounds = {0.00001, 0.000025, 0.00005, 0.0001, 0.00025,
+                                         0.0005,  0.001,    0.0025,  0.01};  // seconds
+  std::array<uint64_t, kBounds.size() + 1> buckets{};  // masks up to each bound; the last: longer
+  uint64_t total_ns = 0;
+  void add(Clock::duration time);
+};
+
 /// Engine thread only. schedule() and commit() alternate. After the first steps neither allocates,
 /// except where a request begins or ends.
 ///
@@ -94,6 +104,9 @@ class Scheduler {
   /// Returns what to tell, in order; valid until the next schedule().
   std::span<Outcome> commit(const Step& step, std::span<Result<Sample>> samples,
                             std::span<const float> logits);
+  /// Which tokens may follow (Constraint::allowed), timed. Empty: any.
+  std::span<const uint32_t> mask_of(Sequence& sequence);
+  [[nodiscard]] const MaskTimes& mask_times() const { return mask_times_; }
   /// Ends every sequence, also in the middle of a step that failed. The outcomes of that step come
   /// first; of one that was committed they are there again.
   std::span<Outcome> finish_all(FinishReason reason, const std::optional<Error>& error);
@@ -142,6 +155,8 @@ class Scheduler {
   void finish_embeddings();
   size_t append_all(const StepSample& entry, std::span<Result<Sample>> samples);
   void append(Sequence& sequence, Result<Sample>& sample);
+  void add_token(Sequence& sequence, TokenEvent event);
+  void follow_constraint(Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason, std::optional<Error> error);
   void remove_finished(std::vector<Owned>& list);
 
@@ -170,6 +185,7 @@ class Scheduler {
   Step step_;
   std::vector<float> hidden_;  // where Batch::hidden lies; grows to the largest step
   std::vector<Outcome> outcomes_;
+  MaskTimes mask_times_;
   uint64_t preemption_count_ = 0;
   uint64_t departed_count_ = 0;
   uint64_t drafted_count_ = 0;

@@ -34,6 +34,7 @@ Sequence::Sequence(Request&& request, std::shared_ptr<RequestState> shared, int3
       end_tokens(std::move(request.end_tokens)),
       embedding(request.embedding),
       client(std::move(request.client)),
+      constraint(std::move(request.constraint)),
       seed(sampling.seed >= 0 ? static_cast<uint64_t>(sampling.seed) : seed_bits),
       tokens(std::move(request.tokens)),
       is_whole(is_whole_),
@@ -62,7 +63,8 @@ std::span<const TokenId> Sequence::prompt_tail() const {
 }
 
 bool Sequence::is_end_token(TokenId token) const {
-  return !sampling.ignore_eos && std::ranges::find(end_tokens, token) != end_tokens.end();
+  if (sampling.ignore_eos && constraint == nullptr) return false;
+  return std::ranges::find(end_tokens, token) != end_tokens.end();
 }
 
 void Sequence::drop_draft() {

@@ -51,8 +51,10 @@ struct Sequence {
   std::optional<EmbeddingWish> embedding;
   std::vector<double> pooled;  // [hidden], of the positions computed so far; empty: of none
   std::string client;
-  uint64_t seed;         // of the draws
-  uint64_t arrival = 0;  // order of submission
+  std::unique_ptr<Constraint> constraint;  // null: any token may come; has taken the answer so far
+  bool mask_is_current = false;            // constraint->allowed() is that of the next token
+  uint64_t seed;                           // of the draws
+  uint64_t arrival = 0;                    // order of submission
 
   std::vector<TokenId> tokens;  // prompt, then answer; capacity for both. Between schedule() and
                                 // commit() the last draft_count are guesses

@@ -8,8 +8,8 @@
 namespace squish::server {
 namespace {
 
-constexpr std::array kTtftBounds = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
-                                    2.5,   5.0,  10.0,  30.0, 60.0};
+constexpr std::array kTtftBounds = {0.005, 0.01, 0.025, 0.05, 0.1,  0.25, 0.5,
+                                    1.0,   2.5,  5.0,   10.0, 30.0, 60.0};
 constexpr std::array kInterTokenBounds = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04,
                                           0.06,  0.1,    0.15,  0.25, 0.5,  1.0};
 constexpr std::array kDurationBounds = {0.01, 0.05, 0.1,  0.25, 0.5,   1.0,  2.5,
@@ -23,23 +23,31 @@ void write_head(std::string& out, std::string_view name, std::string_view type,
 }  // namespace
 
 void Histogram::observe(double value) {
-  const auto bucket = static_cast<size_t>(std::ranges::lower_bound(bounds_, value) -
-                                          bounds_.begin());
+  const auto bucket =
+      static_cast<size_t>(std::ranges::lower_bound(bounds_, value) - bounds_.begin());
   buckets_[bucket].fetch_add(1, std::memory_order_relaxed);
   count_.fetch_add(1, std::memory_order_relaxed);
   sum_.fetch_add(value, std::memory_order_relaxed);
 }
 
 void Histogram::write(std::string& out, std::string_view name, std::string_view help) const {
+  std::array<uint64_t, kBucketsMax + 1> counts{};
+  const size_t size = bounds_.size() + 1;
+  for (size_t i = 0; i < size; ++i) counts[i] = buckets_[i].load(std::memory_order_relaxed);
+  write_histogram(out, name, help, bounds_, std::span(counts).first(size), sum());
+}
+
+void write_histogram(std::string& out, std::string_view name, std::string_view help,
+                     std::span<const double> bounds, std::span<const uint64_t> counts, double sum) {
   write_head(out, name, "histogram", help);
   uint64_t below = 0;
-  for (size_t i = 0; i < bounds_.size(); ++i) {
-    below += buckets_[i].load(std::memory_order_relaxed);
-    fmt::format_to(std::back_inserter(out), "{}_bucket{{le=\"{}\"}} {}\n", name, bounds_[i], below);
+  for (size_t i = 0; i < bounds.size(); ++i) {
+    below += counts[i];
+    fmt::format_to(std::back_inserter(out), "{}_bucket{{le=\"{}\"}} {}\n", name, bounds[i], below);
   }
-  below += buckets_[bounds_.size()].load(std::memory_order_relaxed);
+  below += counts[bounds.size()];
   fmt::format_to(std::back_inserter(out), "{}_bucket{{le=\"+Inf\"}} {}\n{}_sum {}\n{}_count {}\n",
-                 name, below, name, sum(), name, below);
+                 name, below, name, sum, name, below);
 }
 
 void write_metric(std::string& out, std::string_view name, std::string_view type,
@@ -103,8 +111,7 @@ std::string Metrics::exposition() const {
   std::string out;
   const auto add = [&out](std::string_view name, std::string_view type, std::string_view help,
                           const std::atomic<uint64_t>& value) {
-    write_metric(out, name, type, help,
-                 static_cast<double>(value.load(std::memory_order_relaxed)));
+    write_metric(out, name, type, help, static_cast<double>(value.load(std::memory_order_relaxed)));
   };
   add("squish_requests_total", "counter", "Requests for an answer.", requests);
   add("squish_tokens_generated_total", "counter", "Tokens generated.", tokens_generated);

@@ -36,6 +36,10 @@ class Histogram {
 void write_metric(std::string& out, std::string_view name, std::string_view type,
                   std::string_view help, double value);
 
+/// A histogram as Prometheus reads it. `counts` has one more than `bounds`: values above all.
+void write_histogram(std::string& out, std::string_view name, std::string_view help,
+                     std::span<const double> bounds, std::span<const uint64_t> counts, double sum);
+
 /// What happened since the start. Any thread.
 struct Metrics {
   Metrics();

@@ -60,6 +60,14 @@ class OllamaWriter final : public AnswerWriter {
       json.field("done", false).end_object();
       out += '\n';
     }
+    // A call comes whole, once its arguments have ended: an object cannot be sent in pieces.
+    for (const ToolCallPiece& piece : delta.tool_calls) {
+      if (!piece.is_end || piece.index >= answer.tool_calls.size()) continue;
+      JsonWriter json(out);
+      open(json, "", "", {}, std::span(answer.tool_calls).subspan(piece.index, 1), piece.index);
+      json.field("done", false).end_object();
+      out += '\n';
+    }
     if (delta.finish.has_value()) {
       JsonWriter json(out);
       // A writer begins with a comma only inside of a value.
@@ -74,14 +82,15 @@ class OllamaWriter final : public AnswerWriter {
     std::string out;
     JsonWriter json(out);
     const Answer& answer = answers.front();
-    open(json, answer.text, answer.reasoning, answer.tokens);
+    open(json, answer.text, answer.reasoning, answer.tokens, answer.tool_calls);
     close(json, answer);
     return out;
   }
 
  private:
   void open(JsonWriter& json, std::string_view text, std::string_view thinking,
-            std::span<const TokenEvent> tokens) const {
+            std::span<const TokenEvent> tokens, std::span<const ToolCallText> calls = {},
+            size_t first_call = 0) const {
     json.begin_object().field("model", facts_.model).field("created_at", rfc3339_now());
     if (facts_.is_chat) {
       json.object_field("message").field("role", "assistant").field("content", text);
@@ -89,8 +98,26 @@ class OllamaWriter final : public AnswerWriter {
       json.field("response", text);
     }
     if (!thinking.empty()) json.field("thinking", thinking);
+    if (!calls.empty()) write_calls(json, calls, first_call);
     if (facts_.is_chat) json.end_object();
     if (facts_.wants_logprobs && !tokens.empty()) write_logprobs(json, tokens);
+  }
+
+  /// Arguments are an object here, not text as OpenAI has them.
+  static void write_calls(JsonWriter& json, std::span<const ToolCallText> calls, size_t index) {
+    json.array_field("tool_calls");
+    for (const ToolCallText& call : calls) {
+      json.begin_object()
+          .field("id", call.id)
+          .object_field("function")
+          .field("index", index++)
+          .field("name", call.name)
+          .key("arguments")
+          .raw(call.arguments.empty() ? "{}" : call.arguments)
+          .end_object()
+          .end_object();
+    }
+    json.end_array();
   }
 
   void close(JsonWriter& json, const Answer& answer) const {
@@ -222,7 +249,7 @@ Result<PreparedPrompt> prepare_generate(LoadedModel& model, const OllamaCall& ca
   if (!call.suffix.empty() && !call.is_raw) {
     prompt = prepare_infilling(model, call, request);
   } else if (call.is_raw || (own == nullptr && !request.chat_template)) {
-    prompt = service.prepare(CompletionRequest{.prompt = call.prompt, .options = {}});
+    prompt = service.prepare(CompletionRequest{.prompt = call.prompt, .options = request.options});
   } else {
     prompt = service.prepare(request);
   }
@@ -300,6 +327,8 @@ Parsed<Prepared> prepare(const ModelLease& lease, const OllamaCall& call) {
   if (!prompt) return to_api_error(prompt.error());
 
   Prepared out;
+  out.options.tools = request.options.tools;
+  out.options.tool_calls = request.options.tool_calls;
   out.options.sampling = options->sampling;
   out.options.sampling.logprobs = call.logprobs;
   out.options.sampling.top_logprobs = call.top_logprobs;

@@ -11,6 +11,8 @@
 #include "chat/model_settings.h"
 #include "server/openai_completions.h"
 #include "server/openai_messages.h"
+#include "server/structured_output.h"
+#include "server/tool_fields.h"
 
 namespace squish::server {
 namespace {
@@ -241,15 +243,6 @@ Parsed<OllamaCall> read_common(const Value& body) {
   return out;
 }
 
-Checked read_format(const Value& body) {
-  const Value* format = find_present(body, "format");
-  if (format == nullptr || (format->is_string() && format->as_string().empty())) return Nothing{};
-  return ApiError{.status = 400,
-                  .message = "format: constrained output is not supported by this server",
-                  .code = "unsupported_value",
-                  .param = "format"};
-}
-
 }  // namespace
 
 std::span<const Field> ollama_generate_fields() { return kGenerateFields; }
@@ -309,7 +302,8 @@ Parsed<OllamaCall> parse_ollama_generate(const Value& body) {
   if (!system) return system.error();
   if (!source) return source.error();
   if (!raw) return raw.error();
-  for (Checked checked : {read_images(body, "the request"), read_format(body)}) {
+  for (Checked checked : {read_images(body, "the request"),
+                          read_ollama_format(body, out.request.options.constraint)}) {
     if (!checked) return checked.error();
   }
   out.prompt = prompt->value_or("");
@@ -336,10 +330,12 @@ Parsed<OllamaCall> parse_ollama_chat(const Value& body) {
   if (!parsed) return parsed;
   OllamaCall& out = *parsed;
   out.is_chat = true;
-  if (auto checked = read_format(body); !checked) return checked.error();
+  if (auto checked = read_ollama_format(body, out.request.options.constraint); !checked)
+    return checked.error();
   auto tools = read_tools(body);
   if (!tools) return tools.error();
   out.request.tools = std::move(tools).value();
+  if (auto checked = use_tools(out.request, ToolChoice{}, false); !checked) return checked.error();
   const Value* list = find_present(body, "messages");
   if (list == nullptr || (list->is_list() && list->size() == 0)) return parsed;
   auto messages = read_messages(body);

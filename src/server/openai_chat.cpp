@@ -11,6 +11,7 @@
 #include "server/json_writer.h"
 #include "server/openai_messages.h"
 #include "server/random_id.h"
+#include "server/structured_output.h"
 #include "server/tool_fields.h"
 
 namespace squish::server {
@@ -41,10 +42,20 @@ constexpr std::array kChatFields = {
           .help = "token id to a number from -100 to 100 that is added to its logit"},
     Field{.name = "tools", .type = FieldType::array, .help = "functions that the model may call"},
     Field{.name = "tool_choice", .type = FieldType::any,
-          .help = "\"none\", \"auto\", or {\"type\": \"allowed_tools\"} with some of the tools"},
+          .help = "\"none\", \"auto\", \"required\", {\"type\": \"function\", \"function\": "
+                  "{\"name\": ...}}, or {\"type\": \"allowed_tools\"} with some of the tools"},
     Field{.name = "parallel_tool_calls", .type = FieldType::boolean,
           .help = "false: the answer ends after one call"},
-    Field{.name = "response_format", .type = FieldType::object, .help = "{\"type\": \"text\"}"},
+    Field{.name = "response_format", .type = FieldType::object,
+          .help = "{\"type\": \"text\"}, {\"type\": \"json_object\"} or {\"type\": "
+                  "\"json_schema\", \"json_schema\": {\"name\", \"schema\", \"strict\"}}"},
+    Field{.name = "grammar", .type = FieldType::text,
+          .help = "rules (GBNF) that the answer follows; also guided_grammar"},
+    Field{.name = "regex", .type = FieldType::text,
+          .help = "the whole answer matches it; also guided_regex"},
+    Field{.name = "structured_outputs", .type = FieldType::object,
+          .help = "vLLM's form: json, regex, grammar, choice or json_object; also guided_json and "
+                  "guided_choice"},
     Field{.name = "chat_template_kwargs", .type = FieldType::object,
           .help = "further variables of the chat template, such as enable_thinking"},
     Field{.name = "reasoning_effort", .type = FieldType::text,
@@ -52,13 +63,6 @@ constexpr std::array kChatFields = {
     Field{.name = "user", .type = FieldType::text,
           .help = "requests of different users take turns"},
 };
-
-ApiError not_supported(std::string_view name, std::string_view what) {
-  return {.status = 400,
-          .message = fmt::format("{}: {} is not supported by this server", name, what),
-          .code = "unsupported_value",
-          .param = std::string(name)};
-}
 
 Checked read_logprobs(const Value& body, SamplingParams& out) {
   const auto wanted = read_boolean(body, "logprobs", false);
@@ -88,22 +92,6 @@ Checked read_template_arguments(const Value& body, ChatRequest& out) {
   const Value* think = find_present(body, "enable_thinking");
   if (think != nullptr && think->is_bool())
     out.template_arguments.emplace_back("enable_thinking", *think);
-  return Nothing{};
-}
-
-Checked read_format(const Value& body) {
-  const Value* format = find_present(body, "response_format");
-  if (format != nullptr) {
-    const Value* type = find_present(*format, "type");
-    if (type == nullptr || !type->is_string())
-      return bad_field("response_format", "response_format must be an object with a type");
-    if (type->as_string() != "text")
-      return not_supported("response_format", printable(type->as_string()));
-  }
-  for (const std::string_view name : {"grammar", "regex", "guided_json", "guided_regex",
-                                      "guided_grammar", "guided_choice", "structured_outputs"}) {
-    if (find_present(body, name) != nullptr) return not_supported(name, "constrained output");
-  }
   return Nothing{};
 }
 
@@ -333,7 +321,7 @@ Parsed<ChatCall> parse_chat_call(const Value& body) {
   for (Checked checked :
        {read_sampling(body, Dialect::openai, sampling), read_logit_bias(body, sampling),
         read_logprobs(body, sampling), read_template_arguments(body, out.request),
-        read_format(body), read_tool_fields(body, out.request)}) {
+        read_constraint(body, out.request.options.constraint), read_tool_fields(body, out.request)}) {
     if (!checked) return checked.error();
   }
   const auto model = read_text(body, "model");

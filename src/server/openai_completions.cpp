@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/strings.h"
 #include "server/json_writer.h"
+#include "server/structured_output.h"
 
 namespace squish::server {
 namespace {
@@ -393,9 +394,10 @@ Parsed<CompletionCall> parse_completion_call(const Value& body) {
   const bool has_tokens = std::ranges::any_of(out.prompts, &CompletionPrompt::is_tokens);
   if (out.has_suffix && has_tokens)
     return bad_field("suffix", "suffix needs prompts that are text, not tokens");
-  for (Checked checked : {read_sampling(body, Dialect::openai, out.options.sampling),
-                          read_logit_bias(body, out.options.sampling), read_counts(body, out),
-                          read_completion_logprobs(body, out)}) {
+  for (Checked checked :
+       {read_sampling(body, Dialect::openai, out.options.sampling),
+        read_logit_bias(body, out.options.sampling), read_counts(body, out),
+        read_constraint(body, out.options.constraint), read_completion_logprobs(body, out)}) {
     if (!checked) return checked.error();
   }
   return out;
@@ -449,6 +451,7 @@ Result<std::vector<PreparedPrompt>> prepare_completions(LoadedModel& model,
              service.prepare(CompletionRequest{.prompt = prompt.text, .options = {}}));
       out.push_back(std::move(plain));
     }
+    SQ_TRY_STATUS(service.add_grammar(call.options, out.back()));
   }
   return out;
 }

@@ -77,6 +77,9 @@ void write_engine_metrics(std::string& out, const ModelManager& models) {
     sum.steps += engine.steps;
     sum.step_rows += engine.step_rows;
     sum.busy_us += engine.busy_us;
+    sum.masks.total_ns += engine.masks.total_ns;
+    for (size_t i = 0; i < sum.masks.buckets.size(); ++i)
+      sum.masks.buckets[i] += engine.masks.buckets[i];
     load_s = info.load_ms / 1000;
     kv_bytes += (engine.pages_used + engine.pages_cached) * info.page_bytes;
     kv_tokens += (engine.pages_used + engine.pages_cached) * kPageTokens;
@@ -113,6 +116,8 @@ void write_engine_metrics(std::string& out, const ModelManager& models) {
   add("squish_engine_step_rows_total", "counter", "Rows in those steps.", number(sum.step_rows));
   add("squish_engine_busy_seconds_total", "counter", "Time inside those steps.",
       number(sum.busy_us) / 1e6);
+  write_histogram(out, "squish_mask_seconds", "Time of the token masks of constrained answers.",
+                  MaskTimes::kBounds, sum.masks.buckets, number(sum.masks.total_ns) / 1e9);
   add("squish_models_loaded", "gauge", "Loaded models.", number(models.loaded().size()));
   add("squish_models_memory_bytes", "gauge", "Footprint of the loaded models.",
       number(models.used_bytes()));

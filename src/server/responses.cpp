@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/strings.h"
 #include "server/openai_messages.h"
+#include "server/structured_output.h"
 #include "server/tool_fields.h"
 
 namespace squish::server {
@@ -216,14 +217,14 @@ Checked read_flat_tools(const Value& body, Value& out) {
   return Nothing{};
 }
 
-Checked read_format(const Value& body) {
+Checked read_format(const Value& body, ChatRequest& out) {
   const Value* text = find_present(body, "text");
   const Value* format = text != nullptr ? find_present(*text, "format") : nullptr;
-  if (format == nullptr || text_of(*format, "type") == "text") return Nothing{};
-  return ApiError{.status = 400,
-                  .message = "text.format: only {\"type\": \"text\"} is supported by this server",
-                  .code = "unsupported_value",
-                  .param = "text"};
+  if (format == nullptr) return Nothing{};
+  const Value wrapped = Value::dict({{"response_format", *format}});
+  auto checked = read_constraint(wrapped, out.options.constraint);
+  if (!checked) return bad_field("text", "text.format: " + checked.error().message);
+  return Nothing{};
 }
 
 Checked read_effort(const Value& body, ChatRequest& out) {
@@ -256,7 +257,7 @@ Parsed<ResponsesCall> parse_responses_call(const Value& body, const Value& befor
   ResponsesCall out;
   ChatRequest& request = out.request;
   for (Checked checked : {read_input(body, before, out), read_flat_tools(body, request.tools),
-                          read_format(body), read_effort(body, request),
+                          read_format(body, request), read_effort(body, request),
                           read_sampling(body, Dialect::openai, request.options.sampling)}) {
     if (!checked) return checked.error();
   }

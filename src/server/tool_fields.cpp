@@ -1,8 +1,11 @@
 #include "server/tool_fields.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "grammar/sources.h"
 #include "server/fields.h"
 
 namespace squish::server {
@@ -17,6 +20,12 @@ std::string text_of(const Value& object, std::string_view name) {
 std::string function_name(const Value& object) {
   const Value* function = find_present(object, "function");
   return text_of(function != nullptr ? *function : object, "name");
+}
+
+bool is_strict_tool(const Value& tool) {
+  const Value* function = find_present(tool, "function");
+  const Value* strict = function == nullptr ? nullptr : find_present(*function, "strict");
+  return strict != nullptr && strict->is_bool() && strict->as_bool();
 }
 
 ApiError bad_choice(std::string_view what) {
@@ -86,12 +95,19 @@ Checked use_tools(ChatRequest& request, const ToolChoice& choice, bool is_stream
   if (is_forced && tools->empty()) return bad_choice("needs tools");
   if (choice.kind == ToolChoice::Kind::named && tools->find(choice.name) == nullptr)
     return bad_choice(fmt::format("names {}, which tools does not have", printable(choice.name)));
-  if (is_forced) {
-    return ApiError{
-        .status = 400,
-        .message = "tool_choice: only \"none\" and \"auto\" are supported by this server",
-        .code = "unsupported_value",
-        .param = "tool_choice"};
+  const bool is_strict =
+      request.tools.is_list() && std::ranges::any_of(request.tools.items(), is_strict_tool);
+  if (is_forced || is_strict) {
+    if (options.constraint.has_value()) {
+      return bad_field("tool_choice",
+                       "a tool that must be called and a format of the answer exclude each other");
+    }
+    squish::ToolChoice wanted{.parallel = choice.is_parallel};
+    wanted.is_required = choice.kind == ToolChoice::Kind::required;
+    wanted.name = choice.name;
+    auto source = tool_source(request.tools, wanted);
+    if (!source) return bad_field("tool_choice", "tool_choice: " + source.error().message);
+    options.constraint = std::move(*source);
   }
   if (tools->empty()) return Nothing{};
   options.tools = std::move(tools);

@@ -1,0 +1,206 @@
+// Masks against brute force over a small vocabulary, thoughts, the cache and the limits.
+#include "grammar/grammar.h"
+
+#include <random>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "grammar/grammar_constraint.h"
+#include "grammar/sources.h"
+
+namespace squish {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// Every byte that JSON texts of the tests have, some joined ones, a thought's marks and two ends.
+std::vector<std::string> small_vocabulary() {
+  std::vector<std::string> out;
+  for (const char c : std::string("{}[]:,\"\\abcnrtuefls0123456789.-+eE <>/think\n")) {
+    const std::string text(1, c);
+    if (std::ranges::find(out, text) == out.end()) out.push_back(text);
+  }
+  for (const char* text : {"{\"", "\":", "\", \"", "true", "null", "12", "\"a\"", "}}", "]}", "ab",
+                           "<think>", "</think>", "k>a", "think>", "<|end|>", "<|stop|>"})
+    out.emplace_back(text);
+  return out;
+}
+
+struct Fixture {
+  std::vector<std::string> texts = small_vocabulary();
+  std::vector<TokenId> ends;
+  std::shared_ptr<const MaskVocabulary> vocabulary;
+  std::shared_ptr<const ThoughtTokens> thought;
+
+  Fixture() {
+    const auto count = static_cast<TokenId>(texts.size());
+    ends = {count - 2, count - 1};
+    vocabulary = MaskVocabulary::create(texts, texts.size() + 3, ends).value();
+    thought = std::make_shared<ThoughtTokens>(
+        make_thought_tokens(texts, texts.size() + 3, ends, id("<think>")));
+  }
+  [[nodiscard]] TokenId id(const std::string& text) const {
+    return static_cast<TokenId>(std::ranges::find(texts, text) - texts.begin());
+  }
+  [[nodiscard]] std::shared_ptr<const CompiledMask> compile(const GrammarSource& source) const {
+    return CompiledMask::compile(vocabulary, source.language, source.text).value();
+  }
+  [[nodiscard]] GrammarConstraint start(const std::shared_ptr<const CompiledMask>& mask,
+                                        Grammar::Thought how = Grammar::Thought::none) const {
+    return {mask, thought, how};
+  }
+};
+
+bool bit(std::span<const uint32_t> mask, TokenId token) {
+  return (mask[static_cast<size_t>(token) / 32] >> (token % 32) & 1U) != 0;
+}
+
+GrammarSource schema(const std::string& text) {
+  return json_schema_source(parse_json(text).value(), false).value();
+}
+
+/// Byte by byte through a state of its own: may `text` be a beginning, and a whole?
+struct Fate {
+  bool begins = true;
+  bool ends = false;
+};
+Fate fate_of(const Fixture& f, const std::shared_ptr<const CompiledMask>& mask,
+             const std::string& text) {
+  MaskState state(mask);
+  std::vector<uint32_t> bits((f.texts.size() + 3 + 31) / 32);
+  for (const char c : text) {
+    if (!state.accept(f.id(std::string(1, c)))) return {false, false};
+  }
+  state.fill(bits);
+  return {true, bit(bits, f.ends[0])};
+}
+
+TEST(GrammarMask, allows_exactly_the_tokens_whose_bytes_the_automaton_takes) {
+  const Fixture f;
+  const std::vector<GrammarSource> sources = {
+      schema(
+          R"({"type":"object","properties":{"a":{"type":"integer"},"b":{"type":["string","null"]}},"required":["a"]})"),
+      schema(
+          R"({"type":"array","items":{"type":"number","minimum":-3,"maximum":21},"maxItems":3})"),
+      schema(R"({"enum":["a",12,null,{"a":true}]})"),
+      regex_source("(ab|a)*12?").value(),
+      ebnf_source("root ::= \"{\" root \"}\" | \"a\"").value(),
+      choice_source({"true", "null", "ab\n12"}).value(),
+  };
+  std::mt19937_64 random(1);
+  size_t checked = 0;
+  for (const GrammarSource& source : sources) {
+    const auto mask = f.compile(source);
+    for (int walk = 0; walk < 4; ++walk) {
+      GrammarConstraint state = f.start(mask);
+      std::string text;
+      for (int step = 0; step < 14 && !state.must_end(); ++step) {
+        std::vector<TokenId> allowed;
+        for (size_t t = 0; t < f.texts.size() + 3; ++t) {
+          const auto token = static_cast<TokenId>(t);
+          const bool is_end = std::ranges::find(f.ends, token) != f.ends.end();
+          const bool expected = is_end               ? fate_of(f, mask, text).ends
+                                : t < f.texts.size() ? fate_of(f, mask, text + f.texts[t]).begins
+                                                     : false;
+          ASSERT_EQ(bit(state.allowed(), token), expected)
+              << source.text << " after " << text << ": "
+              << (t < f.texts.size() ? f.texts[t] : "-");
+          ++checked;
+          if (expected && !is_end) allowed.push_back(token);
+        }
+        if (allowed.empty()) break;
+        const TokenId next = allowed[random() % allowed.size()];
+        ASSERT_TRUE(state.accept(next));
+        text += f.texts[static_cast<size_t>(next)];
+      }
+    }
+  }
+  EXPECT_GT(checked, 5000U);
+}
+
+TEST(GrammarMask, comes_back_after_a_rollback) {
+  const Fixture f;
+  const auto mask = f.compile(schema(R"({"type":"array","items":{"type":"integer"}})"));
+  GrammarConstraint state = f.start(mask);
+  ASSERT_TRUE(state.accept(f.id("[")));
+  const std::vector<uint32_t> before(state.allowed().begin(), state.allowed().end());
+  ASSERT_TRUE(state.accept(f.id("12")));
+  ASSERT_TRUE(state.accept(f.id(",")));
+  state.rollback(2);
+  EXPECT_THAT(state.allowed(), ::testing::ElementsAreArray(before));
+  EXPECT_FALSE(state.accept(f.id("a")));
+}
+
+TEST(GrammarMask, knows_a_token_without_alternative_and_the_end) {
+  const Fixture f;
+  GrammarConstraint state = f.start(f.compile(choice_source({"0", "\\"}).value()));
+  EXPECT_FALSE(state.forced().has_value());
+  ASSERT_TRUE(state.accept(f.id("0")));
+  EXPECT_TRUE(state.must_end());
+  GrammarConstraint one = f.start(f.compile(choice_source({"::"}).value()));
+  EXPECT_EQ(one.forced(), f.id(":"));
+}
+
+TEST(GrammarThought, comes_before_the_grammar_and_must_be_closed) {
+  const Fixture f;
+  const auto mask = f.compile(choice_source({"true"}).value());
+  GrammarConstraint state = f.start(mask, Grammar::Thought::possible);
+  EXPECT_TRUE(bit(state.allowed(), f.id("<think>")));
+  EXPECT_TRUE(bit(state.allowed(), f.id("true")));
+  EXPECT_FALSE(bit(state.allowed(), f.id("a")));
+  ASSERT_TRUE(state.accept(f.id("<think>")));
+  EXPECT_TRUE(bit(state.allowed(), f.id("a")));
+  EXPECT_FALSE(bit(state.allowed(), f.ends[0])) << "an answer must not end in its thought";
+  for (const char* piece : {"<", "/", "t", "h", "i", "n"}) ASSERT_TRUE(state.accept(f.id(piece)));
+  EXPECT_FALSE(bit(state.allowed(), f.id("k>a"))) << "it would begin the answer before the grammar";
+  ASSERT_TRUE(state.accept(f.id("k")));
+  ASSERT_TRUE(state.accept(f.id(">")));
+  EXPECT_FALSE(bit(state.allowed(), f.id("a")));
+  ASSERT_TRUE(state.accept(f.id("true")));
+  EXPECT_TRUE(state.must_end());
+  state.rollback(2);
+  EXPECT_TRUE(bit(state.allowed(), f.id("a"))) << "back in the thought";
+}
+
+TEST(GrammarSources, refuse_what_is_too_large_and_say_why) {
+  EXPECT_THAT(regex_source("((((a{100}){100}){100}){100})").error().message, HasSubstr("parts"));
+  EXPECT_THAT(regex_source(std::string(100, '(') + "a" + std::string(100, ')')).error().message,
+              HasSubstr("deeper"));
+  EXPECT_THAT(regex_source(std::string(20'000, 'a')).error().message, HasSubstr("bytes"));
+  EXPECT_FALSE(ebnf_source(" ").has_value());
+  EXPECT_FALSE(choice_source({}).has_value());
+}
+
+TEST(GrammarSources, report_errors_of_the_grammar_itself) {
+  const Fixture f;
+  for (const GrammarSource& source :
+       {GrammarSource{MaskLanguage::ebnf, "root ::= other"},
+        GrammarSource{MaskLanguage::ebnf, "no rules"}, GrammarSource{MaskLanguage::regex, "a("},
+        GrammarSource{MaskLanguage::regex, "(?=a)b"}}) {
+    const auto compiled = CompiledMask::compile(f.vocabulary, source.language, source.text);
+    ASSERT_FALSE(compiled.has_value()) << source.text;
+    EXPECT_EQ(compiled.error().code, ErrorCode::invalid_argument);
+  }
+}
+
+TEST(GrammarSources, make_calls_of_the_tools_that_a_choice_allows) {
+  const Value tools =
+      parse_json(
+          R"([{"type":"function","function":{"name":"ab","parameters":{"type":"object","properties":)"
+          R"({"a":{"type":"integer"}},"required":["a"]}}}])")
+          .value();
+  const Fixture f;
+  const ToolCallForm form{.begin = "<", .middle = ":", .end = ">"};
+  const auto mask =
+      f.compile(tool_source(tools, {.is_required = true, .parallel = false}, form).value());
+  EXPECT_TRUE(fate_of(f, mask, "<ab:{\"a\":12}>").ends);
+  EXPECT_FALSE(fate_of(f, mask, "a").begins);
+  EXPECT_FALSE(fate_of(f, mask, "<ab:{}").begins);
+  EXPECT_THAT(tool_source(tools, {.name = "c"}, form).error().message,
+              HasSubstr("not among the tools"));
+}
+
+}  // namespace
+}  // namespace squish

@@ -1,0 +1,440 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "base/strings.h"
+#include "grammar/mask_engine.h"
+#include "grammar/pattern.h"
+#include "grammar/schema_rules_internal.h"
+
+namespace squish::schema_rules {
+namespace {
+
+struct Word {
+  std::string_view name;
+  Use use;
+  std::string_view type = {};  // of values that it constrains
+};
+constexpr std::array kWords = {
+    Word{"type", Use::constrains},
+    Word{"enum", Use::constrains},
+    Word{"const", Use::constrains},
+    Word{"$ref", Use::constrains},
+    Word{"allOf", Use::constrains},
+    Word{"anyOf", Use::constrains},
+    Word{"oneOf", Use::constrains},
+    Word{"properties", Use::constrains, "object"},
+    Word{"required", Use::constrains, "object"},
+    Word{"additionalProperties", Use::constrains, "object"},
+    Word{"patternProperties", Use::constrains, "object"},
+    Word{"propertyNames", Use::constrains, "object"},
+    Word{"minProperties", Use::constrains, "object"},
+    Word{"maxProperties", Use::constrains, "object"},
+    Word{"items", Use::constrains, "array"},
+    Word{"prefixItems", Use::constrains, "array"},
+    Word{"additionalItems", Use::constrains, "array"},
+    Word{"minItems", Use::constrains, "array"},
+    Word{"maxItems", Use::constrains, "array"},
+    Word{"minLength", Use::constrains, "string"},
+    Word{"maxLength", Use::constrains, "string"},
+    Word{"pattern", Use::constrains, "string"},
+    Word{"format", Use::constrains, "string"},
+    Word{"minimum", Use::constrains, "number"},
+    Word{"maximum", Use::constrains, "number"},
+    Word{"exclusiveMinimum", Use::constrains, "number"},
+    Word{"exclusiveMaximum", Use::constrains, "number"},
+    Word{"multipleOf", Use::constrains, "number"},
+    Word{"not", Use::unsupported},
+    Word{"if", Use::unsupported},
+    Word{"then", Use::unsupported},
+    Word{"else", Use::unsupported},
+    Word{"uniqueItems", Use::unsupported},
+    Word{"contains", Use::unsupported},
+    Word{"minContains", Use::unsupported},
+    Word{"maxContains", Use::unsupported},
+    Word{"dependencies", Use::unsupported},
+    Word{"dependentRequired", Use::unsupported},
+    Word{"dependentSchemas", Use::unsupported},
+    Word{"unevaluatedItems", Use::unsupported},
+    Word{"unevaluatedProperties", Use::unsupported},
+    Word{"$dynamicRef", Use::unsupported},
+    Word{"$recursiveRef", Use::unsupported},
+    Word{"divisibleBy", Use::unsupported},
+    Word{"disallow", Use::unsupported},
+    Word{"extends", Use::unsupported},
+    Word{"$schema", Use::note},
+    Word{"$id", Use::note},
+    Word{"id", Use::note},
+    Word{"$anchor", Use::note},
+    Word{"$dynamicAnchor", Use::note},
+    Word{"$recursiveAnchor", Use::note},
+    Word{"$vocabulary", Use::note},
+    Word{"$comment", Use::note},
+    Word{"$defs", Use::note},
+    Word{"definitions", Use::note},
+    Word{"title", Use::note},
+    Word{"description", Use::note},
+    Word{"default", Use::note},
+    Word{"examples", Use::note},
+    Word{"example", Use::note},
+    Word{"deprecated", Use::note},
+    Word{"readOnly", Use::note},
+    Word{"writeOnly", Use::note},
+    Word{"contentEncoding", Use::note},
+    Word{"contentMediaType", Use::note},
+    Word{"contentSchema", Use::note},
+    Word{"nullable", Use::unsupported},
+};
+
+/// The formats that texts are held to; other names are notes, as JSON Schema says.
+constexpr std::array<std::string_view, 9> kFormats = {
+    "email", "date", "time", "date-time", "duration", "ipv4", "ipv6", "hostname", "uuid"};
+
+const Word* find_word(std::string_view name) {
+  const auto* const found = std::ranges::find(kWords, name, &Word::name);
+  return found == kWords.end() ? nullptr : found;
+}
+
+Result<Value> read_number_word(const Value& schema, std::string_view word, bool is_integer,
+                               const std::string& place) {
+  const Value& value = *schema.find(word);
+  if (!is_number(value)) return wrong(place, fmt::format("{} must be a number", word));
+  const double number = number_of(value);
+  if (!std::isfinite(number) || std::abs(number) > 9.0e15)
+    return wrong(place,
+                 fmt::format("{} is {}; bounds beyond 9e15 are not supported", word, number));
+  if (!is_integer || value.is_integer()) return value;
+  const bool is_lower = word == "minimum" || word == "exclusiveMaximum";
+  return Value(static_cast<int64_t>(is_lower ? std::ceil(number) : std::floor(number)));
+}
+
+/// Bounds of numbers, in draft 4's form (exclusiveMinimum true) or later ones.
+Status add_number_words(const Value& schema, std::string& type, const std::string& place,
+                        Value& out) {
+  if (const Value* factor = schema.find("multipleOf"); factor != nullptr) {
+    if (!is_number(*factor) || number_of(*factor) <= 0)
+      return wrong(place, "multipleOf must be a number above 0");
+    if (!has_type(*factor, "integer") || number_of(*factor) > 1024)
+      return wrong(place, "multipleOf is supported for whole numbers up to 1024");
+    type = "integer";
+    const auto whole = static_cast<int64_t>(number_of(*factor));
+    if (whole > 1) out.set("multipleOf", whole);
+  }
+  const bool is_integer = type == "integer";
+  for (const std::string_view word :
+       {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}) {
+    const Value* value = schema.find(word);
+    if (value == nullptr || value->is_bool()) continue;
+    SQ_TRY(Value bound, read_number_word(schema, word, is_integer, place));
+    const std::string side = word.ends_with("inimum") ? "Minimum" : "Maximum";
+    const Value* draft4 = schema.find("exclusive" + side);
+    const bool is_exclusive = draft4 != nullptr && draft4->is_bool() && draft4->as_bool();
+    const std::string name = is_exclusive ? "exclusive" + side : std::string(word);
+    // Whole numbers have inclusive bounds; a bound that was rounded is inclusive already.
+    if (is_integer && name.starts_with("exclusive")) {
+      const bool was_whole = has_type(*value, "integer");
+      const int64_t step = name == "exclusiveMinimum" ? 1 : -1;
+      int64_t inner = bound.as_integer() + (was_whole ? step : 0);
+      if (!was_whole)
+        inner = static_cast<int64_t>(step > 0 ? std::ceil(number_of(*value))
+                                              : std::floor(number_of(*value)));
+      const std::string inclusive = step > 0 ? "minimum" : "maximum";
+      if (const Value* other = out.find(inclusive); other != nullptr)
+        inner =
+            step > 0 ? std::max(inner, other->as_integer()) : std::min(inner, other->as_integer());
+      out.set(inclusive, inner);
+    } else {
+      out.set(name, std::move(bound));
+    }
+  }
+  return {};
+}
+
+Status add_string_words(const Value& schema, const std::string& place, Value& out) {
+  for (const std::string_view word : {"minLength", "maxLength"}) {
+    const Value* value = schema.find(word);
+    if (value == nullptr) continue;
+    const auto count = count_of(value);
+    if (!count || *count > INT32_MAX)
+      return wrong(place, fmt::format("{} must be a whole number that is not negative", word));
+    if (word == "maxLength" || *count > 0) out.set(std::string(word), *count);
+  }
+  if (const Value* pattern = schema.find("pattern"); pattern != nullptr) {
+    if (!pattern->is_string()) return wrong(place, "pattern must be a text");
+    SQ_TRY_STATUS(check_pattern(pattern->as_string()).at("schema " + place));
+    if (out.contains("minLength") || out.contains("maxLength"))
+      return wrong(place, "the keyword pattern is not supported beside minLength and maxLength");
+    out.set("pattern", ascii_pattern(pattern->as_string()));
+  } else if (const Value* format = schema.find("format"); format != nullptr) {
+    // Beside a length the format is left as what it is: a note.
+    const bool is_known =
+        format->is_string() && std::ranges::find(kFormats, format->as_string()) != kFormats.end();
+    if (is_known && out.size() == 1) out.set("format", format->as_string());
+  }
+  return {};
+}
+
+Status add_object_words(const Value& schema, const std::string& place, Value& out) {
+  for (const std::string_view word : {"properties", "patternProperties"}) {
+    const Value* value = schema.find(word);
+    if (value == nullptr) continue;
+    if (!value->is_dict()) return wrong(place, fmt::format("{} must be an object", word));
+    if (value->size() > 0) out.set(std::string(word), *value);
+  }
+  if (const Value* required = schema.find("required");
+      required != nullptr && !required->is_bool()) {
+    if (!required->is_list() ||
+        !std::ranges::all_of(required->items(), [](const Value& v) { return v.is_string(); }))
+      return wrong(place, "required must be a list of names");
+    if (required->size() > 0) out.set("required", *required);
+  }
+  for (const std::string_view word : {"additionalProperties", "propertyNames"}) {
+    const Value* value = schema.find(word);
+    if (value == nullptr || (value->is_bool() && value->as_bool())) continue;
+    if (value->is_bool() && word == "propertyNames")
+      return wrong(place, "propertyNames false is not supported");
+    out.set(std::string(word), *value);
+  }
+  for (const std::string_view word : {"minProperties", "maxProperties"}) {
+    const Value* value = schema.find(word);
+    if (value == nullptr) continue;
+    if (!count_of(value))
+      return wrong(place, fmt::format("{} must be a whole number that is not negative", word));
+    out.set(std::string(word), *count_of(value));
+  }
+  return {};
+}
+
+/// In the form of 2020-12: prefixItems and items.
+Status add_array_words(const Value& schema, const std::string& place, Value& out) {
+  const Value* items = schema.find("items");
+  const Value* prefix = schema.find("prefixItems");
+  if (items != nullptr && items->is_list()) {  // up to 2019-09
+    prefix = items;
+    items = schema.find("additionalItems");
+  }
+  if (prefix != nullptr) {
+    if (!prefix->is_list()) return wrong(place, "prefixItems must be a list of schemas");
+    if (prefix->size() > 0) out.set("prefixItems", *prefix);
+  }
+  if (items != nullptr && !(items->is_bool() && items->as_bool())) out.set("items", *items);
+  for (const std::string_view word : {"minItems", "maxItems"}) {
+    const Value* value = schema.find(word);
+    if (value == nullptr) continue;
+    if (!count_of(value) || *count_of(value) > INT32_MAX)
+      return wrong(place, fmt::format("{} must be a whole number that is not negative", word));
+    out.set(std::string(word), *count_of(value));
+  }
+  return {};
+}
+
+/// The types that a schema names, or that its keywords are about, or all.
+Result<std::vector<std::string>> types_of(const Value& schema, const std::string& place) {
+  std::vector<std::string> out;
+  if (const Value* type = schema.find("type"); type != nullptr) {
+    const Value list = type->is_list() ? *type : Value::list({*type});
+    for (const Value& item : list.items()) {
+      const bool is_known =
+          item.is_string() && (item.as_string() == "integer" ||
+                               std::ranges::find(kTypes, item.as_string()) != kTypes.end());
+      if (!is_known)
+        return wrong(place,
+                     "type must be object, array, string, number, integer, "
+                     "boolean or null, or a list of these");
+      if (std::ranges::find(out, item.as_string()) == out.end()) out.push_back(item.as_string());
+    }
+    if (std::ranges::find(out, "number") != out.end()) std::erase(out, "integer");
+    return out;
+  }
+  for (const Value::Entry& entry : schema.entries()) {
+    const Word* word = find_word(entry.key.as_string());
+    if (word == nullptr || word->type.empty() || is_idle(word->name, entry.value)) continue;
+    if (std::ranges::find(out, word->type) == out.end()) out.emplace_back(word->type);
+  }
+  if (out.empty()) out.assign(kTypes.begin(), kTypes.end());
+  return out;
+}
+
+}  // namespace
+
+Error wrong(const std::string& place, const std::string& what) {
+  return {ErrorCode::invalid_argument, fmt::format("schema {}: {}", place, what)};
+}
+
+bool is_number(const Value& value) { return value.is_integer() || value.is_floating(); }
+double number_of(const Value& value) {
+  return value.is_integer() ? static_cast<double>(value.as_integer()) : value.as_floating();
+}
+
+bool has_type(const Value& value, std::string_view type) {
+  if (type == "object") return value.is_dict();
+  if (type == "array") return value.is_list();
+  if (type == "string") return value.is_string();
+  if (type == "boolean") return value.is_bool();
+  if (type == "null") return value.is_none();
+  if (type == "number") return is_number(value);
+  return value.is_integer() ||
+         (value.is_floating() && std::floor(value.as_floating()) == value.as_floating());
+}
+
+/// Does `value` hold to the raw alternative {"type", ...}? Nothing: not decided here.
+std::optional<bool> holds(const Value& value, const Value& raw) {
+  if (!has_type(value, raw.find("type")->as_string())) return false;
+  for (const Value::Entry& entry : raw.entries()) {
+    const std::string& word = entry.key.as_string();
+    const Value& bound = entry.value;
+    if (word == "type" || word == "format") continue;
+    if (is_number(value) && is_number(bound)) {
+      const double x = number_of(value);
+      const double y = number_of(bound);
+      const bool is_within = word == "minimum"            ? x >= y
+                             : word == "maximum"          ? x <= y
+                             : word == "exclusiveMinimum" ? x > y
+                             : word == "exclusiveMaximum" ? x < y
+                                                          : std::fmod(x, y) == 0;
+      if (!is_within) return false;
+    } else if (value.is_string() && word != "pattern") {
+      const int64_t length = std::ranges::count_if(value.as_string(), [](char c) {
+        return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+      });
+      if (word == "minLength" ? length < bound.as_integer() : length > bound.as_integer())
+        return false;
+    } else {
+      return std::nullopt;
+    }
+  }
+  return true;
+}
+
+/// Values of an enum that hold to a raw alternative.
+Result<Value> filter(const Value& values, const Value& raw, const std::string& place) {
+  Value::List out;
+  for (const Value& value : values.items()) {
+    const auto is_valid = holds(value, raw);
+    if (!is_valid) return wrong(place, "enum or const is not supported beside what else it says");
+    if (*is_valid) out.push_back(value);
+  }
+  if (out.empty()) return Value(false);
+  return Value::dict({{"enum", Value::list(std::move(out))}});
+}
+
+Result<Value> raw_of_type(const Value& schema, std::string type, const std::string& place) {
+  Value words = Value::dict({{"type", type}});
+  if (type == "number" || type == "integer") {
+    SQ_TRY_STATUS(add_number_words(schema, type, place, words));
+    words.set("type", type);
+  }
+  if (type == "string") SQ_TRY_STATUS(add_string_words(schema, place, words));
+  if (type == "object") SQ_TRY_STATUS(add_object_words(schema, place, words));
+  if (type == "array") SQ_TRY_STATUS(add_array_words(schema, place, words));
+  return words;
+}
+
+Use use_of(std::string_view word) {
+  const Word* found = find_word(word);
+  return found == nullptr ? Use::unknown : found->use;
+}
+
+bool is_idle(std::string_view word, const Value& value) {
+  if (word == "uniqueItems" || word == "nullable") return value.is_bool() && !value.as_bool();
+  if (word == "unevaluatedItems" || word == "unevaluatedProperties")
+    return value.is_bool() && value.as_bool();
+  if (word == "dependencies" || word == "dependentRequired" || word == "dependentSchemas")
+    return value.is_dict() && value.size() == 0;
+  if (word == "format") {
+    return !value.is_string() || std::ranges::find(kFormats, value.as_string()) == kFormats.end();
+  }
+  return false;
+}
+
+std::string decode_pointer(std::string_view part) {
+  std::string out;
+  const auto hex = [](char c) -> int {
+    if (c >= '0' && c <= '9') return c - '0';
+    const char lower = static_cast<char>(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+  };
+  for (size_t i = 0; i < part.size(); ++i) {
+    const bool is_hex =
+        part[i] == '%' && i + 2 < part.size() && hex(part[i + 1]) >= 0 && hex(part[i + 2]) >= 0;
+    if (is_hex) {
+      out += static_cast<char>(hex(part[i + 1]) * 16 + hex(part[i + 2]));
+      i += 2;
+    } else {
+      out += part[i];
+    }
+  }
+  return replace_all(replace_all(out, "~1", "/"), "~0", "~");
+}
+
+std::set<std::string> texts_of(const Value* list) {
+  std::set<std::string> out;
+  if (list == nullptr || !list->is_list()) return out;
+  for (const Value& item : list->items()) {
+    if (item.is_string()) out.insert(item.as_string());
+  }
+  return out;
+}
+
+std::optional<int64_t> count_of(const Value* value) {
+  if (value == nullptr || !has_type(*value, "integer")) return std::nullopt;
+  const double number = number_of(*value);
+  if (number < 0 || number > 9.0e15) return std::nullopt;
+  return static_cast<int64_t>(number);
+}
+
+bool are_equal(const Value& a, const Value& b) {
+  if (is_number(a) && is_number(b)) return number_of(a) == number_of(b);
+  if (a.kind() != b.kind()) return false;
+  if (a.is_bool()) return a.as_bool() == b.as_bool();
+  if (a.is_string()) return a.as_string() == b.as_string();
+  if (a.is_list()) {
+    return std::ranges::equal(a.items(), b.items(), are_equal);
+  }
+  if (a.is_dict()) {
+    return a.size() == b.size() && std::ranges::all_of(a.entries(), [&](const Value::Entry& entry) {
+             const Value* other = b.find(entry.key.as_string());
+             return other != nullptr && are_equal(entry.value, *other);
+           });
+  }
+  return a.is_none();
+}
+
+Result<std::vector<Value>> own_alternatives(const Value& schema, const std::string& place) {
+  SQ_TRY(const auto types, types_of(schema, place));
+  std::vector<Value> out;
+  for (const std::string& type : types) {
+    SQ_TRY(Value raw, raw_of_type(schema, type, place));
+    out.push_back(std::move(raw));
+  }
+  if (!schema.contains("enum") && !schema.contains("const")) return out;
+  const Value* list = schema.find("enum");
+  if (list != nullptr && (!list->is_list() || list->size() == 0))
+    return wrong(place, "enum must be a list of values that is not empty");
+  Value values = list == nullptr ? Value::list({*schema.find("const")}) : *list;
+  if (list != nullptr && schema.contains("const")) {
+    const auto is_among = std::ranges::any_of(
+        list->items(), [&](const Value& v) { return are_equal(v, *schema.find("const")); });
+    if (!is_among) return std::vector<Value>();
+    values = Value::list({*schema.find("const")});
+  }
+  std::vector<Value> filtered;
+  Value::List kept;
+  for (const Value& raw : out) {
+    SQ_TRY(const Value some, filter(values, raw, place));
+    if (some.is_bool()) continue;
+    const Value::List& items = some.find("enum")->items();
+    kept.insert(kept.end(), items.begin(), items.end());
+  }
+  if (!kept.empty()) filtered.push_back(Value::dict({{"enum", Value::list(std::move(kept))}}));
+  return filtered;
+}
+
+Status check_pattern(const std::string& pattern) {
+  SQ_TRY_STATUS(check_pattern_size(pattern, PatternSyntax::regex).at("pattern"));
+  return check_json_pattern(ascii_pattern(pattern)).at("pattern");
+}
+
+}  // namespace squish::schema_rules

@@ -1,0 +1,103 @@
+#include "grammar/schema.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace squish {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string normal(const std::string& schema, bool strict = false) {
+  const auto out = normalize_schema(parse_json(schema).value(), strict);
+  return out ? to_json(*out).value() : "error: " + out.error().message;
+}
+
+TEST(Schema, closes_an_object_with_properties_and_leaves_one_without_open) {
+  EXPECT_EQ(normal(R"({"type":"object","properties":{"a":{"type":"string"}},"required":["a"]})"),
+            R"({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], )"
+            R"("additionalProperties": false})");
+  EXPECT_EQ(normal(R"({"type":"object"})"), R"({"type": "object", "additionalProperties": true})");
+}
+
+TEST(Schema, names_the_place_and_the_keyword_that_it_does_not_support) {
+  for (const std::string word : {"not", "if", "uniqueItems", "contains", "dependentRequired",
+                                 "unevaluatedProperties", "dependencies"}) {
+    const std::string out = normal(R"({"type":"object","properties":{"a":{"type":"array",")" +
+                                   word + R"(":{"b":[]}}}})");
+    EXPECT_THAT(out, HasSubstr("#/properties/a"));
+    EXPECT_THAT(out, HasSubstr("the keyword " + word + " is not supported"));
+  }
+}
+
+TEST(Schema, refuses_words_that_are_no_keyword_only_when_strict) {
+  EXPECT_EQ(normal(R"({"type":"null","minimun":3})"), R"({"type": "null"})");
+  EXPECT_THAT(normal(R"({"type":"null","minimun":3})", true),
+              HasSubstr("minimun is not a keyword"));
+  EXPECT_EQ(normal(R"({"type":"null","x-note":3})", true), R"({"type": "null"})");
+}
+
+TEST(Schema, writes_out_what_stands_beside_a_reference_and_allOf) {
+  EXPECT_EQ(normal(R"({"$defs":{"n":{"type":"number","minimum":1}},"allOf":[{"$ref":"#/$defs/n"},)"
+                   R"({"type":"integer","maximum":5}],"minimum":2})"),
+            R"({"type": "integer", "minimum": 2, "maximum": 5})");
+}
+
+TEST(Schema, keeps_a_reference_that_stands_alone_also_a_recursive_one) {
+  EXPECT_EQ(normal(R"({"type":"object","properties":{"next":{"$ref":"#"}}})"),
+            R"({"type": "object", "properties": {"next": {"$ref": "#/$defs/d0"}}, )"
+            R"("additionalProperties": false, "$defs": {"d0": {"type": "object", "properties": )"
+            R"({"next": {"$ref": "#/$defs/d0"}}, "additionalProperties": false}}})");
+}
+
+TEST(Schema, refuses_a_reference_that_leads_to_itself) {
+  EXPECT_THAT(normal(R"({"$ref":"#"})"), HasSubstr("leads to itself"));
+  EXPECT_THAT(normal(R"({"anyOf":[{"type":"null"},{"$ref":"#"}]})"), HasSubstr("error"));
+  EXPECT_THAT(normal(R"({"$ref":"#/$defs/none"})"), HasSubstr("leads nowhere"));
+  EXPECT_THAT(normal(R"({"$ref":"other.json"})"), HasSubstr("not supported"));
+}
+
+TEST(Schema, filters_an_enum_by_what_stands_beside_it) {
+  EXPECT_EQ(normal(R"({"type":"integer","enum":[1,"a",2.5,7],"maximum":5})"), R"({"enum": [1]})");
+  EXPECT_THAT(normal(R"({"type":"string","enum":[1]})"), HasSubstr("no value can be valid"));
+}
+
+TEST(Schema, takes_oneOf_only_where_no_value_fits_two_branches) {
+  EXPECT_THAT(normal(R"({"oneOf":[{"type":"string"},{"type":"integer"}]})"), HasSubstr("anyOf"));
+  EXPECT_THAT(normal(R"({"oneOf":[{"type":"number"},{"type":"integer"}]})"),
+              HasSubstr("oneOf is not supported here"));
+  EXPECT_THAT(
+      normal(R"({"oneOf":[{"type":"object","properties":{"k":{"const":"a"}},"required":["k"]},)"
+             R"({"type":"object","properties":{"k":{"const":"b"}},"required":["k"]}]})"),
+      HasSubstr("anyOf"));
+}
+
+TEST(Schema, reads_the_forms_of_older_drafts) {
+  EXPECT_EQ(normal(R"({"type":"integer","minimum":3,"exclusiveMinimum":true})"),
+            R"({"type": "integer", "minimum": 4})");
+  EXPECT_EQ(normal(R"({"type":"array","items":[{"type":"null"}],"additionalItems":false})"),
+            R"({"type": "array", "prefixItems": [{"type": "null"}], "items": false})");
+}
+
+TEST(Schema, bounds_what_combinations_grow_to) {
+  std::string schema = R"({"type":"object","properties":{)";
+  std::string all = R"("allOf":[)";
+  for (int i = 0; i < 12; ++i) {
+    all +=
+        (i == 0 ? "" : ",") +
+        std::string(R"({"anyOf":[{"minProperties":1},{"maxProperties":9},{"minProperties":2}]})");
+  }
+  EXPECT_THAT(normal("{" + all + "]}"), HasSubstr("combinations"));
+}
+
+TEST(Schema, refuses_patterns_that_cannot_be_held_to) {
+  for (const std::string pattern :
+       {"(?=a)b", "a\\\\1", "^a$|^b$", "^\\\"$", "(a{1000}){1000}", "("}) {
+    EXPECT_THAT(normal(R"({"type":"string","pattern":")" + pattern + R"("})"), HasSubstr("error: "))
+        << pattern;
+  }
+  EXPECT_THAT(normal(R"({"type":"string","pattern":"^[a-z]{2,5}é?$"})"), HasSubstr("00e9"));
+}
+
+}  // namespace
+}  // namespace squish
