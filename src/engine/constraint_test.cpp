@@ -120,16 +120,21 @@ TEST(EngineConstraint, tokens_without_alternative_share_a_step_and_change_nothin
 
 TEST(EngineConstraint, a_preempted_answer_goes_on_where_it_was) {
   testing::FakeModel model;
-  const auto engine =
-      std::move(Engine::create(model, {.context_tokens = 512, .kv_pages = 9})).value();
-  std::vector<std::vector<TokenId>> choices(250, {7, 8});
+  // Answers of 500 tokens are longer than what is promised at admission: two run, one must give
+  // way.
+  const EngineOptions options{.context_tokens = 640, .kv_pages = 12, .cache_answers = false};
+  const auto engine = std::move(Engine::create(model, options)).value();
+  const std::vector<std::vector<TokenId>> choices(500, {7, 8});
   std::vector<RequestHandle> handles;
-  for (int64_t seed = 0; seed < 4; ++seed)
-    handles.push_back(engine->submit(request_of(choices, seed)).value());
+  for (int64_t seed = 0; seed < 3; ++seed) {
+    Request request = request_of(choices, seed);
+    request.sampling.max_tokens = 560;
+    handles.push_back(engine->submit(std::move(request)).value());
+  }
   for (RequestHandle& handle : handles) {
     const Got got = run(*engine, handle);
     EXPECT_EQ(got.finish, FinishReason::stop);
-    EXPECT_EQ(got.tokens.size(), 250U);
+    EXPECT_EQ(got.tokens.size(), 500U);
   }
   EXPECT_GT(engine->metrics().preemptions, 0U);
   EXPECT_TRUE(engine->is_consistent());

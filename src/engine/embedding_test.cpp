@@ -37,7 +37,7 @@ std::vector<float> alone(const Request& request, const EngineOptions& options = 
                          const FakeModelOptions& kind = {}) {
   FakeModel model(kind);
   const auto engine = made(model, options);
-  auto handle = engine->submit(request).value();
+  auto handle = engine->submit(testing::copy_of(request)).value();
   while (!engine->idle()) engine->step();
   EXPECT_EQ(model.complaint(), "");
   return finished(handle);
@@ -86,8 +86,8 @@ TEST(EngineEmbedding, in_a_crowd_with_answers_and_short_of_pages_each_vector_is_
       if (pick(0, 2) == 0) request.embedding.reset();
       request.sampling.temperature = 0;
       request.sampling.max_tokens = pick(1, 90);
-      requests.push_back(request);
-      handles.push_back(engine->submit(request).value());
+      requests.push_back(testing::copy_of(request));
+      handles.push_back(engine->submit(testing::copy_of(request)).value());
       if (pick(0, 3) == 0) engine->step();
     }
     for (int step = 0; step < 10'000 && !engine->idle(); ++step) {
@@ -113,7 +113,7 @@ TEST(EngineEmbedding, answers_go_on_while_long_texts_are_read) {
   Request chat = text_of(20, 0);
   chat.embedding.reset();
   chat.sampling.max_tokens = 30;
-  auto answer = engine->submit(chat).value();
+  auto answer = engine->submit(testing::copy_of(chat)).value();
   engine->step();
   std::vector<RequestHandle> texts;
   for (int i = 0; i < 8; ++i) texts.push_back(engine->submit(text_of(1000, i)).value());
@@ -137,11 +137,11 @@ TEST(EngineEmbedding, an_encoder_gets_whole_texts_and_scores_pairs) {
   std::vector<RequestHandle> handles;
   for (const int32_t count : {1, 65, 512, 300, 2, 129}) {
     requests.push_back(text_of(count, count));
-    handles.push_back(engine->submit(requests.back()).value());
+    handles.push_back(engine->submit(testing::copy_of(requests.back())).value());
   }
   Request pair = text_of(50, 2);
   pair.embedding = EmbeddingWish{.wants_score = true, .second_begin = 20};
-  auto score = engine->submit(pair).value();
+  auto score = engine->submit(testing::copy_of(pair)).value();
   while (!engine->idle()) engine->step();
   EXPECT_EQ(model.complaint(), "");
   for (size_t i = 0; i < requests.size(); ++i)
@@ -153,11 +153,11 @@ TEST(EngineEmbedding, what_a_model_does_not_make_is_refused_by_name) {
   FakeModel encoder({.is_encoder = true});
   Request chat = text_of(3, 0);
   chat.embedding.reset();
-  EXPECT_EQ(made(encoder)->submit(chat).error().code, ErrorCode::unsupported);
+  EXPECT_EQ(made(encoder)->submit(testing::copy_of(chat)).error().code, ErrorCode::unsupported);
   FakeModel decoder;
   Request pair = text_of(3, 0);
   pair.embedding->wants_score = true;
-  EXPECT_EQ(made(decoder)->submit(pair).error().code, ErrorCode::unsupported);
+  EXPECT_EQ(made(decoder)->submit(testing::copy_of(pair)).error().code, ErrorCode::unsupported);
   const auto error = made(decoder, {.context_tokens = 64})->submit(text_of(65, 0)).error();
   EXPECT_EQ(error.code, ErrorCode::refused);
   EXPECT_NE(error.message.find("65"), std::string::npos);

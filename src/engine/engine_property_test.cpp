@@ -71,7 +71,7 @@ Answer run_alone(const Request& request, int32_t context_tokens) {
   const auto engine =
       std::move(Engine::create(model, {.context_tokens = context_tokens, .prefix_cache = false}))
           .value();
-  auto handle = engine->submit(request).value();
+  auto handle = engine->submit(testing::copy_of(request)).value();
   Answer answer;
   while (!engine->idle()) engine->step();
   take_events(handle, answer);
@@ -120,7 +120,7 @@ TEST(EngineProperty,
       while (submitted < cases.size() && random.chance(0.3)) {
         Case& c = cases[submitted++];
         c.request = random_request(random, std::min(context_tokens, 300), is_long);
-        c.handle = std::move(engine->submit(c.request)).value();
+        c.handle = std::move(engine->submit(testing::copy_of(c.request))).value();
       }
       if (submitted > 0 && random.chance(is_long ? 0.003 : 0.05)) {
         Case& c = cases[static_cast<size_t>(random.pick(0, static_cast<int32_t>(submitted) - 1))];

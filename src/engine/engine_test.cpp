@@ -69,7 +69,7 @@ Answer run_alone(const Request& request, EngineOptions options = {}) {
   FakeModel model;
   options.prefix_cache = false;
   const auto engine = make_engine(model, options);
-  auto handle = engine->submit(request);
+  auto handle = engine->submit(testing::copy_of(request));
   EXPECT_TRUE(handle);
   run_until_idle(*engine);
   EXPECT_EQ(model.complaint(), "");
@@ -138,10 +138,10 @@ TEST(Engine, invalid_requests_are_refused_at_the_door) {
   EXPECT_FALSE(engine->submit(request_of({-1}, 1)));
   Request request = request_of({1}, 1);
   request.sampling.top_p = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_THAT(engine->submit(request).error().message, HasSubstr("top_p is nan"));
+  EXPECT_THAT(engine->submit(testing::copy_of(request)).error().message, HasSubstr("top_p is nan"));
   request = request_of({1}, 1);
   request.sampling.logit_bias = {{61, 1}};
-  EXPECT_THAT(engine->submit(request).error().message, HasSubstr("logit_bias"));
+  EXPECT_THAT(engine->submit(testing::copy_of(request)).error().message, HasSubstr("logit_bias"));
 }
 
 TEST(Engine, options_outside_their_ranges_are_refused_by_name) {
@@ -249,7 +249,7 @@ TEST(Engine, logprobs_are_reported_when_asked_for) {
   Request request = request_of(prompt_of(5), 2);
   request.sampling.logprobs = true;
   request.sampling.top_logprobs = 3;
-  auto handle = engine->submit(request).value();
+  auto handle = engine->submit(testing::copy_of(request)).value();
   run_until_idle(*engine);
   const auto event = handle.try_next();
   ASSERT_TRUE(event.has_value());
@@ -269,7 +269,7 @@ TEST(EnginePrefix, a_repeated_prompt_is_answered_without_computing_it_again) {
         request_of(prompt_of(length), 90);  // the answer completes the page of the prompt's tail
     const Answer alone = run_alone(request);
     for (int round = 0; round < 3; ++round) {
-      auto handle = engine->submit(request).value();
+      auto handle = engine->submit(testing::copy_of(request)).value();
       const uint64_t before = model.rows_computed;
       run_until_idle(*engine);
       EXPECT_EQ(collect(handle).tokens, alone.tokens) << length << ", round " << round;
@@ -289,7 +289,7 @@ TEST(EnginePrefix, prompts_that_begin_alike_share_whole_pages) {
   run_until_idle(*engine);
   tokens[150] = 17;
   const Request changed = request_of(tokens, 3);
-  auto second = engine->submit(changed).value();
+  auto second = engine->submit(testing::copy_of(changed)).value();
   run_until_idle(*engine);
   EXPECT_EQ(collect(second).tokens, run_alone(changed).tokens);
   EXPECT_EQ(second.stats().cached_tokens, 128);
@@ -305,7 +305,7 @@ TEST(EnginePrefix, equal_prompts_that_arrive_together_are_computed_once_and_cont
     std::vector<Answer> alone;
     for (int i = 0; i < 4; ++i) {
       request.sampling.seed = i;
-      handles.push_back(engine->submit(request).value());
+      handles.push_back(engine->submit(testing::copy_of(request)).value());
       alone.push_back(run_alone(request));
     }
     run_until_idle(*engine);
@@ -322,7 +322,7 @@ TEST(EnginePrefix, a_kept_page_is_written_in_place_when_no_page_is_left_for_a_co
   const Request request = request_of(prompt_of(100), -1);
   const Answer alone = run_alone(request, {.context_tokens = 128});
   for (int round = 0; round < 3; ++round) {
-    auto handle = engine->submit(request).value();
+    auto handle = engine->submit(testing::copy_of(request)).value();
     run_until_idle(*engine);
     EXPECT_EQ(collect(handle).tokens, alone.tokens) << "round " << round;
     EXPECT_TRUE(engine->is_consistent());
@@ -398,12 +398,14 @@ TEST(EngineBatch, requests_whose_pages_would_run_out_wait_instead_of_being_preem
 TEST(EngineBatch, a_preempted_request_continues_with_the_same_answer) {
   // Longer answers than are promised pages at admission: both run, until one must give way.
   const EngineOptions options{.context_tokens = 640, .kv_pages = 12, .cache_answers = false};
-  const std::vector<Request> requests = {request_of(prompt_of(60), -1),
-                                         request_of(prompt_of(65, 9), 500)};
+  std::vector<Request> requests;
+  requests.push_back(request_of(prompt_of(60), -1));
+  requests.push_back(request_of(prompt_of(65, 9), 500));
   FakeModel model;
   const auto engine = make_engine(model, options);
   std::vector<RequestHandle> handles;
-  for (const Request& request : requests) handles.push_back(engine->submit(request).value());
+  for (const Request& request : requests)
+    handles.push_back(engine->submit(testing::copy_of(request)).value());
   run_until_idle(*engine);
   for (size_t i = 0; i < 2; ++i)
     EXPECT_EQ(collect(handles[i]).tokens, run_alone(requests[i], options).tokens);
@@ -419,11 +421,11 @@ TEST(EngineBatch, clients_take_turns) {
   for (int i = 0; i < 6; ++i) {
     Request request = request_of(prompt_of(5, i), 5);
     request.client = "greedy";
-    greedy.push_back(engine->submit(request).value());
+    greedy.push_back(engine->submit(testing::copy_of(request)).value());
   }
   Request request = request_of(prompt_of(5, 50), 5);
   request.client = "modest";
-  auto modest = engine->submit(request).value();
+  auto modest = engine->submit(testing::copy_of(request)).value();
   for (int i = 0; i < 5; ++i) engine->step();
   EXPECT_THAT(collect(modest).ends, ElementsAre(FinishReason::length))
       << "it was among the first two to run";
@@ -444,10 +446,10 @@ TEST(EngineBatch, a_seed_gives_the_same_answer_whatever_runs_beside_it) {
   for (int i = 0; i < 5; ++i) {
     Request other = request_of(prompt_of(30 + 40 * static_cast<size_t>(i), i), 25);
     other.sampling.temperature = 1;
-    others.push_back(engine->submit(other).value());
+    others.push_back(engine->submit(testing::copy_of(other)).value());
     engine->step();
   }
-  auto handle = engine->submit(request).value();
+  auto handle = engine->submit(testing::copy_of(request)).value();
   run_until_idle(*engine);
   EXPECT_EQ(collect(handle).tokens, alone.tokens);
   request.sampling.seed = 100;
@@ -460,8 +462,8 @@ TEST(EngineBatch, requests_without_a_seed_differ_from_each_other) {
   Request request = request_of(prompt_of(10), 30);
   request.sampling.temperature = 2;
   request.sampling.top_p = 1;
-  auto a = engine->submit(request).value();
-  auto b = engine->submit(request).value();
+  auto a = engine->submit(testing::copy_of(request)).value();
+  auto b = engine->submit(testing::copy_of(request)).value();
   run_until_idle(*engine);
   EXPECT_NE(collect(a).tokens, collect(b).tokens);
 }

@@ -14,10 +14,6 @@ namespace {
 /// run than fit.
 constexpr int32_t kAnswerTokensPromised = 256;
 
-/// Tokens without an alternative that one step may add to a sequence. 32: a few rows more are
-/// nearly free in a step that reads all weights, and others of the batch do not wait for long runs.
-constexpr int32_t kForcedTokensMax = 32;
-
 /// Where a chunk that begins at sequence.computed ends, given room for `budget` rows: inside the
 /// prompt at a multiple of kPageTokens. sequence.computed when not even one page fits.
 int32_t chunk_end(const Sequence& sequence, int32_t budget) {
@@ -366,22 +362,6 @@ void Scheduler::append(Sequence& sequence, Result<Sample>& sample) {
   if (sequence.constraint != nullptr) follow_constraint(sequence);
 }
 
-std::span<const uint32_t> Scheduler::mask_of(Sequence& sequence) {
-  if (sequence.constraint == nullptr) return {};
-  if (sequence.mask_is_current) return sequence.constraint->allowed();
-  const Clock::time_point begin = Clock::now();
-  const auto allowed = sequence.constraint->allowed();
-  mask_times_.add(Clock::now() - begin);
-  sequence.mask_is_current = true;
-  return allowed;
-}
-
-void MaskTimes::add(Clock::duration time) {
-  const double seconds = std::chrono::duration<double>(time).count();
-  total_ns += static_cast<uint64_t>(seconds * 1e9);
-  ++buckets[static_cast<size_t>(std::ranges::lower_bound(kBounds, seconds) - kBounds.begin())];
-}
-
 /// The next token of the answer; the last one ends it.
 void Scheduler::add_token(Sequence& sequence, TokenEvent event) {
   const TokenId token = event.token;
@@ -394,23 +374,6 @@ void Scheduler::add_token(Sequence& sequence, TokenEvent event) {
                  fmt::format("token {} was drawn though the constraint does not allow it", token)});
   } else if (sequence.answer_count() >= sequence.answer_count_max) {
     finish(sequence, FinishReason::length, std::nullopt);
-  }
-}
-
-/// Ends an answer that is complete, and adds the tokens that have no alternative: they cost a row
-/// of the next step instead of a step of their own. Log probabilities need the logits of each.
-void Scheduler::follow_constraint(Sequence& sequence) {
-  const bool wants_logits = sequence.sampling.logprobs || sequence.sampling.top_logprobs > 0;
-  for (int32_t count = 0; !sequence.is_finished; ++count) {
-    mask_of(sequence);
-    if (sequence.constraint->must_end()) {
-      finish(sequence, FinishReason::stop, std::nullopt);
-      return;
-    }
-    if (wants_logits || count == kForcedTokensMax) return;
-    const auto token = sequence.constraint->forced();
-    if (!token.has_value()) return;
-    add_token(sequence, {.token = *token, .logprob = 0, .top = {}, .finish = {}, .error = {}});
   }
 }
 

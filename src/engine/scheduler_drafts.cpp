@@ -11,8 +11,7 @@ bool Scheduler::may_draft(const Sequence& sequence) const {
   // Draws are keyed by seed and position and would stay the same, but rarely be the guess. What a
   // constraint forces is added without a guess.
   return options_.speculation && sequence.sampling.speculate && sequence.answer_count() > 0 &&
-         sequence.constraint == nullptr &&
-         sequence.sampling.temperature < kTemperatureGreedy;
+         sequence.constraint == nullptr && sequence.sampling.temperature < kTemperatureGreedy;
 }
 
 /// Puts guesses behind the tokens of a sequence whose next single row is planned, as far as they

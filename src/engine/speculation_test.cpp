@@ -184,7 +184,8 @@ Played play(Model& model, const Plan& plan, const EngineOptions& options,
   for (int step = 0; step < 20'000; ++step) {
     bool is_submitted = true;
     for (size_t i = 0; i < handles.size(); ++i) {
-      if (plan.submit_at[i] == step) handles[i] = engine->submit(plan.requests[i]).value();
+      if (plan.submit_at[i] == step)
+        handles[i] = engine->submit(testing::copy_of(plan.requests[i])).value();
       is_submitted = is_submitted && handles[i].has_value();
     }
     for (const auto& [index, at] : plan.cancels) {
@@ -275,7 +276,7 @@ TEST(Speculation, a_copying_answer_takes_a_fraction_of_the_steps) {
   request.sampling.temperature = 0;
   request.sampling.max_tokens = 200;
   Plan plan;
-  plan.requests = {request};
+  plan.requests.push_back(testing::copy_of(request));
   plan.submit_at = {0};
   CopyingModel with(20);
   const Played guessed = play(with, plan, {.speculation_adapts = false}, with.complaint());
@@ -294,7 +295,7 @@ TEST(Speculation, a_request_can_do_without_and_draws_never_guess) {
     request.sampling.speculate = !is_greedy;
     request.sampling.max_tokens = 50;
     Plan plan;
-    plan.requests = {request};
+    plan.requests.push_back(testing::copy_of(request));
     plan.submit_at = {0};
     CopyingModel model(5);
     const Played out = play(model, plan, {.speculation_adapts = false}, model.complaint());

@@ -365,11 +365,9 @@ class Normalizer {
     const bool is_closed = rest.is_bool() && !rest.as_bool();
     if (is_closed) most = std::min(most.value_or(prefix), prefix);
     if (most && least > *most) return Value(false);
-    // Shorter than its first items is valid, too; xgrammar writes all of them.
-    least = std::max(least, prefix);
     if (!first.empty()) out.set("prefixItems", Value::list(std::move(first)));
     out.set("items", rest.is_bool() && rest.as_bool() ? Value::dict() : std::move(rest));
-    if (least > prefix) out.set("minItems", least);
+    if (least > 0) out.set("minItems", least);
     if (most && *most > prefix) out.set("maxItems", *most);
     if (most && *most == 0) out.set("maxItems", int64_t{0});
     return out;

@@ -79,6 +79,12 @@ TEST(Schema, reads_the_forms_of_older_drafts) {
             R"({"type": "array", "prefixItems": [{"type": "null"}], "items": false})");
 }
 
+TEST(Schema, keeps_the_least_length_of_a_list_whose_first_items_are_given) {
+  EXPECT_EQ(
+      normal(R"({"type":"array","prefixItems":[{"type":"null"}],"items":false,"minItems":1})"),
+      R"({"type": "array", "prefixItems": [{"type": "null"}], "items": false, "minItems": 1})");
+}
+
 TEST(Schema, bounds_what_combinations_grow_to) {
   std::string schema = R"({"type":"object","properties":{)";
   std::string all = R"("allOf":[)";

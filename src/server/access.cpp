@@ -77,8 +77,7 @@ Origin parse_origin(std::string_view text) {
 
 /// Editors and desktop apps whose pages are not of the web.
 constexpr std::array<std::string_view, 7> kAppSchemes = {
-    "app",           "file",         "tauri",           "vscode-webview",
-    "vscode-file",   "capacitor",    "obsidian"};
+    "app", "file", "tauri", "vscode-webview", "vscode-file", "capacitor", "obsidian"};
 
 std::string machine_name() {
   std::array<char, 256> name{};
@@ -88,8 +87,7 @@ std::string machine_name() {
 }  // namespace
 
 Status check_key(std::string_view key) {
-  const bool visible =
-      std::ranges::all_of(key, [](char c) { return c > ' ' && c < '\x7F'; });
+  const bool visible = std::ranges::all_of(key, [](char c) { return c > ' ' && c < '\x7F'; });
   if (!key.empty() && key.size() <= kKeyBytesMax && visible) return {};
   return Error{ErrorCode::invalid_argument,
                fmt::format("an API key has {} bytes; it must have 1 to {} visible ASCII characters",

@@ -20,7 +20,7 @@ struct AccessOptions {
   std::vector<std::string> keys;     // empty: no key is asked for
   std::vector<std::string> origins;  // allowed beside the built-in ones; "*" allows every origin
   std::vector<std::string> hosts;    // allowed beside the built-in ones
-  bool checks_host = true;     // false for an address that other machines reach under any name
+  bool checks_host = true;       // false for an address that other machines reach under any name
   bool trusts_loopback = false;  // clients on this machine need no key
 };
 

@@ -135,8 +135,9 @@ void Receiver::observe(const RequestStats& stats) {
     const char* name;
     double ms;
   };
-  for (const Part part : {Part{"gen.decode_loop", stats.decode_ms},
-                          Part{"gen.prefill", stats.prefill_ms}, Part{"gen.queue", stats.queue_ms}}) {
+  for (const Part part :
+       {Part{"gen.decode_loop", stats.decode_ms}, Part{"gen.prefill", stats.prefill_ms},
+        Part{"gen.queue", stats.queue_ms}}) {
     tracer.record({.id = tracer.next_id(),
                    .parent_id = exchange_.span_id(),
                    .trace_id = exchange_.trace_id(),

@@ -14,27 +14,39 @@ namespace squish::server {
 namespace {
 
 constexpr std::array kMessagesFields = {
-    Field{.name = "messages", .type = FieldType::array, .required = true,
+    Field{.name = "messages",
+          .type = FieldType::array,
+          .required = true,
           .help = "the conversation: role and content (text, or text, tool_use, tool_result and "
                   "thinking blocks)"},
-    Field{.name = "max_tokens", .type = FieldType::integer, .required = true,
-          .help = "most tokens of the answer", .minimum = 1,
+    Field{.name = "max_tokens",
+          .type = FieldType::integer,
+          .required = true,
+          .help = "most tokens of the answer",
+          .minimum = 1,
           .maximum = static_cast<double>(kAnswerTokensMax)},
-    Field{.name = "model", .type = FieldType::text,
+    Field{.name = "model",
+          .type = FieldType::text,
           .help = "a model of this machine; absent: the default one"},
-    Field{.name = "system", .type = FieldType::text_or_array,
+    Field{.name = "system",
+          .type = FieldType::text_or_array,
           .help = "instructions, as text or text blocks"},
     Field{.name = "stream", .type = FieldType::boolean, .help = "send the answer as it comes"},
-    Field{.name = "stop_sequences", .type = FieldType::array,
+    Field{.name = "stop_sequences",
+          .type = FieldType::array,
           .help = "up to 64 texts that end the answer"},
-    Field{.name = "tools", .type = FieldType::array,
+    Field{.name = "tools",
+          .type = FieldType::array,
           .help = "functions that the model may call: name, description, input_schema"},
-    Field{.name = "tool_choice", .type = FieldType::object,
+    Field{.name = "tool_choice",
+          .type = FieldType::object,
           .help = "{\"type\": \"auto\" or \"none\"}, with disable_parallel_tool_use"},
-    Field{.name = "thinking", .type = FieldType::object,
+    Field{.name = "thinking",
+          .type = FieldType::object,
           .help = "{\"type\": \"enabled\" or \"disabled\"}: thinking of models that have a switch "
                   "for it"},
-    Field{.name = "metadata", .type = FieldType::object,
+    Field{.name = "metadata",
+          .type = FieldType::object,
           .help = "user_id: requests of different users take turns"},
 };
 
@@ -196,11 +208,11 @@ Checked read_tool_list(const Value& body, Value& out) {
     const Value* schema = find_present(tool, "input_schema");
     if (name.empty() || schema == nullptr || !schema->is_dict())
       return bad_field(where, fmt::format("{} must have a name and an input_schema", where));
-    list.push_back(Value::dict(
-        {{"type", "function"},
-         {"function", Value::dict({{"name", name},
-                                   {"description", text_of(tool, "description")},
-                                   {"parameters", *schema}})}}));
+    list.push_back(
+        Value::dict({{"type", "function"},
+                     {"function", Value::dict({{"name", name},
+                                               {"description", text_of(tool, "description")},
+                                               {"parameters", *schema}})}}));
   }
   if (list.size() > 0) out = std::move(list);
   return Nothing{};
@@ -261,10 +273,9 @@ Parsed<MessagesCall> parse_messages_call(const Value& body, bool needs_limit) {
   if (!limit) return limit.error();
   if (needs_limit && !limit->has_value())
     return bad_field("max_tokens", "max_tokens is missing; it must be a whole number from 1 on");
-  for (Checked checked :
-       {read_conversation(body, request), read_tool_list(body, request.tools),
-        read_sampling(body, Dialect::anthropic, request.options.sampling),
-        read_thinking(body, request)}) {
+  for (Checked checked : {read_conversation(body, request), read_tool_list(body, request.tools),
+                          read_sampling(body, Dialect::anthropic, request.options.sampling),
+                          read_thinking(body, request)}) {
     if (!checked) return checked.error();
   }
   const auto choice = read_choice(body);

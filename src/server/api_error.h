@@ -15,14 +15,16 @@ enum class Dialect : uint8_t { plain, openai, ollama, anthropic };
 struct ApiError {
   int status = 400;
   std::string message = {};
-  std::string code = {};      // "model_not_found"; empty: none
-  std::string param = {};     // the field that is wrong; empty: none
-  int retry_after_s = 0;      // 0: no Retry-After
+  std::string code = {};   // "model_not_found"; empty: none
+  std::string param = {};  // the field that is wrong; empty: none
+  int retry_after_s = 0;   // 0: no Retry-After
 };
 
 /// A field of the request that cannot be used.
 inline ApiError bad_field(std::string_view name, std::string message) {
-  return {.status = 400, .message = std::move(message), .code = "invalid_value",
+  return {.status = 400,
+          .message = std::move(message),
+          .code = "invalid_value",
           .param = std::string(name)};
 }
 
@@ -43,8 +45,8 @@ template <class T>
 class [[nodiscard]] Parsed {
  public:
   using value_type = T;
-  Parsed(T value) : value_(std::move(value)) {}                             // NOLINT
-  Parsed(ApiError error) : error_(std::move(error)), is_error_(true) {}     // NOLINT
+  Parsed(T value) : value_(std::move(value)) {}                          // NOLINT
+  Parsed(ApiError error) : error_(std::move(error)), is_error_(true) {}  // NOLINT
   [[nodiscard]] bool has_value() const { return !is_error_; }
   explicit operator bool() const { return has_value(); }
   [[nodiscard]] T& value() & { return value_; }

@@ -45,8 +45,7 @@ class PlainStream final : public ByteStream {
     if (error != asio::error::would_block && error != asio::error::try_again) co_return false;
     while (!data.empty()) {
       expires_after(write_timeout_);
-      const auto [failed, count] =
-          co_await socket_.async_write_some(asio::buffer(data), kTuple);
+      const auto [failed, count] = co_await socket_.async_write_some(asio::buffer(data), kTuple);
       never_expires();
       if (failed) co_return false;
       data.remove_prefix(count);
@@ -172,8 +171,8 @@ void ByteStream::unwatch() {
 void ByteStream::arm_watch() {
   socket_.async_wait(Socket::wait_read,
                      asio::bind_cancellation_slot(
-                         watch_cancel_.slot(), [weak = weak_from_this(), number = watch_number_](
-                                                   error_code error) {
+                         watch_cancel_.slot(),
+                         [weak = weak_from_this(), number = watch_number_](error_code error) {
                            const auto self = weak.lock();
                            if (self == nullptr || self->watch_number_ != number) return;
                            // Cancelled by a deadline: whoever set it acts.

@@ -32,13 +32,12 @@ std::optional<ApiError> check_content_type(const HttpRequest& request) {
   const std::string type = media_type(request.header("content-type"));
   if (type.empty() || type == "application/json" || type.ends_with("+json")) return std::nullopt;
   // What curl -d sends; a browser would add where the request comes from.
-  const bool is_from_page =
-      request.has_header("origin") || request.has_header("sec-fetch-site");
+  const bool is_from_page = request.has_header("origin") || request.has_header("sec-fetch-site");
   if (type == "application/x-www-form-urlencoded" && !is_from_page) return std::nullopt;
-  return ApiError{.status = 415,
-                  .message = fmt::format("Content-Type is {}; send application/json",
-                                         printable(type)),
-                  .code = "unsupported_media_type"};
+  return ApiError{
+      .status = 415,
+      .message = fmt::format("Content-Type is {}; send application/json", printable(type)),
+      .code = "unsupported_media_type"};
 }
 
 std::string allow_header(const RouteMatch& match) {
@@ -172,21 +171,22 @@ asio::awaitable<bool> Connection::serve_one() {
   try {
     co_await respond(exchange, parser);
   } catch (const std::bad_alloc&) {
-    failure = ApiError{.status = 503, .message = "out of memory; try again later",
-                       .code = "out_of_memory", .retry_after_s = 5};
+    failure = ApiError{.status = 503,
+                       .message = "out of memory; try again later",
+                       .code = "out_of_memory",
+                       .retry_after_s = 5};
   } catch (const std::exception& error) {
     log::error("server", fmt::format("{} {}: {}", exchange.request().method,
                                      printable(exchange.request().path), error.what()));
-    failure = ApiError{.status = 500, .message = "the server failed; its log says more",
-                       .code = "internal_error"};
+    failure = ApiError{
+        .status = 500, .message = "the server failed; its log says more", .code = "internal_error"};
   }
   if (failure) {
     exchange.end_connection();
     co_await exchange.fail(*failure);
   }
   finish(exchange);
-  const bool goes_on =
-      exchange.can_continue() && exchange.request().keep_alive && !is_draining_;
+  const bool goes_on = exchange.can_continue() && exchange.request().keep_alive && !is_draining_;
   exchange_.reset();
   co_return goes_on;
 }
@@ -198,7 +198,8 @@ asio::awaitable<void> Connection::respond(Exchange& exchange, HttpParser& parser
                      match.argument);
   std::optional<ApiError> error;
   if (!parser.has_header()) {
-    error = ApiError{.status = 408, .message = "the request's header did not come in time",
+    error = ApiError{.status = 408,
+                     .message = "the request's header did not come in time",
                      .code = "request_timeout"};
   } else if (!parser.failure().has_value()) {
     error = check(exchange, match);
@@ -225,13 +226,15 @@ asio::awaitable<void> Connection::respond(Exchange& exchange, HttpParser& parser
       co_return;
     }
     if (!parser.failure().has_value() && has_body(request) && !parser.is_done()) {
-      error = ApiError{.status = 408, .message = "the request's body did not come in time",
+      error = ApiError{.status = 408,
+                       .message = "the request's body did not come in time",
                        .code = "request_timeout"};
     }
   }
   stream_->never_expires();
   if (parser.failure().has_value())
-    error = ApiError{.status = parser.failure()->status, .message = parser.failure()->message,
+    error = ApiError{.status = parser.failure()->status,
+                     .message = parser.failure()->message,
                      .code = "bad_request"};
   if (error) {
     // Where the next request begins is not known, or its body would have to be read first.
@@ -268,9 +271,8 @@ std::optional<ApiError> Connection::check(const Exchange& exchange, const RouteM
   if (request.method == "OPTIONS") return std::nullopt;
   if ((match.route == nullptr || match.route->access == RouteAccess::key) &&
       !access.has_key(request)) {
-    return ApiError{.status = 401,
-                    .message = "Invalid or missing API key",
-                    .code = "invalid_api_key"};
+    return ApiError{
+        .status = 401, .message = "Invalid or missing API key", .code = "invalid_api_key"};
   }
   if (match.route == nullptr && match.allowed.empty()) {
     return ApiError{.status = 404,
@@ -279,11 +281,11 @@ std::optional<ApiError> Connection::check(const Exchange& exchange, const RouteM
                     .code = "unknown_url"};
   }
   if (match.route == nullptr) {
-    return ApiError{.status = 405,
-                    .message = fmt::format("{} does not take {}; it takes {}",
-                                           printable(request.path), printable(request.method),
-                                           allow_header(match)),
-                    .code = "method_not_allowed"};
+    return ApiError{
+        .status = 405,
+        .message = fmt::format("{} does not take {}; it takes {}", printable(request.path),
+                               printable(request.method), allow_header(match)),
+        .code = "method_not_allowed"};
   }
   if (services_.memory.level() == MemoryLevel::critical && match.route->has_body) {
     services_.metrics.count_rejected("memory");

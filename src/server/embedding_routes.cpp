@@ -14,17 +14,24 @@ namespace squish::server {
 namespace {
 
 constexpr std::array kEmbeddingFields = {
-    Field{.name = "input", .type = FieldType::any, .required = true,
+    Field{.name = "input",
+          .type = FieldType::any,
+          .required = true,
           .help = "a text, a list of texts, tokens, or a list of token lists"},
-    Field{.name = "model", .type = FieldType::text,
+    Field{.name = "model",
+          .type = FieldType::text,
           .help = "a model of this machine; absent: the default one"},
-    Field{.name = "encoding_format", .type = FieldType::text,
+    Field{.name = "encoding_format",
+          .type = FieldType::text,
           .help = "float, or base64 of little-endian 32-bit floats (default float)"},
-    Field{.name = "dimensions", .type = FieldType::integer,
+    Field{.name = "dimensions",
+          .type = FieldType::integer,
           .help = "the first so many numbers of each vector, of length 1 again; at most the "
                   "model's own",
-          .minimum = 1, .maximum = static_cast<double>(limits::kDimensionMax)},
-    Field{.name = "truncate", .type = FieldType::boolean,
+          .minimum = 1,
+          .maximum = static_cast<double>(limits::kDimensionMax)},
+    Field{.name = "truncate",
+          .type = FieldType::boolean,
           .help = "cut texts that are longer than the model takes instead of refusing them "
                   "(default false)"},
     Field{.name = "user", .type = FieldType::text, .help = "accepted and not used"},
@@ -32,16 +39,23 @@ constexpr std::array kEmbeddingFields = {
 
 constexpr std::array kRerankFields = {
     Field{.name = "query", .type = FieldType::text, .required = true, .help = "what is looked for"},
-    Field{.name = "documents", .type = FieldType::array, .required = true,
+    Field{.name = "documents",
+          .type = FieldType::array,
+          .required = true,
           .help = "texts, or objects with a text"},
-    Field{.name = "model", .type = FieldType::text,
+    Field{.name = "model",
+          .type = FieldType::text,
           .help = "a model of this machine; absent: the default one"},
-    Field{.name = "top_n", .type = FieldType::integer,
-          .help = "how many of the best are returned (default all)", .minimum = 1,
+    Field{.name = "top_n",
+          .type = FieldType::integer,
+          .help = "how many of the best are returned (default all)",
+          .minimum = 1,
           .maximum = static_cast<double>(kEmbeddingInputsMax)},
-    Field{.name = "return_documents", .type = FieldType::boolean,
+    Field{.name = "return_documents",
+          .type = FieldType::boolean,
           .help = "each result has its document, too (default false)"},
-    Field{.name = "truncate", .type = FieldType::boolean,
+    Field{.name = "truncate",
+          .type = FieldType::boolean,
           .help = "cut documents that are longer than the model takes instead of refusing them "
                   "(default false)"},
 };
@@ -119,8 +133,8 @@ Parsed<std::vector<std::string>> read_documents(const Value& body) {
   const Value* list = find_present(body, "documents");
   if (list == nullptr || !list->is_list() || list->size() == 0 ||
       list->size() > kEmbeddingInputsMax) {
-    return bad_field("documents", fmt::format("documents must be a list of 1 to {} texts",
-                                              kEmbeddingInputsMax));
+    return bad_field("documents",
+                     fmt::format("documents must be a list of 1 to {} texts", kEmbeddingInputsMax));
   }
   std::vector<std::string> out;
   for (const Value& item : list->items()) {
@@ -209,8 +223,8 @@ asio::awaitable<void> handle_embeddings(Exchange& exchange, const Value& body) {
     co_return;
   }
   const std::shared_ptr<ModelLease> model = *lease;
-  const auto result = co_await embed(exchange, model, std::move(call->texts), call->long_text,
-                                     call->dimensions);
+  const auto result =
+      co_await embed(exchange, model, std::move(call->texts), call->long_text, call->dimensions);
   if (!result) {
     co_await exchange.fail(result.error());
     co_return;
@@ -239,8 +253,8 @@ asio::awaitable<void> handle_rerank(Exchange& exchange, const Value& body) {
     co_await exchange.fail(result.error());
     co_return;
   }
-  const std::string out = rerank_json(*result, exchange.id(), model->local().id,
-                                      request->top_count, documents);
+  const std::string out =
+      rerank_json(*result, exchange.id(), model->local().id, request->top_count, documents);
   co_await exchange.reply_json(out);
 }
 

@@ -102,8 +102,8 @@ EmbeddingOptions options_of(Exchange& exchange) {
 }
 
 void note(Exchange& exchange, const ModelLease& lease, const EmbeddingJob& job, size_t count) {
-  exchange.note = fmt::format("model={} inputs={} prompt={}", lease.local().id, count,
-                              job.token_count());
+  exchange.note =
+      fmt::format("model={} inputs={} prompt={}", lease.local().id, count, job.token_count());
   exchange.services().metrics.prompt_tokens.fetch_add(static_cast<uint64_t>(job.token_count()),
                                                       std::memory_order_relaxed);
 }
@@ -148,15 +148,16 @@ Parsed<std::vector<EmbeddingText>> read_embedding_texts(const Value& body, std::
 }
 
 Parsed<size_t> read_dimensions(const Value& body) {
-  const auto count = read_integer(body, "dimensions", 1, static_cast<int64_t>(limits::kDimensionMax));
+  const auto count =
+      read_integer(body, "dimensions", 1, static_cast<int64_t>(limits::kDimensionMax));
   if (!count) return count.error();
   return static_cast<size_t>(count->value_or(0));
 }
 
 asio::awaitable<Parsed<EmbeddingResult>> embed(Exchange& exchange,
                                                std::shared_ptr<ModelLease> lease,
-                                               std::vector<EmbeddingText> texts,
-                                               LongText long_text, size_t dimensions) {
+                                               std::vector<EmbeddingText> texts, LongText long_text,
+                                               size_t dimensions) {
   const ActiveRequest active(exchange.services().metrics);
   LoadedModel& model = lease->model();
   const auto length = static_cast<size_t>(model.config().hidden);

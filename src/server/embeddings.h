@@ -37,8 +37,8 @@ Parsed<size_t> read_dimensions(const Value& body);
 /// --request-timeout. Returns within one step of the engine when the client leaves.
 asio::awaitable<Parsed<EmbeddingResult>> embed(Exchange& exchange,
                                                std::shared_ptr<ModelLease> lease,
-                                               std::vector<EmbeddingText> texts,
-                                               LongText long_text, size_t dimensions = 0);
+                                               std::vector<EmbeddingText> texts, LongText long_text,
+                                               size_t dimensions = 0);
 
 struct RerankCall {
   std::string query;

@@ -21,7 +21,10 @@ struct HttpRule {
   std::array<std::string_view, 2> aliases;  // an earlier one wins; all win over the table's name
 };
 constexpr std::array kHttpRules = {
-    HttpRule{"max_tokens", -1, static_cast<double>(kAnswerTokensMax), false,
+    HttpRule{"max_tokens",
+             -1,
+             static_cast<double>(kAnswerTokensMax),
+             false,
              {"max_completion_tokens", ""}},
     HttpRule{"top_p", 0, 1, true, {}},
     HttpRule{"repetition_penalty", 0.01, 10, false, {"repeat_penalty", ""}},
@@ -103,9 +106,8 @@ Parsed<Value> parse_object(std::string_view body) {
                     .code = "invalid_json"};
   }
   if (!value->is_dict()) {
-    return ApiError{.status = 400,
-                    .message = "request body must be a JSON object",
-                    .code = "invalid_json"};
+    return ApiError{
+        .status = 400, .message = "request body must be a JSON object", .code = "invalid_json"};
   }
   return std::move(value).value();
 }
@@ -158,8 +160,8 @@ Parsed<std::vector<std::string>> read_texts(const Value& object, std::string_vie
     return out;
   }
   const auto wrong = [&] {
-    return bad_field(name, fmt::format("{} must be a string or a list of at most {} strings", name,
-                                       count_max));
+    return bad_field(
+        name, fmt::format("{} must be a string or a list of at most {} strings", name, count_max));
   };
   if (!value->is_list() || value->size() > count_max) return wrong();
   for (const Value& item : value->items()) {

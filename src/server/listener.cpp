@@ -147,7 +147,8 @@ Result<asio::ssl::context> open_tls(const std::string& certificate, const std::s
   }
   context.use_private_key_file(key, asio::ssl::context::pem, error);
   if (error) {
-    return Error{ErrorCode::invalid_argument, fmt::format("--tls-key {}: {}", key, error.message())};
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("--tls-key {}: {}", key, error.message())};
   }
   return context;
 }

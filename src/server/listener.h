@@ -12,9 +12,8 @@
 
 namespace squish::server {
 
-using Acceptor =
-    boost::asio::basic_socket_acceptor<boost::asio::ip::tcp,
-                                       boost::asio::io_context::executor_type>;
+using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp,
+                                                    boost::asio::io_context::executor_type>;
 
 struct Listening {
   std::vector<Acceptor> acceptors;

@@ -14,7 +14,7 @@
 #include "chat/model_settings.h"
 #include "hub/names.h"
 #include "model/config_reader.h"
-#include "server/openai_completions.h"
+#include "server/infill.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 

@@ -8,6 +8,7 @@
 #include "chat/chat_service.h"
 #include "chat/model_settings.h"
 #include "server/answers.h"
+#include "server/infill.h"
 #include "server/json_writer.h"
 #include "server/model_facts.h"
 #include "server/ollama_call.h"

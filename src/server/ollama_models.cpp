@@ -114,7 +114,7 @@ void write_tensors(JsonWriter& json, const ModelFiles& files) {
         .field("name", named.name)
         .field("type", type_info(named.tensor.dtype).name)
         .array_field("shape");
-    for (size_t i = 0; i < named.tensor.shape.rank; ++i) 
+    for (size_t i = 0; i < named.tensor.shape.rank; ++i)
       json.integer(static_cast<int64_t>(named.tensor.shape[i]));
     json.end_array().end_object();
   }

@@ -18,50 +18,72 @@ namespace squish::server {
 namespace {
 
 constexpr std::array kChatFields = {
-    Field{.name = "messages", .type = FieldType::array, .required = true,
+    Field{.name = "messages",
+          .type = FieldType::array,
+          .required = true,
           .help = "the conversation: role and content (text, or a list of text parts), tool_calls, "
                   "tool_call_id, name, reasoning_content"},
-    Field{.name = "model", .type = FieldType::text,
+    Field{.name = "model",
+          .type = FieldType::text,
           .help = "a model of this machine; absent: the default one"},
     Field{.name = "stream", .type = FieldType::boolean, .help = "send the answer as it comes"},
-    Field{.name = "stream_options", .type = FieldType::object,
+    Field{.name = "stream_options",
+          .type = FieldType::object,
           .help = "{\"include_usage\": true} adds a last chunk with the usage"},
-    Field{.name = "n", .type = FieldType::integer, .help = "answers to give", .minimum = 1,
+    Field{.name = "n",
+          .type = FieldType::integer,
+          .help = "answers to give",
+          .minimum = 1,
           .maximum = limits::kAnswersMax},
-    Field{.name = "stop", .type = FieldType::text_or_array,
+    Field{.name = "stop",
+          .type = FieldType::text_or_array,
           .help = "up to 64 texts that end the answer"},
-    Field{.name = "max_completion_tokens", .type = FieldType::integer,
-          .help = "as max_tokens, and wins over it", .minimum = -1,
+    Field{.name = "max_completion_tokens",
+          .type = FieldType::integer,
+          .help = "as max_tokens, and wins over it",
+          .minimum = -1,
           .maximum = static_cast<double>(kAnswerTokensMax)},
-    Field{.name = "logprobs", .type = FieldType::boolean,
+    Field{.name = "logprobs",
+          .type = FieldType::boolean,
           .help = "log probabilities of the tokens of the answer"},
-    Field{.name = "top_logprobs", .type = FieldType::integer,
-          .help = "and of as many of the likeliest tokens at each place", .minimum = 0,
+    Field{.name = "top_logprobs",
+          .type = FieldType::integer,
+          .help = "and of as many of the likeliest tokens at each place",
+          .minimum = 0,
           .maximum = 20},
-    Field{.name = "logit_bias", .type = FieldType::object,
+    Field{.name = "logit_bias",
+          .type = FieldType::object,
           .help = "token id to a number from -100 to 100 that is added to its logit"},
     Field{.name = "tools", .type = FieldType::array, .help = "functions that the model may call"},
-    Field{.name = "tool_choice", .type = FieldType::any,
+    Field{.name = "tool_choice",
+          .type = FieldType::any,
           .help = "\"none\", \"auto\", \"required\", {\"type\": \"function\", \"function\": "
                   "{\"name\": ...}}, or {\"type\": \"allowed_tools\"} with some of the tools"},
-    Field{.name = "parallel_tool_calls", .type = FieldType::boolean,
+    Field{.name = "parallel_tool_calls",
+          .type = FieldType::boolean,
           .help = "false: the answer ends after one call"},
-    Field{.name = "response_format", .type = FieldType::object,
+    Field{.name = "response_format",
+          .type = FieldType::object,
           .help = "{\"type\": \"text\"}, {\"type\": \"json_object\"} or {\"type\": "
                   "\"json_schema\", \"json_schema\": {\"name\", \"schema\", \"strict\"}}"},
-    Field{.name = "grammar", .type = FieldType::text,
+    Field{.name = "grammar",
+          .type = FieldType::text,
           .help = "rules (GBNF) that the answer follows; also guided_grammar"},
-    Field{.name = "regex", .type = FieldType::text,
+    Field{.name = "regex",
+          .type = FieldType::text,
           .help = "the whole answer matches it; also guided_regex"},
-    Field{.name = "structured_outputs", .type = FieldType::object,
+    Field{.name = "structured_outputs",
+          .type = FieldType::object,
           .help = "vLLM's form: json, regex, grammar, choice or json_object; also guided_json and "
                   "guided_choice"},
-    Field{.name = "chat_template_kwargs", .type = FieldType::object,
+    Field{.name = "chat_template_kwargs",
+          .type = FieldType::object,
           .help = "further variables of the chat template, such as enable_thinking"},
-    Field{.name = "reasoning_effort", .type = FieldType::text,
+    Field{.name = "reasoning_effort",
+          .type = FieldType::text,
           .help = "given to the chat template; \"none\" also turns thinking off"},
-    Field{.name = "user", .type = FieldType::text,
-          .help = "requests of different users take turns"},
+    Field{
+        .name = "user", .type = FieldType::text, .help = "requests of different users take turns"},
 };
 
 Checked read_logprobs(const Value& body, SamplingParams& out) {
@@ -242,8 +264,7 @@ class ChatWriter final : public AnswerWriter {
     out += fmt::format(",\"choices\":[{{\"index\":{},\"delta\":", index);
   }
 
-  void write_tool_chunk(std::string& out, size_t index, const ToolCallPiece& piece,
-                        bool is_start) {
+  void write_tool_chunk(std::string& out, size_t index, const ToolCallPiece& piece, bool is_start) {
     open_chunk(out, index);
     JsonWriter json(out);
     json.begin_object().array_field("tool_calls");
@@ -321,7 +342,8 @@ Parsed<ChatCall> parse_chat_call(const Value& body) {
   for (Checked checked :
        {read_sampling(body, Dialect::openai, sampling), read_logit_bias(body, sampling),
         read_logprobs(body, sampling), read_template_arguments(body, out.request),
-        read_constraint(body, out.request.options.constraint), read_tool_fields(body, out.request)}) {
+        read_constraint(body, out.request.options.constraint),
+        read_tool_fields(body, out.request)}) {
     if (!checked) return checked.error();
   }
   const auto model = read_text(body, "model");

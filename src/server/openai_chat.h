@@ -26,8 +26,8 @@ std::span<const Field> chat_fields();
 
 /// What all chunks and bodies of one answer say alike.
 struct AnswerHead {
-  std::string id;           // "chatcmpl-0123456789ab"
-  int64_t created_s = 0;    // since 1970
+  std::string id;         // "chatcmpl-0123456789ab"
+  int64_t created_s = 0;  // since 1970
   std::string model;
   std::string fingerprint;  // "sq-01234567"
 };

@@ -43,12 +43,6 @@ std::span<const Field> detokenize_fields();
 
 /// A list of token ids. Errors: 400 for what is no id.
 Parsed<std::vector<TokenId>> read_tokens(const Value& list, std::string_view name);
-
-/// The prompt that asks for what belongs between `prefix` and `suffix`, in the special tokens of
-/// the model. Errors: unsupported when its vocabulary has none for that.
-Result<PreparedPrompt> prepare_infill(const Tokenizer& tokenizer, std::string_view prefix,
-                                      std::string_view suffix);
-
 /// All prompts of the call. Worker thread: tokenizes.
 Result<std::vector<PreparedPrompt>> prepare_completions(LoadedModel& model,
                                                         const CompletionCall& call);

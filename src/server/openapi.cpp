@@ -29,14 +29,22 @@ std::vector<Field> fields_of(const Route& route) {
 
 std::string_view type_name(FieldType type) {
   switch (type) {
-    case FieldType::text: return "string";
-    case FieldType::integer: return "integer";
-    case FieldType::number: return "number";
-    case FieldType::boolean: return "boolean";
-    case FieldType::object: return "object";
-    case FieldType::array: return "array";
-    case FieldType::text_or_array: return "string or array";
-    case FieldType::any: return "any";
+    case FieldType::text:
+      return "string";
+    case FieldType::integer:
+      return "integer";
+    case FieldType::number:
+      return "number";
+    case FieldType::boolean:
+      return "boolean";
+    case FieldType::object:
+      return "object";
+    case FieldType::array:
+      return "array";
+    case FieldType::text_or_array:
+      return "string or array";
+    case FieldType::any:
+      return "any";
   }
   return "any";
 }
@@ -172,7 +180,8 @@ std::string api_markdown() {
   std::string out =
       "# HTTP API\n\n<!-- Made by `./dev docs`; do not edit. -->\n\n"
       "`squish serve` answers at `http://127.0.0.1:11435`. Fields that a route does not know are "
-      "let pass; a known field\nwith a wrong value is a 400 that names it. When a key is set, every "
+      "let pass; a known field\nwith a wrong value is a 400 that names it. When a key is set, "
+      "every "
       "route but the open ones wants it, as\n`Authorization: Bearer KEY` or `x-api-key: KEY`.\n\n"
       "| method | path | key | what it gives |\n|---|---|---|---|\n";
   auto to = std::back_inserter(out);
@@ -182,7 +191,8 @@ std::string api_markdown() {
   }
   for (const Route& route : routes()) {
     if (!route.has_body) continue;
-    fmt::format_to(to, "\n## {} {}\n\n{}.\n\n| field | type | range | meaning |\n|---|---|---|---|\n",
+    fmt::format_to(to,
+                   "\n## {} {}\n\n{}.\n\n| field | type | range | meaning |\n|---|---|---|---|\n",
                    route.method, route.path, route.summary);
     for (const Field& field : fields_of(route)) {
       fmt::format_to(to, "| `{}`{} | {} | {} | {} |\n", field.name,

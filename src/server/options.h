@@ -31,7 +31,7 @@ struct ServerOptions {
   std::chrono::seconds drain_timeout{30};   // for open requests after SIGTERM
   std::chrono::seconds heartbeat{15};       // a comment in an event stream that is silent
 
-  bool traces = false;        // spans are kept for /v1/trace
+  bool traces = false;  // spans are kept for /v1/trace
   /// Where spans go over OTLP, as OTEL_EXPORTER_OTLP_ENDPOINT has it; empty: nowhere.
   std::string otlp_endpoint;
   std::vector<std::string> otlp_headers;  // "name: value"
@@ -43,9 +43,9 @@ struct ServerOptions {
   hub::Environment environment = hub::Environment::process();  // of pulls
   /// What clients of Ollama are told: some refuse servers that say less than they were made for.
   std::string ollama_version = "0.13.0";
-  std::string version;                      // of this program, for X-Squish-Version
+  std::string version;                                     // of this program, for X-Squish-Version
   std::vector<std::pair<std::string, std::string>> flags;  // as given, for /debug-info; no secrets
-  std::string load_mode = "eager";          // how the default model is loaded, for /health
+  std::string load_mode = "eager";  // how the default model is loaded, for /health
 };
 
 }  // namespace squish::server

@@ -164,8 +164,9 @@ asio::awaitable<void> handle_cancel_response(Exchange& exchange, const Value& /*
     co_return;
   }
   const ApiError error{.status = 400,
-                       .message = "the response is complete; one that is being answered ends when "
-                                  "its client closes the connection",
+                       .message =
+                           "the response is complete; one that is being answered ends when "
+                           "its client closes the connection",
                        .code = "response_not_cancellable"};
   co_await exchange.fail(error);
 }

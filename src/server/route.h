@@ -23,9 +23,9 @@ struct Route {
   /// `body` is the parsed object of a request with a JSON body; undefined for the other routes.
   asio::awaitable<void> (*handle)(Exchange& exchange, const Value& body) = nullptr;
   std::string_view summary = {};
-  bool has_body = false;     // a JSON object
-  bool streams_body = false; // bytes, read by the handler from Exchange::next_of_body()
-  bool has_sampling = false; // the sampling table's fields are among its own
+  bool has_body = false;      // a JSON object
+  bool streams_body = false;  // bytes, read by the handler from Exchange::next_of_body()
+  bool has_sampling = false;  // the sampling table's fields are among its own
   std::span<const Field> (*fields)() = nullptr;
   std::string_view reply = kJson;  // kind of its answer
 };
@@ -34,8 +34,8 @@ std::span<const Route> routes();
 
 /// What a method and a path lead to.
 struct RouteMatch {
-  const Route* route = nullptr;  // null: none
-  std::string argument;          // what "{name}" took
+  const Route* route = nullptr;           // null: none
+  std::string argument;                   // what "{name}" took
   std::vector<std::string_view> allowed;  // methods of that path, when there are any
 };
 RouteMatch find_route(std::string_view method, std::string_view path);

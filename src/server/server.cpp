@@ -93,8 +93,8 @@ Result<std::unique_ptr<Server>> Server::open(ServerOptions options, ModelManager
   const bool has_key = !options.access.keys.empty();
   auto kept = ResponseStore::open(options.responses_path, options.responses_bytes_max);
   if (!kept) {
-    log::warning("server", fmt::format("{}; responses are kept until the server ends",
-                                       kept.error().message));
+    log::warning("server",
+                 fmt::format("{}; responses are kept until the server ends", kept.error().message));
     kept = ResponseStore::open("", options.responses_bytes_max);
   }
   SQ_TRY(std::unique_ptr<ResponseStore> responses, std::move(kept));

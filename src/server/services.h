@@ -19,16 +19,16 @@ namespace squish::server {
 
 struct Services {
   const ServerOptions& options;
-  ModelManager& models;  // any thread
-  Metrics& metrics;      // any thread
+  ModelManager& models;      // any thread
+  Metrics& metrics;          // any thread
   ResponseStore& responses;  // any thread
-  const Access& access;  // any thread
+  const Access& access;      // any thread
   boost::asio::io_context& network;
-  boost::asio::thread_pool& workers;     // for what takes longer than a millisecond
+  boost::asio::thread_pool& workers;  // for what takes longer than a millisecond
   std::atomic<bool> is_draining = false;
-  Observer observer = {};      // any thread
+  Observer observer = {};                         // any thread
   std::vector<StartupTrace::Phase> startup = {};  // set before the network thread runs
-  MemoryGovernor memory = {};  // its level: any thread
+  MemoryGovernor memory = {};                     // its level: any thread
 };
 
 }  // namespace squish::server

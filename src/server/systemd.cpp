@@ -37,13 +37,12 @@ void notify_systemd(std::string_view state) {
   if (path[0] == '@') address.sun_path[0] = '\0';
   const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (socket < 0) return;
-  const auto length =
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
   const ssize_t sent = ::sendto(socket, state.data(), state.size(), MSG_NOSIGNAL,
                                 reinterpret_cast<const sockaddr*>(&address), length);
   if (sent < 0)
-    log::warning("server", fmt::format("NOTIFY_SOCKET {}: {}", printable(path),
-                                       std::strerror(errno)));
+    log::warning("server",
+                 fmt::format("NOTIFY_SOCKET {}: {}", printable(path), std::strerror(errno)));
   ::close(socket);
 }
 
@@ -60,8 +59,7 @@ Result<std::vector<int>> take_systemd_sockets() {
     const int descriptor = kFirstDescriptor + i;
     int is_listening = 0;
     socklen_t length = sizeof is_listening;
-    const int failed =
-        ::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &length);
+    const int failed = ::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &length);
     if (failed != 0 || is_listening == 0) {
       return Error{ErrorCode::invalid_argument,
                    fmt::format("LISTEN_FDS: descriptor {} is no listening socket", descriptor)};

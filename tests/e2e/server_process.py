@@ -63,15 +63,16 @@ class ServerProcess:
         return self.log_path.read_text(errors="replace")
 
     def request(self, method, path, body=None, headers=None, timeout=120):
-        """One request on a connection of its own. `body` may be bytes, text or what becomes JSON."""
+        """One request on a connection of its own. `body` may be bytes, text, a generator of bytes, or what becomes JSON."""
         connection = http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=timeout)
         all_headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        if body is not None and not isinstance(body, (bytes, str)):
+        if isinstance(body, (dict, list, int, float)):
             body = json.dumps(body)
             all_headers["Content-Type"] = "application/json"
         all_headers |= headers or {}
         with contextlib.closing(connection):
-            connection.request(method, path, body=body, headers={k: v for k, v in all_headers.items() if v is not None})
+            sent = {k: v for k, v in all_headers.items() if v is not None}
+            connection.request(method, path, body=body, headers=sent, encode_chunked="Transfer-Encoding" in sent)
             response = connection.getresponse()
             return Reply(response.status, response.headers, response.read())
 

@@ -15,7 +15,7 @@ def ask(client, server, **options):
         **{
             "model": server.model,
             "max_tokens": 12,
-            "temperature": 0,
+            "extra_body": {"temperature": 0},
             "messages": [{"role": "user", "content": "Say hello."}],
         }
         | options
@@ -34,7 +34,7 @@ def test_a_message_has_text_and_usage(client, server):
 
 def test_a_stream_says_the_same(client, server):
     text = ask(client, server).content[0].text
-    options = {"model": server.model, "max_tokens": 12, "temperature": 0, "messages": [{"role": "user", "content": "Say hello."}]}
+    options = {"model": server.model, "max_tokens": 12, "extra_body": {"temperature": 0}, "messages": [{"role": "user", "content": "Say hello."}]}
     with client.messages.stream(**options) as stream:
         kinds = [event.type for event in stream]
         message = stream.get_final_message()

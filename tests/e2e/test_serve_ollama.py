@@ -152,7 +152,7 @@ def test_generate_takes_system_template_and_raw(client, server):
     written = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     raw = ask(written, raw=True)
     assert raw.context is None
-    for source in (GO_TEMPLATE, "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"):
+    for source in (GO_TEMPLATE, "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n\n"):  # Jinja drops the last line break
         by_template = ask("Hi", system="Be brief.", template=source)
         assert by_template.response == raw.response
         assert by_template.prompt_eval_count == raw.prompt_eval_count
@@ -333,7 +333,7 @@ def test_create_copy_and_delete(own, squish):
     assert answer.prompt_eval_count > bare.prompt_eval_count, "its system message and messages are in the prompt"
 
     client.copy("mario", "me/luigi:v1")
-    assert client.show("me/luigi:v1").system == "You are Mario."
+    assert process.post("/api/show", {"model": "me/luigi:v1"}).json["system"] == "You are Mario."
     weights = [model for model in client.list().models if model.size == client.list().models[0].size]
     assert len(weights) == 3
     used = sum(file.stat().st_size / file.stat().st_nlink for file in (squish.home / "squish" / "models").rglob("*.gguf"))
@@ -427,7 +427,9 @@ def test_blobs_larger_than_any_other_body_stream_to_disk(own, squish):
     reply = process.request("POST", f"/api/blobs/{digest}", pieces(), headers={"Transfer-Encoding": "chunked"})
     assert reply.status == 201
     assert process.memory_kb() - before < 32 * 1024
-    assert process.post("/api/chat", b"x" * (33 * 1024 * 1024), headers={"Content-Type": "application/json"}).status == 413
+    with socket.create_connection((process.host, process.port)) as connection:
+        connection.sendall(f"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: {33 * 1024 * 1024}\r\n\r\n".encode())
+        assert connection.recv(64).startswith(b"HTTP/1.1 413")
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(own, squish):

@@ -1,5 +1,6 @@
 """/v1/responses with OpenAI's own client: events, conversations that go on, what is kept."""
 
+import json
 import openai
 import pytest
 
@@ -91,6 +92,14 @@ def test_calls_and_their_results_are_items(client):
     assert response.tools[0].name == "now" and response.output
 
 
+def test_text_can_have_a_format(client, server):
+    schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 8}}, "required": ["name"], "additionalProperties": False}
+    text = {"format": {"type": "json_schema", "name": "person", "schema": schema, "strict": True}}
+    response = client.responses.create(model=server.model, input="Who are you?", text=text, max_output_tokens=60)
+    assert response.status == "completed"
+    assert list(json.loads(response.output_text)) == ["name"]
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -98,7 +107,7 @@ def test_calls_and_their_results_are_items(client):
         ({"input": [{"type": "computer_call"}]}, "input[0]"),
         ({"input": "x", "max_output_tokens": 0}, "max_output_tokens"),
         ({"input": "x", "background": True}, "background"),
-        ({"input": "x", "text": {"format": {"type": "json_object"}}}, "text"),
+        ({"input": "x", "text": {"format": {"type": "json_schema", "name": "x"}}}, "text"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_by_name(server, body, param):

@@ -77,9 +77,19 @@ def test_the_result_of_a_tool_is_used(client):
         {"role": "assistant", "content": None, "tool_calls": [call.model_dump()]},
         {"role": "tool", "tool_call_id": call.id, "content": "{\"weather\": \"snow\", \"degrees\": -7}"},
     ]
-    choice = ask(client, messages=messages).choices[0]
+    choice = ask(client, messages=messages, tool_choice="none").choices[0]
     assert choice.finish_reason in ("stop", "length")
     assert "snow" in choice.message.content.lower() or "-7" in choice.message.content
+
+
+def test_a_tool_that_must_be_called_is_called_with_valid_arguments(client):
+    hello = [{"role": "user", "content": "Tell me a joke."}]
+    for choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):
+        answer = ask(client, messages=hello, tool_choice=choice).choices[0]
+        assert answer.finish_reason == "tool_calls"
+        for call in answer.message.tool_calls:
+            assert call.function.name == "get_weather"
+            assert isinstance(json.loads(call.function.arguments)["city"], str)
 
 
 def test_without_choice_no_tool_is_called(client):

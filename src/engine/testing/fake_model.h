@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/request.h"
 #include "model/model.h"
 
 namespace squish::testing {
@@ -44,5 +45,17 @@ class FakeModel : public Model {
   FakeModelOptions options_;
   std::string complaint_;
 };
+
+/// All of a request but its constraint, which belongs to one answer.
+inline Request copy_of(const Request& request) {
+  Request out;
+  out.tokens = request.tokens;
+  out.sampling = request.sampling;
+  out.embedding = request.embedding;
+  out.end_tokens = request.end_tokens;
+  out.client = request.client;
+  out.on_event = request.on_event;
+  return out;
+}
 
 }  // namespace squish::testing
