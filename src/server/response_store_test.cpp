@@ -31,7 +31,7 @@ TEST(ResponseStore, gives_back_what_was_put_after_it_was_opened_again) {
 }
 
 TEST(ResponseStore, lets_go_of_the_one_not_used_for_longest) {
-  auto store = ResponseStore::open("", 300);
+  auto store = ResponseStore::open("", 250);
   ASSERT_TRUE(store.has_value());
   ASSERT_TRUE((*store)->put(response("a", 90)).has_value());
   ASSERT_TRUE((*store)->put(response("b", 90)).has_value());
