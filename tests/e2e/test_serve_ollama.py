@@ -464,7 +464,7 @@ def test_pull_reads_no_path_of_the_server(own, chat_model):
 def test_push_is_refused(client, server):
     with pytest.raises(ollama.ResponseError, match="does not publish") as caught:
         client.push(server.model)
-    assert caught.value.status_code == 501
+    assert caught.value.status_code == 400
 
 
 def test_the_default_key_and_dialect_of_errors(server):
