@@ -11,8 +11,8 @@ import time
 
 import numpy
 import pytest
-from conftest import Squish
 from server_process import ServerProcess
+from squish_program import Squish
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))

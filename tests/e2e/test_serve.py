@@ -7,7 +7,7 @@ import re
 
 import openai
 import pytest
-from conftest import model_or_skip
+from squish_program import model_or_skip
 
 STORY = "Once upon a time there was a little"
 

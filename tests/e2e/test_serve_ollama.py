@@ -8,7 +8,7 @@ import socket
 
 import ollama
 import pytest
-from conftest import CHAT_MODEL
+from squish_program import CHAT_MODEL
 
 GREEDY = {"temperature": 0, "num_predict": 12}
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]

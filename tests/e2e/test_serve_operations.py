@@ -16,7 +16,7 @@ kv_cache_tokens kv_cache_memory_mb active_requests queue_depth memory_pressure""
 
 @pytest.fixture(scope="module")
 def traced(program, chat_model, tmp_path_factory):
-    from conftest import Squish
+    from squish_program import Squish
     from server_process import ServerProcess
 
     squish = Squish(program, tmp_path_factory.mktemp("traced-home"))

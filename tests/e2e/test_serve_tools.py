@@ -4,7 +4,7 @@ import json
 
 import openai
 import pytest
-from conftest import Squish, model_or_skip
+from squish_program import Squish, model_or_skip
 from server_process import ServerProcess
 
 WEATHER = {

@@ -4,7 +4,7 @@ import concurrent.futures
 import json
 
 import pytest
-from conftest import Squish
+from squish_program import Squish
 from server_process import ServerProcess
 
 LINES = "".join(f"    if name == 'item_{i}': return {i * 37 % 101}\n" for i in range(12))

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import real_model
+from squish_program import model_or_skip
 
 WORDS = ["river", "lantern", "engine", "orchard", "signal", "harbour", "ledger", "window"]
 
@@ -155,8 +155,9 @@ def test_results_that_cannot_be_written_are_said(squish, tiny_model, questions, 
 
 
 def test_ctrl_c_reports_what_was_done(squish, data, tmp_path):
-    model = real_model("SmolLM2-135M-Instruct.Q4_1.gguf")
-    process = squish.start("eval", model, "--tasks", "arc_easy", "--data", data, "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    model = model_or_skip("SmolLM2-135M-Instruct.Q4_1.gguf")
+    process = squish.start("eval", model, "--tasks", "arc_easy", "--data", data, "--json", stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(8)
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=60)

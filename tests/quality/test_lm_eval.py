@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from conftest import MODELS, real_model
+from squish_program import MODELS, model_or_skip
 
 ORACLE = pathlib.Path(__file__).with_name("lm_eval_oracle.py")
 PYTHON = os.environ.get("SQUISH_LM_EVAL_PYTHON", sys.executable)
@@ -72,8 +72,8 @@ def test_every_task_is_asked_and_scored_as_lm_eval_does(squish, oracle, tiny_mod
     check(squish, oracle, tiny_model, data_with_examples, tmp_path, 100 if fewshot == 0 else 20, fewshot)
 
 
-def test_a_real_model_chooses_the_same_answers(squish, oracle, data, tmp_path):
-    model = real_model("SmolLM2-135M-Instruct.Q4_1.gguf")
+def test_a_model_or_skip_chooses_the_same_answers(squish, oracle, data, tmp_path):
+    model = model_or_skip("SmolLM2-135M-Instruct.Q4_1.gguf")
     dump = tmp_path / "dump.jsonl"
     report = squish.json("eval", model, "--tasks", "arc_easy,winogrande", "--limit", 100, "--data", data, "--dump-loglikelihood", dump)
     theirs = oracle(data / "eval", dump, ["arc_easy", "winogrande"], 100, 0)
@@ -98,7 +98,7 @@ def test_requests_are_encoded_as_lm_eval_encodes_them(squish, data, tmp_path, na
         return first + tokenizer.encode(text, add_special_tokens=False).ids
 
     dump = tmp_path / "dump.jsonl"
-    squish.json("eval", real_model(name), "--tasks", ",".join([*TASKS, "mmlu"]), "--limit", 4, "--data", data, "--dump-loglikelihood", dump,
+    squish.json("eval", model_or_skip(name), "--tasks", ",".join([*TASKS, "mmlu"]), "--limit", 4, "--data", data, "--dump-loglikelihood", dump,
                 timeout=1800)
     lines = [json.loads(line) for line in dump.read_text(encoding="utf-8").rstrip("\n").split("\n")]
     assert len(lines) > 4 * 6 * 2
