@@ -41,11 +41,30 @@ class ThreadPool {
       function(size_t{0}, count, 0);
       return;
     }
+    parallel_for(count, grain, function, [] {}, [] {});
+  }
+
+  /// The same with before() and after() on each thread that takes part, around its chunks.
+  template <class Function, class Before, class After>
+  void parallel_for(size_t count, size_t grain, const Function& function, const Before& before,
+                    const After& after) {
+    if (count == 0) return;
+    if (thread_count() == 1 || count <= grain) {
+      before();
+      function(size_t{0}, count, 0);
+      after();
+      return;
+    }
     reset_cursor();
     run([&](int thread_index) {
       size_t begin = 0;
       size_t end = 0;
-      while (next_chunk(count, grain, begin, end)) function(begin, end, thread_index);
+      if (!next_chunk(count, grain, begin, end)) return;
+      before();
+      do {
+        function(begin, end, thread_index);
+      } while (next_chunk(count, grain, begin, end));
+      after();
     });
   }
 

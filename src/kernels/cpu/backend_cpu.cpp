@@ -242,8 +242,17 @@ class CpuBackend final : public Backend {
   void prompt_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets);
   void quantize(ConstRows x);
   void pack(ConstRows x);
+  void pack_few(ConstRows x, std::span<const MatmulTarget> targets);
+  static size_t few_index(DType dtype) { return group_weights(dtype) == 16 ? 0 : 1; }
   std::byte* scratch(int thread, size_t bytes) {
     return grown(scratch_[static_cast<size_t>(thread)], bytes);
+  }
+
+  /// A call of what may be null.
+  static auto on_thread(void (*function)()) {
+    return [function] {
+      if (function != nullptr) function();
+    };
   }
 
   /// Rows a chunk must have so that it is worth a hand-out.
@@ -257,6 +266,7 @@ class CpuBackend final : public Backend {
   QuantBuffer quant_buffer_;
   QuantRows quant_ = {};
   AlignedBuffer<std::byte> packed_;
+  AlignedBuffer<std::byte> few_packed_[2];  // by few_index
   std::vector<AlignedBuffer<std::byte>> scratch_;
 };
 
@@ -288,18 +298,47 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
   // for an even end.
   const size_t rows_a_grain =
       std::max<size_t>(16, round_up(kParallelWork / std::max<size_t>(1, x.length * x.count), 16));
-  pool_.parallel_for(total_rows(targets), rows_a_grain, [&](size_t begin, size_t end, int) {
+  const bool is_few = any_quantized && table_.few.multiply != nullptr &&
+                      x.count >= table_.few.rows_min;
+  if (is_few) pack_few(x, targets);
+  const auto multiply = [&](size_t begin, size_t end, int thread) {
     for_target_rows(targets, begin, end, [&](const MatmulTarget& target, size_t row, size_t count) {
       const PackedRows weights = weight_rows(target.weight, row, count);
       const Sink sink = sink_of(target, first_row, row);
       const auto type = static_cast<size_t>(target.weight.dtype);
-      if (table_.gemv[type] != nullptr) {
-        table_.gemv[type](weights, quant_, sink);
-      } else {
+      if (table_.gemv[type] == nullptr) {
         table_.gemv_float[type](weights, x.data, x.stride, x.count, sink);
+      } else if (is_few) {
+        const void* packed = few_packed_[few_index(target.weight.dtype)].data();
+        table_.few.multiply(static_cast<unsigned>(type), weights, quant_, packed, sink,
+                            scratch(thread, table_.few.scratch_bytes()));
+      } else {
+        table_.gemv[type](weights, quant_, sink);
       }
     });
-  });
+  };
+  pool_.parallel_for(total_rows(targets), rows_a_grain, multiply,
+                     on_thread(is_few ? table_.few.thread_begin : nullptr),
+                     on_thread(is_few ? table_.thread_end : nullptr));
+}
+
+/// For each group length that the targets have: the activations as few.multiply wants them.
+void CpuBackend::pack_few(ConstRows x, std::span<const MatmulTarget> targets) {
+  const size_t blocks = (x.count + table_.few.rows_a_block - 1) / table_.few.rows_a_block;
+  for (const size_t index : {size_t{0}, size_t{1}}) {
+    const bool is_used = std::any_of(targets.begin(), targets.end(), [&](const MatmulTarget& t) {
+      return row_type_rows(t) > 0 && type_info(t.weight.dtype).is_quantized &&
+             few_index(t.weight.dtype) == index;
+    });
+    if (!is_used) continue;
+    const size_t group = index == 0 ? 16 : 32;
+    std::byte* packed =
+        grown(few_packed_[index], table_.few.packed_bytes(x.length, x.count, group));
+    pool_.parallel_for(blocks, grain(8 * x.length), [&](size_t begin, size_t end, int) {
+      for (size_t block = begin; block < end; ++block)
+        table_.few.pack(quant_, x.length, group, block, packed);
+    });
+  }
 }
 
 void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets) {
@@ -321,10 +360,7 @@ void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const Matm
   const auto threads = static_cast<size_t>(pool_.thread_count());
   // Strips as tall as the kernel likes, but at least four a thread where the matrix allows.
   const size_t strip = std::clamp(total / (4 * threads) / 32 * 32, size_t{32}, table_.gemm_strip);
-  pool_.run([&](int) {
-    if (table_.thread_begin != nullptr) table_.thread_begin();
-  });
-  pool_.parallel_for(total, strip, [&](size_t begin, size_t end, int thread) {
+  const auto multiply = [&](size_t begin, size_t end, int thread) {
     for_target_rows(targets, begin, end, [&](const MatmulTarget& target, size_t row, size_t count) {
       const auto type = static_cast<size_t>(target.weight.dtype);
       for (size_t done = 0; done < count; done += strip) {
@@ -339,10 +375,9 @@ void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const Matm
         }
       }
     });
-  });
-  pool_.run([&](int) {
-    if (table_.thread_end != nullptr) table_.thread_end();
-  });
+  };
+  pool_.parallel_for(total, strip, multiply, on_thread(table_.thread_begin),
+                     on_thread(table_.thread_end));
 }
 
 void CpuBackend::attention(const AttentionArguments& a) {

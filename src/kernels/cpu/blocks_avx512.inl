@@ -29,8 +29,34 @@ inline __m512i quad_lanes(int first) {
                           _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3));
 }
 
-inline __m512 dot64(__m512i codes, const int8_t* x) {
-  return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, load512(x)));
+inline __m512i dot64(__m512i codes, const int8_t* x) {
+  return _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, load512(x));
+}
+
+/// Dword i of 128-bit lane q: the sum of lane q of d[i].
+inline __m512i sum_quads(__m512i d0, __m512i d1, __m512i d2, __m512i d3) {
+  const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(d0, d1), _mm512_unpackhi_epi32(d0, d1));
+  const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(d2, d3), _mm512_unpackhi_epi32(d2, d3));
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+
+// The float sums of a decode row have one order, whatever kernel forms them: sum g % 16 (g % 8 for
+// super-blocks of 8 groups) takes group g's integer sum times both scales, then its offset times
+// the sum of its activations, each with one FMA; in the end neighbours at distance 2, 1, 4 and 8
+// are added. The 16 sums lie in lanes here and in the tiles' rows in few_amx.inl.
+
+/// Lane 0 of the result: all 16 lanes, neighbours at distance 2, 1, 4 and 8.
+inline float sum_lanes(__m512 v) {
+  v = _mm512_add_ps(v, _mm512_shuffle_ps(v, v, 0x4e));
+  v = _mm512_add_ps(v, _mm512_shuffle_ps(v, v, 0xb1));
+  v = _mm512_add_ps(v, _mm512_shuffle_f32x4(v, v, 0xb1));
+  v = _mm512_add_ps(v, _mm512_shuffle_f32x4(v, v, 0x4e));
+  return _mm512_cvtss_f32(v);
+}
+inline float sum_lanes(__m256 v) {
+  v = _mm256_add_ps(v, _mm256_shuffle_ps(v, v, 0x4e));
+  v = _mm256_add_ps(v, _mm256_shuffle_ps(v, v, 0xb1));
+  return _mm_cvtss_f32(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)));
 }
 
 /// Lower half shifted right by `low` bits, upper half by `high`.
@@ -131,7 +157,7 @@ inline void simple_scales(const uint8_t* blocks, __mmask16 valid, __m512& scale,
   }
 }
 
-// Super-blocks with groups of 32: Q4_K, Q5_K and I3.
+// Super-blocks with groups of 32: Q4_K, Q5_K, IQ4_XS and I3.
 /// The 8 scales and 8 mins of Q4_K and Q5_K as one vector of floats: scales in lanes 0 to 7, mins
 /// in 8 to 15.
 inline __m512 scales_and_mins(const uint8_t* s) {
@@ -186,6 +212,33 @@ struct K5 {
                           (3 - 2 * i) & 63, (3 - 2 * i) & 63, (3 - 2 * i) & 63, (3 - 2 * i) & 63);
     return or_masked(low, _mm512_rolv_epi64(high, by), _mm512_set1_epi8(16));
   }
+};
+
+/// Like the other two with -128 times the scale as the offset, since its codes carry that bias.
+struct Iq4Xs {
+  static constexpr int kBytes = 136;
+  static __m512 factors(const uint8_t* p) {
+    // Group g: nibble g of `low`, two bits at 2g of `high`; each lane shifts out its own.
+    const uint32_t high = load_u32(p) >> 16;
+    const uint32_t low = load_u32(p + 4);
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i nibbles = _mm256_and_si256(
+        _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(low)), _mm256_slli_epi32(lanes, 2)),
+        _mm256_set1_epi32(15));
+    const __m256i tops =
+        _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(high)),
+                                           _mm256_slli_epi32(lanes, 1)),
+                         _mm256_set1_epi32(3));
+    const __m256i six = _mm256_sub_epi32(_mm256_or_si256(nibbles, _mm256_slli_epi32(tops, 4)),
+                                         _mm256_set1_epi32(32));
+    const __m256 scale = _mm256_mul_ps(_mm256_cvtepi32_ps(six), _mm256_set1_ps(f16_at(p)));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(scale),
+                              _mm256_mul_ps(scale, _mm256_set1_ps(-128.0F)), 1);
+  }
+  static __m512i codes(const uint8_t* p, int i, __m512i) {
+    return iq4_bytes(nibbles_of_two(p + 8 + 32 * i, p + 24 + 32 * i));
+  }
+  static __m512i high(const uint8_t*) { return _mm512_setzero_si512(); }
 };
 
 struct I3 {

@@ -57,6 +57,22 @@ struct WideRows {
 using GemmWide = void (*)(unsigned dtype, const PackedRows& weights, const WideRows& x,
                           const Sink& sink, void* scratch);
 
+/// Decode rows, several at a time: kernels that pay for a preparation of the activations. A row of
+/// the result has the bits that GemvQuant gives it.
+struct FewKernels {
+  size_t rows_min;  // fewer are left to GemvQuant
+  /// Bytes of what pack makes for all rows. `group` is that of the weights: 16 or 32.
+  size_t (*packed_bytes)(size_t length, size_t count, size_t group);
+  /// Packs rows [block * rows_a_block, + rows_a_block) of x.
+  size_t rows_a_block;
+  void (*pack)(const QuantRows& x, size_t length, size_t group, size_t block, void* packed);
+  /// As GemvQuant. `packed` is for the group of `dtype`.
+  void (*multiply)(unsigned dtype, const PackedRows& weights, const QuantRows& x,
+                   const void* packed, const Sink& sink, void* scratch);
+  size_t (*scratch_bytes)();
+  void (*thread_begin)();  // called by each thread before multiply, KernelTable::thread_end after
+};
+
 /// Geometry of a KV page for one head: K rows then V rows, f16.
 struct AttentionJob {
   const float* q;  // [row_count][q_stride]: heads of one KV head are consecutive in a row
@@ -151,6 +167,8 @@ struct KernelTable {
   /// become zero.
   void (*pack_wide)(const float* x, size_t x_stride, size_t count, size_t length, size_t first,
                     void* packed);
+
+  FewKernels few;  // multiply is null where GemvQuant takes any number of rows
 
   TrellisKernels trellis;
 
