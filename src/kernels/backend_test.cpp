@@ -191,6 +191,38 @@ TEST_P(BackendTest, a_row_does_not_depend_on_the_other_rows_of_its_batch) {
   }
 }
 
+/// Kernels for few rows differ by their number; each must give the bits of a row alone.
+TEST_P(BackendTest, a_decode_row_is_the_same_in_batches_of_every_size) {
+  Target target(GetParam());
+  for (const DType dtype : kAllTypes) {
+    const size_t block = std::max<size_t>(type_info(dtype).block_weights, 32);
+    for (const size_t in_length : {block, 5 * block, 18 * block}) {
+      constexpr size_t kOut = 35;
+      const RandomMatrix weight(dtype, kOut, in_length, 21);
+      const std::vector<float> bias = random_floats(kOut, 22);
+      const std::vector<float> x = random_floats(41 * in_length, 23);
+      std::vector<float> alone(41 * kOut, 0.5F);
+      const auto run = [&](size_t first, size_t rows, std::vector<float>& out) {
+        const MatmulTarget to = {weight.view(), bias.data(), {out.data(), rows, kOut, kOut}, true};
+        target.backend->matmul({x.data() + first * in_length, rows, in_length, in_length},
+                               std::span(&to, 1), 0);
+      };
+      for (size_t t = 0; t < 41; ++t) {
+        std::vector<float> one(kOut, 0.5F);
+        run(t, 1, one);
+        std::copy(one.begin(), one.end(), alone.begin() + static_cast<ptrdiff_t>(t * kOut));
+      }
+      for (const size_t rows : {2U, 3U, 5U, 8U, 9U, 16U, 23U, 33U, 41U}) {
+        std::vector<float> together(rows * kOut, 0.5F);
+        run(0, rows, together);
+        for (size_t i = 0; i < together.size(); ++i)
+          ASSERT_EQ(together[i], alone[i]) << type_info(dtype).name << " of " << in_length << ", "
+                                           << rows << " rows: row " << i / kOut;
+      }
+    }
+  }
+}
+
 TEST_P(BackendTest, several_targets_share_one_input) {
   Target target(GetParam());
   const RandomMatrix q(DType::q4_k, 96, 512, 1);

@@ -243,6 +243,11 @@ class CpuBackend final : public Backend {
   void quantize(ConstRows x);
   void pack(ConstRows x);
   void pack_few(ConstRows x, std::span<const MatmulTarget> targets);
+  [[nodiscard]] bool takes_few(const MatmulTarget& target, size_t row_count) const {
+    const auto type = static_cast<unsigned>(target.weight.dtype);
+    return table_.few.multiply != nullptr && table_.gemv[type] != nullptr &&
+           row_type_rows(target) > 0 && row_count >= table_.few.rows_min(type);
+  }
   static size_t few_index(DType dtype) { return group_weights(dtype) == 16 ? 0 : 1; }
   std::byte* scratch(int thread, size_t bytes) {
     return grown(scratch_[static_cast<size_t>(thread)], bytes);
@@ -298,8 +303,9 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
   // for an even end.
   const size_t rows_a_grain =
       std::max<size_t>(16, round_up(kParallelWork / std::max<size_t>(1, x.length * x.count), 16));
-  const bool is_few = any_quantized && table_.few.multiply != nullptr &&
-                      x.count >= table_.few.rows_min;
+  const bool is_few =
+      std::any_of(targets.begin(), targets.end(),
+                  [&](const MatmulTarget& target) { return takes_few(target, x.count); });
   if (is_few) pack_few(x, targets);
   const auto multiply = [&](size_t begin, size_t end, int thread) {
     for_target_rows(targets, begin, end, [&](const MatmulTarget& target, size_t row, size_t count) {
@@ -308,7 +314,7 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
       const auto type = static_cast<size_t>(target.weight.dtype);
       if (table_.gemv[type] == nullptr) {
         table_.gemv_float[type](weights, x.data, x.stride, x.count, sink);
-      } else if (is_few) {
+      } else if (takes_few(target, x.count)) {
         const void* packed = few_packed_[few_index(target.weight.dtype)].data();
         table_.few.multiply(static_cast<unsigned>(type), weights, quant_, packed, sink,
                             scratch(thread, table_.few.scratch_bytes()));
@@ -327,8 +333,7 @@ void CpuBackend::pack_few(ConstRows x, std::span<const MatmulTarget> targets) {
   const size_t blocks = (x.count + table_.few.rows_a_block - 1) / table_.few.rows_a_block;
   for (const size_t index : {size_t{0}, size_t{1}}) {
     const bool is_used = std::any_of(targets.begin(), targets.end(), [&](const MatmulTarget& t) {
-      return row_type_rows(t) > 0 && type_info(t.weight.dtype).is_quantized &&
-             few_index(t.weight.dtype) == index;
+      return takes_few(t, x.count) && few_index(t.weight.dtype) == index;
     });
     if (!is_used) continue;
     const size_t group = index == 0 ? 16 : 32;

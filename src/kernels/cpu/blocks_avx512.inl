@@ -157,6 +157,54 @@ inline void simple_scales(const uint8_t* blocks, __mmask16 valid, __m512& scale,
   }
 }
 
+/// Dword 0 of 16 blocks of kDwords dwords each, 5 or 6: an index modulo 32 finds it in two vectors.
+template <int kDwords>
+inline __m512i first_dwords(const uint8_t* p) {
+  const __m512i at =
+      _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                         _mm512_set1_epi32(kDwords));
+  const __m512i a = _mm512_permutex2var_epi32(load512(p), at, load512(p + 64));
+  const __m512i b = _mm512_permutex2var_epi32(load512(p + 128), at, load512(p + 192));
+  if constexpr (kDwords == 5) {  // dwords 0 to 30, 35 to 60, 65 to 75
+    const __m512i c = _mm512_permutexvar_epi32(at, load512(p + 256));
+    return _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(a, 0x1f80, b), 0xe000, c);
+  } else {  // 0 to 30, 36 to 60, 66 to 90
+    static_assert(kDwords == 6);
+    const __m512i c = _mm512_permutex2var_epi32(load512(p + 256), at, load512(p + 320));
+    return _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(a, 0x07c0, b), 0xf800, c);
+  }
+}
+
+/// Word 0 of 16 blocks of kBytes (at least 18, so that no load leaves them): four loads whose
+/// wanted words fall into different lanes are blended.
+template <int kBytes>
+inline __m256i first_words(const uint8_t* p) {
+  const auto at = [&](int i) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i * kBytes - 4 * (i % 4)));
+  };
+  __m128i four[4];
+  for (int i = 0; i < 4; ++i) {
+    const __m128i low = _mm_blend_epi32(at(4 * i), at(4 * i + 1), 2);
+    const __m128i high = _mm_blend_epi32(at(4 * i + 2), at(4 * i + 3), 8);
+    four[i] = _mm_and_si128(_mm_blend_epi32(low, high, 12), _mm_set1_epi32(0xffff));
+  }
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_packus_epi32(four[0], four[1])),
+                                 _mm_packus_epi32(four[2], four[3]), 1);
+}
+
+/// The same of 16 whole blocks, without a gather.
+template <class Format>
+inline void simple_scales_of_16(const uint8_t* blocks, __m512& scale, __m512& offset) {
+  if constexpr (Format::kBias == 0) {
+    const __m512i words = first_dwords<Format::kBytes / 4>(blocks);
+    scale = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
+    offset = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
+  } else {
+    scale = _mm512_cvtph_ps(first_words<Format::kBytes>(blocks));
+    offset = _mm512_mul_ps(scale, _mm512_set1_ps(-static_cast<float>(Format::kBias)));
+  }
+}
+
 // Super-blocks with groups of 32: Q4_K, Q5_K, IQ4_XS and I3.
 /// The 8 scales and 8 mins of Q4_K and Q5_K as one vector of floats: scales in lanes 0 to 7, mins
 /// in 8 to 15.

@@ -18,10 +18,11 @@
 
 namespace {
 
-constexpr size_t kFewColumns = 512;
-constexpr size_t kFewStride = kFewColumns + 64;  // lines of a tile in different sets of L1
-constexpr size_t kFewRows = 8;                   // activation rows of a tile
-constexpr size_t kFewBlocks = 4;                 // tiles of activation rows a call takes at most
+constexpr size_t kFewRows = 8;         // activation rows of a tile
+constexpr size_t kFewBlocks = 4;       // tiles of activation rows a call takes at most
+constexpr size_t kFewColumnsMax = 512;
+// Columns of a chunk: 256 of super-blocks, so that codes, scales, results, sums and the activations
+// of short rows stay in the 48 KB of L1; 512 of blocks of 32, whose scales are read 16 at a time.
 
 struct FewTileConfig {
   uint8_t palette = 1;
@@ -39,8 +40,8 @@ void few_begin() { _tile_loadconfig(&kFewTileConfig); }
 /// One tile of activation rows: [pairs of groups][1024 or 512 bytes], [pairs][16] scales,
 /// [pairs][16] sums. Pairs are whole chunks, so that the last one needs no care.
 inline size_t few_pairs(size_t length, size_t group) {
-  const size_t a_chunk = kFewColumns / (2 * group);
-  return (length + kFewColumns - 1) / kFewColumns * a_chunk;
+  const size_t a_chunk = kFewColumnsMax / (2 * group);
+  return (length + kFewColumnsMax - 1) / kFewColumnsMax * a_chunk;
 }
 inline size_t few_tile_bytes(size_t group) { return 32 * group; }
 inline size_t few_block_bytes(size_t length, size_t group) {
@@ -90,26 +91,48 @@ void few_pack(const QuantRows& x, size_t length, size_t group, size_t block, voi
   }
 }
 
+/// Unpacked columns of 16 weight rows, what they give, and the sums so far.
+template <size_t kGroup, size_t kColumns>
 struct FewScratch {
-  alignas(64) int32_t dots[16][16][16];               // [pair][weight row][2 groups of 8 rows]
-  alignas(64) float sums[kFewBlocks][16][8][16];      // [block][weight row][pair % 8][as dots]
-  alignas(64) uint8_t codes[16][kFewStride];          // [weight row][column]
-  alignas(64) float scale[16][kFewColumns / 16 + 8];  // [weight row][group]
-  alignas(64) float offset[16][kFewColumns / 16 + 8];
+  static constexpr size_t kStride = kColumns + 64;  // lines of a tile in different sets of L1
+  static constexpr size_t kGroups = kColumns / kGroup;
+  alignas(64) float sums[kFewBlocks][16][8][16];  // [block][weight row][pair % 8][as dots]
+  alignas(64) int32_t dots[kGroups / 2][16][16];  // [pair][weight row][2 groups of 8 rows]
+  alignas(64) uint8_t codes[16][kStride];         // [weight row][column]
+  alignas(64) float scale[16][kGroups];           // [weight row][group]
+  alignas(64) float offset[16][kGroups];
 };
-size_t few_scratch_bytes() { return sizeof(FewScratch) + 64; }
+size_t few_scratch_bytes() { return sizeof(FewScratch<16, kFewColumnsMax>) + 64; }
+
+/// Columns [k, k + depth) of the rows from r0 on; the same columns of what comes next are fetched.
+template <size_t kGroup, size_t kColumns>
+inline void few_unpack(FewScratch<kGroup, kColumns>& s, const UnpackEntry& entry,
+                       const PackedRows& w, size_t r0, size_t k, size_t depth) {
+  const size_t rows = w.count - r0 < 16 ? w.count - r0 : 16;
+  const size_t at = k / entry.block_weights * entry.block_bytes;
+  const size_t bytes = depth / entry.block_weights * entry.block_bytes;
+  const size_t ahead = k + depth < w.length ? bytes : 16 * w.row_bytes - at;
+  const size_t groups = depth / kGroup;
+  for (size_t r = 0; r < rows; ++r) {
+    const uint8_t* from = w.data + (r0 + r) * w.row_bytes + at;
+    for (size_t line = 0; line < bytes; line += 64)
+      _mm_prefetch(reinterpret_cast<const char*>(from + ahead + line), _MM_HINT_T0);
+    entry.unpack(from, depth, s.codes[r], s.scale[r], s.offset[r]);
+    if (groups % 2 != 0) s.scale[r][groups] = s.offset[r][groups] = 0;  // its pair's other half
+  }
+}
 
 // Tile numbers are part of the instruction: g++ takes literals only.
-#define SQ_FEW_PRODUCT(result, left, right, p)                                      \
-  _tile_zero(result);                                                               \
-  _tile_loadd(left, s.codes[0] + 2 * kGroup * (p), kFewStride);                    \
-  _tile_loadd(right, tiles + (p) * kBytes, 64);                               \
-  _tile_dpbusd(result, left, right);                                         \
+#define SQ_FEW_PRODUCT(result, left, right, p)                              \
+  _tile_zero(result);                                                       \
+  _tile_loadd(left, s.codes[0] + 2 * kGroup * (p), s.kStride);              \
+  _tile_loadd(right, tiles + (p) * kBytes, 64);                             \
+  _tile_dpbusd(result, left, right);                                        \
   _tile_stored(result, s.dots[p], 64)
 
 /// dots of `pairs` pairs of groups: tile products, four results under way.
-template <size_t kGroup>
-inline void few_products(FewScratch& s, const uint8_t* tiles, size_t pairs) {
+template <size_t kGroup, size_t kColumns>
+inline void few_products(FewScratch<kGroup, kColumns>& s, const uint8_t* tiles, size_t pairs) {
   constexpr size_t kBytes = 32 * kGroup;
   size_t p = 0;
   for (; p + 4 <= pairs; p += 4) {
@@ -148,32 +171,36 @@ __attribute__((always_inline)) inline __m512 few_add(__m512 sum, const int32_t* 
 
 /// Adds `pairs` pairs of groups of every weight row to its sums, of which there are kSums (8, or 4
 /// in super-blocks of 8 groups).
-template <int kSums>
-inline void few_scale(const FewScratch& s, float (*sums)[8][16], const float* xs, const float* xo,
-                      size_t pairs) {
+template <int kSums, size_t kGroup, size_t kColumns>
+inline void few_scale(const FewScratch<kGroup, kColumns>& s, float (*sums)[8][16], const float* xs,
+                      const float* xo, size_t pairs) {
+  constexpr size_t kAll = kColumns / kGroup / 2;
+  static_assert(kAll % kSums == 0 && kAll <= 8);
   for (size_t r = 0; r < 16; ++r) {
     float(*own)[16] = sums[r];
-    size_t p = 0;
-    for (; p + 8 <= pairs; p += 8) {
-      const __m512 scale = _mm512_loadu_ps(s.scale[r] + 2 * p);
-      const __m512 offset = _mm512_loadu_ps(s.offset[r] + 2 * p);
+    if (pairs == kAll) {
       __m512 sum[kSums];
       for (int j = 0; j < kSums; ++j) sum[j] = _mm512_load_ps(own[j]);
+      constexpr bool kIsHalf = kAll < 8;
+      const auto load = [](const float* from) {
+        return kIsHalf ? _mm512_castps256_ps512(_mm256_load_ps(from)) : _mm512_load_ps(from);
+      };
+      const __m512 scale = load(s.scale[r]);
+      const __m512 offset = load(s.offset[r]);
 #pragma GCC unroll 8
-      for (int j = 0; j < 8; ++j) {
-        const size_t at = p + static_cast<size_t>(j);
-        sum[j % kSums] =
-            few_add(sum[j % kSums], s.dots[at][r], j, scale, offset, xs + 16 * at, xo + 16 * at);
+      for (int j = 0; j < static_cast<int>(kAll); ++j) {
+        sum[j % kSums] = few_add(sum[j % kSums], s.dots[j][r], j, scale, offset, xs + 16 * j,
+                                 xo + 16 * j);
       }
       for (int j = 0; j < kSums; ++j) _mm512_store_ps(own[j], sum[j]);
+      continue;
     }
-    if (p == pairs) continue;
-    const __m512 scale = _mm512_loadu_ps(s.scale[r] + 2 * p);
-    const __m512 offset = _mm512_loadu_ps(s.offset[r] + 2 * p);
-    for (; p < pairs; ++p) {
+    const __m512 scale = _mm512_loadu_ps(s.scale[r]);
+    const __m512 offset = _mm512_loadu_ps(s.offset[r]);
+    for (size_t p = 0; p < pairs; ++p) {
       float* sum = own[p % kSums];
-      _mm512_store_ps(sum, few_add(_mm512_load_ps(sum), s.dots[p][r], static_cast<int>(p % 8),
-                                   scale, offset, xs + 16 * p, xo + 16 * p));
+      _mm512_store_ps(sum, few_add(_mm512_load_ps(sum), s.dots[p][r], static_cast<int>(p), scale,
+                                   offset, xs + 16 * p, xo + 16 * p));
     }
   }
 }
@@ -211,41 +238,26 @@ inline void few_finish(float (*sums)[8][16], size_t rows, size_t count, const Si
   }
 }
 
-/// Columns [k, k + depth) of the rows at `data`; the same columns of what comes next are fetched.
-inline void few_unpack(FewScratch& s, const UnpackEntry& entry, const PackedRows& w, size_t r0,
-                       size_t rows, size_t k, size_t depth) {
-  const size_t at = k / entry.block_weights * entry.block_bytes;
-  const size_t bytes = depth / entry.block_weights * entry.block_bytes;
-  const size_t ahead = k + depth < w.length ? bytes : 16 * w.row_bytes - at;
-  const size_t groups = depth / entry.group;
-  for (size_t r = 0; r < rows; ++r) {
-    const uint8_t* from = w.data + (r0 + r) * w.row_bytes + at;
-    for (size_t line = 0; line < bytes; line += 64)
-      _mm_prefetch(reinterpret_cast<const char*>(from + ahead + line), _MM_HINT_T0);
-    entry.unpack(from, depth, s.codes[r], s.scale[r], s.offset[r]);
-    s.scale[r][groups] = s.offset[r][groups] = 0;  // the missing half of a last pair
-  }
-}
-
-template <size_t kGroup, int kSums>
+template <size_t kGroup, size_t kColumns, int kSums>
 void few_rows(const UnpackEntry& entry, const PackedRows& w, const QuantRows& x,
-              const uint8_t* packed, size_t first, size_t count, const Sink& sink, FewScratch& s) {
+              const uint8_t* packed, size_t first, size_t count, const Sink& sink, void* scratch) {
+  auto& s = *static_cast<FewScratch<kGroup, kColumns>*>(scratch);
   const size_t block_bytes = few_block_bytes(w.length, kGroup);
   const size_t all_pairs = few_pairs(w.length, kGroup);
   const size_t blocks = (count + kFewRows - 1) / kFewRows;
   for (size_t r0 = 0; r0 < w.count; r0 += 16) {
     const size_t rows = w.count - r0 < 16 ? w.count - r0 : 16;
     __builtin_memset(s.sums, 0, blocks * sizeof(s.sums[0]));
-    for (size_t k = 0; k < w.length; k += kFewColumns) {
-      const size_t depth = w.length - k < kFewColumns ? w.length - k : kFewColumns;
+    for (size_t k = 0; k < w.length; k += kColumns) {
+      const size_t depth = w.length - k < kColumns ? w.length - k : kColumns;
       const size_t pairs = (depth / kGroup + 1) / 2;
-      few_unpack(s, entry, w, r0, rows, k, depth);
+      const size_t pair = k / (2 * kGroup);
+      few_unpack(s, entry, w, r0, k, depth);
       for (size_t b = 0; b < blocks; ++b) {
-        const uint8_t* block = packed + (first / kFewRows + b) * block_bytes;
-        const size_t pair = k / (2 * kGroup);
+        const uint8_t* tiles = packed + (first / kFewRows + b) * block_bytes;
         const auto* xs =
-            reinterpret_cast<const float*>(block + all_pairs * few_tile_bytes(kGroup)) + 16 * pair;
-        few_products<kGroup>(s, block + pair * few_tile_bytes(kGroup), pairs);
+            reinterpret_cast<const float*>(tiles + all_pairs * few_tile_bytes(kGroup)) + 16 * pair;
+        few_products(s, tiles + pair * few_tile_bytes(kGroup), pairs);
         few_scale<kSums>(s, s.sums[b], xs, xs + 16 * all_pairs, pairs);
       }
     }
@@ -259,21 +271,29 @@ void few_rows(const UnpackEntry& entry, const PackedRows& w, const QuantRows& x,
   }
 }
 
+/// Where one pass over 8 rows costs less than vpdpbusd for fewer. 1,536 x 1,536 from L2, ns a weight
+/// for 3, 4 and 8 rows against 8 here: Q4_K 0.062 0.061 0.103, 0.053; Q4_1 0.051 0.054 0.099, 0.058;
+/// Q8_0 0.062 0.053 0.099, 0.081; Q6_K 0.061 0.059 0.104, 0.106. Beyond 8 rows, 4 more cost half.
+size_t few_rows_min(unsigned dtype) {
+  const UnpackEntry& entry = kUnpack[dtype];
+  return entry.group == 16 ? 9 : entry.block_weights == 256 ? 3 : 5;
+}
+
 void few_multiply(unsigned dtype, const PackedRows& w, const QuantRows& x, const void* packed,
                   const Sink& sink, void* scratch) {
   const UnpackEntry& entry = kUnpack[dtype];
   const auto at = (reinterpret_cast<uintptr_t>(scratch) + 63) / 64 * 64;
-  auto& s = *reinterpret_cast<FewScratch*>(at);
+  auto* aligned = reinterpret_cast<void*>(at);
   const auto* tiles = static_cast<const uint8_t*>(packed);
   constexpr size_t kAtOnce = kFewBlocks * kFewRows;
   for (size_t first = 0; first < x.count; first += kAtOnce) {
     const size_t count = x.count - first < kAtOnce ? x.count - first : kAtOnce;
     if (entry.group == 16) {
-      few_rows<16, 8>(entry, w, x, tiles, first, count, sink, s);
+      few_rows<16, 256, 8>(entry, w, x, tiles, first, count, sink, aligned);
     } else if (entry.block_weights == 256) {
-      few_rows<32, 4>(entry, w, x, tiles, first, count, sink, s);
+      few_rows<32, 256, 4>(entry, w, x, tiles, first, count, sink, aligned);
     } else {
-      few_rows<32, 8>(entry, w, x, tiles, first, count, sink, s);
+      few_rows<32, 512, 8>(entry, w, x, tiles, first, count, sink, aligned);
     }
   }
 }

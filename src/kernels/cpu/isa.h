@@ -60,7 +60,7 @@ using GemmWide = void (*)(unsigned dtype, const PackedRows& weights, const WideR
 /// Decode rows, several at a time: kernels that pay for a preparation of the activations. A row of
 /// the result has the bits that GemvQuant gives it.
 struct FewKernels {
-  size_t rows_min;  // fewer are left to GemvQuant
+  size_t (*rows_min)(unsigned dtype);  // fewer are left to GemvQuant
   /// Bytes of what pack makes for all rows. `group` is that of the weights: 16 or 32.
   size_t (*packed_bytes)(size_t length, size_t count, size_t group);
   /// Packs rows [block * rows_a_block, + rows_a_block) of x.

@@ -17,7 +17,11 @@ void unpack_simple(const uint8_t* row, size_t count, uint8_t* codes, float* scal
     const uint8_t* p = row + b0 * Format::kBytes;
     __m512 s;
     __m512 o;
-    simple_scales<Format>(p, valid, s, o);
+    if (n == 16) {
+      simple_scales_of_16<Format>(p, s, o);
+    } else {
+      simple_scales<Format>(p, valid, s, o);
+    }
     _mm512_mask_storeu_ps(scale + b0, valid, s);
     _mm512_mask_storeu_ps(offset + b0, valid, o);
     uint8_t* out = codes + 32 * b0;
