@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/check.h"
 #include "kernels/backend.h"
+#include "kernels/cpu/attention_jobs.h"
 #include "kernels/cpu/isa_select.h"
 #include "kernels/cpu/trellis_products.h"
 #include "tensor/formats.h"
@@ -94,7 +95,7 @@ size_t total_rows(std::span<const MatmulTarget> targets) {
 class CpuBackend final : public Backend {
  public:
   CpuBackend(ThreadPool& pool, const KernelTable& table)
-      : pool_(pool), table_(table), trellis_(pool, table) {
+      : pool_(pool), table_(table), trellis_(pool, table), attention_(pool, table) {
     scratch_.resize(static_cast<size_t>(pool.thread_count()));
   }
   std::string_view name() const override { return "cpu"; }
@@ -235,7 +236,7 @@ class CpuBackend final : public Backend {
     }
   }
 
-  void attention(const AttentionArguments& a) override;
+  void attention(const AttentionArguments& arguments) override { attention_.run(arguments); }
 
  private:
   void decode_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets);
@@ -268,6 +269,7 @@ class CpuBackend final : public Backend {
   ThreadPool& pool_;
   const KernelTable& table_;
   cpu::TrellisProducts trellis_;
+  cpu::AttentionJobs attention_;
   QuantBuffer quant_buffer_;
   QuantRows quant_ = {};
   AlignedBuffer<std::byte> packed_;
@@ -303,9 +305,9 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
   // for an even end.
   const size_t rows_a_grain =
       std::max<size_t>(16, round_up(kParallelWork / std::max<size_t>(1, x.length * x.count), 16));
-  const bool is_few =
-      std::any_of(targets.begin(), targets.end(),
-                  [&](const MatmulTarget& target) { return takes_few(target, x.count); });
+  const bool is_few = std::any_of(targets.begin(), targets.end(), [&](const MatmulTarget& target) {
+    return takes_few(target, x.count);
+  });
   if (is_few) pack_few(x, targets);
   const auto multiply = [&](size_t begin, size_t end, int thread) {
     for_target_rows(targets, begin, end, [&](const MatmulTarget& target, size_t row, size_t count) {
@@ -383,49 +385,6 @@ void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const Matm
   };
   pool_.parallel_for(total, strip, multiply, on_thread(table_.thread_begin),
                      on_thread(table_.thread_end));
-}
-
-void CpuBackend::attention(const AttentionArguments& a) {
-  // A job is a KV head of up to kJobRows rows of one sequence.
-  constexpr size_t kJobRows = 32;
-  const int heads = a.head_count / a.kv.layout.kv_head_count;
-  const auto kv_heads = static_cast<size_t>(a.kv.layout.kv_head_count);
-  size_t jobs = 0;
-  for (const SequenceRows& s : a.sequences)
-    jobs += (s.row_count + kJobRows - 1) / kJobRows * kv_heads;
-  const auto head_width = static_cast<size_t>(heads) * static_cast<size_t>(a.kv.layout.head_dim);
-  pool_.parallel_for(jobs, 1, [&](size_t begin, size_t end, int thread) {
-    size_t start = 0;
-    for (const SequenceRows& s : a.sequences) {
-      const size_t chunks = (s.row_count + kJobRows - 1) / kJobRows;
-      for (size_t job = std::max(begin, start); job < std::min(end, start + chunks * kv_heads);
-           ++job) {
-        // Late rows see more keys: handed out first, so that the last job is a short one.
-        const size_t chunk = chunks - 1 - (job - start) / kv_heads;
-        const size_t head = (job - start) % kv_heads;
-        const size_t row = chunk * kJobRows;
-        cpu::AttentionJob one = {};
-        one.q = a.q.row(s.row_begin + row) + head * head_width;
-        one.q_stride = a.q.stride;
-        one.row_count = std::min(kJobRows, s.row_count - row);
-        one.heads = heads;
-        one.head_dim = a.kv.layout.head_dim;
-        one.position = s.position + static_cast<int>(row);
-        one.last_key = a.causal ? -1 : s.position + static_cast<int>(s.row_count) - 1;
-        one.window = a.window;
-        one.scale = a.scale;
-        one.softcap = a.softcap;
-        one.pages = s.pages;
-        one.kv = reinterpret_cast<const uint8_t*>(a.kv.data) + head * a.kv.layout.head_bytes();
-        one.page_bytes = a.kv.layout.page_bytes();
-        one.out = a.out.row(s.row_begin + row) + head * head_width;
-        one.out_stride = a.out.stride;
-        one.scratch = scratch(thread, table_.attention_scratch_bytes(heads, one.head_dim));
-        (s.row_count == 1 ? table_.attention_decode : table_.attention_prefill)(one);
-      }
-      start += chunks * kv_heads;
-    }
-  });
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ inline __m512i sum_quads(__m512i d0, __m512i d1, __m512i d2, __m512i d3) {
 // the sum of its activations, each with one FMA; in the end neighbours at distance 2, 1, 4 and 8
 // are added. The 16 sums lie in lanes here and in the tiles' rows in few_amx.inl.
 
-/// Lane 0 of the result: all 16 lanes, neighbours at distance 2, 1, 4 and 8.
+/// All 16 lanes, neighbours at distance 2, 1, 4 and 8: the order of Vec::sum_rows.
 inline float sum_lanes(__m512 v) {
   v = _mm512_add_ps(v, _mm512_shuffle_ps(v, v, 0x4e));
   v = _mm512_add_ps(v, _mm512_shuffle_ps(v, v, 0xb1));
@@ -273,10 +273,9 @@ struct Iq4Xs {
     const __m256i nibbles = _mm256_and_si256(
         _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(low)), _mm256_slli_epi32(lanes, 2)),
         _mm256_set1_epi32(15));
-    const __m256i tops =
-        _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(high)),
-                                           _mm256_slli_epi32(lanes, 1)),
-                         _mm256_set1_epi32(3));
+    const __m256i tops = _mm256_and_si256(
+        _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(high)), _mm256_slli_epi32(lanes, 1)),
+        _mm256_set1_epi32(3));
     const __m256i six = _mm256_sub_epi32(_mm256_or_si256(nibbles, _mm256_slli_epi32(tops, 4)),
                                          _mm256_set1_epi32(32));
     const __m256 scale = _mm256_mul_ps(_mm256_cvtepi32_ps(six), _mm256_set1_ps(f16_at(p)));

@@ -18,8 +18,8 @@
 
 namespace {
 
-constexpr size_t kFewRows = 8;         // activation rows of a tile
-constexpr size_t kFewBlocks = 4;       // tiles of activation rows a call takes at most
+constexpr size_t kFewRows = 8;    // activation rows of a tile
+constexpr size_t kFewBlocks = 4;  // tiles of activation rows a call takes at most
 constexpr size_t kFewColumnsMax = 512;
 // Columns of a chunk: 256 of super-blocks, so that codes, scales, results, sums and the activations
 // of short rows stay in the 48 KB of L1; 512 of blocks of 32, whose scales are read 16 at a time.
@@ -71,9 +71,8 @@ void few_pack(const QuantRows& x, size_t length, size_t group, size_t block, voi
     // Line i: codes 4 i to 4 i + 3 of the 8 rows, twice; only the half of its group stays.
     for (size_t i = 0; i < 16; ++i, out += 64) {
       const bool is_second = 4 * i / group % 2 != 0;
-      _mm512_storeu_si512(
-          out, _mm512_maskz_mov_epi32(static_cast<__mmask16>(is_second ? 0xff00 : 0x00ff),
-                                      lines[i]));
+      _mm512_storeu_si512(out, _mm512_maskz_mov_epi32(
+                                   static_cast<__mmask16>(is_second ? 0xff00 : 0x00ff), lines[i]));
     }
   }
   const size_t groups = length / group;
@@ -84,9 +83,7 @@ void few_pack(const QuantRows& x, size_t length, size_t group, size_t block, voi
       const bool is_there = t < x.count && g < groups;
       const size_t at = t * x.group_stride;
       scales[16 * p + lane] = is_there ? x.scales[at + g * group / 32] : 0;
-      sums[16 * p + lane] = !is_there      ? 0
-                            : group == 32 ? x.sums32[at + g]
-                                          : x.sums16[2 * at + g];
+      sums[16 * p + lane] = !is_there ? 0 : group == 32 ? x.sums32[at + g] : x.sums16[2 * at + g];
     }
   }
 }
@@ -123,11 +120,11 @@ inline void few_unpack(FewScratch<kGroup, kColumns>& s, const UnpackEntry& entry
 }
 
 // Tile numbers are part of the instruction: g++ takes literals only.
-#define SQ_FEW_PRODUCT(result, left, right, p)                              \
-  _tile_zero(result);                                                       \
-  _tile_loadd(left, s.codes[0] + 2 * kGroup * (p), s.kStride);              \
-  _tile_loadd(right, tiles + (p) * kBytes, 64);                             \
-  _tile_dpbusd(result, left, right);                                        \
+#define SQ_FEW_PRODUCT(result, left, right, p)                 \
+  _tile_zero(result);                                          \
+  _tile_loadd(left, s.codes[0] + 2 * kGroup * (p), s.kStride); \
+  _tile_loadd(right, tiles + (p) * kBytes, 64);                \
+  _tile_dpbusd(result, left, right);                           \
   _tile_stored(result, s.dots[p], 64)
 
 /// dots of `pairs` pairs of groups: tile products, four results under way.
@@ -189,8 +186,8 @@ inline void few_scale(const FewScratch<kGroup, kColumns>& s, float (*sums)[8][16
       const __m512 offset = load(s.offset[r]);
 #pragma GCC unroll 8
       for (int j = 0; j < static_cast<int>(kAll); ++j) {
-        sum[j % kSums] = few_add(sum[j % kSums], s.dots[j][r], j, scale, offset, xs + 16 * j,
-                                 xo + 16 * j);
+        sum[j % kSums] =
+            few_add(sum[j % kSums], s.dots[j][r], j, scale, offset, xs + 16 * j, xo + 16 * j);
       }
       for (int j = 0; j < kSums; ++j) _mm512_store_ps(own[j], sum[j]);
       continue;
@@ -271,9 +268,10 @@ void few_rows(const UnpackEntry& entry, const PackedRows& w, const QuantRows& x,
   }
 }
 
-/// Where one pass over 8 rows costs less than vpdpbusd for fewer. 1,536 x 1,536 from L2, ns a weight
-/// for 3, 4 and 8 rows against 8 here: Q4_K 0.062 0.061 0.103, 0.053; Q4_1 0.051 0.054 0.099, 0.058;
-/// Q8_0 0.062 0.053 0.099, 0.081; Q6_K 0.061 0.059 0.104, 0.106. Beyond 8 rows, 4 more cost half.
+/// Where one pass over 8 rows costs less than vpdpbusd for fewer. 1,536 x 1,536 from L2, ns a
+/// weight for 3, 4 and 8 rows against 8 here: Q4_K 0.062 0.061 0.103, 0.053; Q4_1 0.051 0.054
+/// 0.099, 0.058; Q8_0 0.062 0.053 0.099, 0.081; Q6_K 0.061 0.059 0.104, 0.106. Beyond 8 rows, 4
+/// more cost half.
 size_t few_rows_min(unsigned dtype) {
   const UnpackEntry& entry = kUnpack[dtype];
   return entry.group == 16 ? 9 : entry.block_weights == 256 ? 3 : 5;

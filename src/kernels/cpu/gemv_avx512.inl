@@ -59,8 +59,7 @@ void gemv_k45_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sin
         sum[t] = _mm256_fmadd_ps(offset, _mm256_loadu_ps(x.sums32 + at), sum[t]);
       }
     }
-    for (int t = 0; t < kRows; ++t)
-      finish(sink, t0 + static_cast<size_t>(t), r, sum_lanes(sum[t]));
+    for (int t = 0; t < kRows; ++t) finish(sink, t0 + static_cast<size_t>(t), r, sum_lanes(sum[t]));
   }
 }
 
@@ -95,8 +94,7 @@ void gemv_k16_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sin
         sum[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(x.sums16 + 2 * at), sum[t]);
       }
     }
-    for (int t = 0; t < kRows; ++t)
-      finish(sink, t0 + static_cast<size_t>(t), r, sum_lanes(sum[t]));
+    for (int t = 0; t < kRows; ++t) finish(sink, t0 + static_cast<size_t>(t), r, sum_lanes(sum[t]));
   }
 }
 

@@ -35,32 +35,11 @@ inline void chunk_scales(const uint8_t* blocks, size_t count, float* scales, flo
   }
 }
 
-/// Lane i: the sum of the 16 floats at rows + 16 * i.
-inline __m512 sum_each_of_16(const float* rows) {
-  __m512 a[8];
-  for (int i = 0; i < 8; ++i) {
-    const __m512 even = _mm512_load_ps(rows + 32 * i);
-    const __m512 odd = _mm512_load_ps(rows + 32 * i + 16);
-    a[i] = _mm512_add_ps(_mm512_unpacklo_ps(even, odd), _mm512_unpackhi_ps(even, odd));
-  }
-  __m512 b[4];
-  for (int i = 0; i < 4; ++i) {
-    const __m512d even = _mm512_castps_pd(a[2 * i]);
-    const __m512d odd = _mm512_castps_pd(a[2 * i + 1]);
-    b[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(even, odd)),
-                         _mm512_castpd_ps(_mm512_unpackhi_pd(even, odd)));
-  }
-  const auto fold = [](__m512 x, __m512 y) {
-    return _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
-  };
-  return fold(fold(b[0], b[1]), fold(b[2], b[3]));
-}
-
 /// Results of up to 16 rows at once: sums[r][16] to out[0 .. rows).
 inline void finish_rows(const float* sums, size_t rows, float* out, const float* bias,
                         bool accumulate) {
   const auto valid = static_cast<__mmask16>((1U << rows) - 1);
-  __m512 value = sum_each_of_16(sums);
+  __m512 value = Vec::sum_rows(sums).v;
   if (bias != nullptr) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(valid, bias));
   if (accumulate) value = _mm512_add_ps(_mm512_maskz_loadu_ps(valid, out), value);
   _mm512_mask_storeu_ps(out, valid, value);
@@ -78,8 +57,8 @@ inline __m512i pair_codes(const uint8_t* a, const uint8_t* b) {
         first, 0xff00, _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + kAt)));
     constexpr long long kLow = 0x0f0f0f0f0f0f0f0f;
     constexpr long long kHigh = ~kLow;
-    return _mm512_and_si512(
-        both, _mm512_setr_epi64(kLow, kLow, kHigh, kHigh, kLow, kLow, kHigh, kHigh));
+    return _mm512_and_si512(both,
+                            _mm512_setr_epi64(kLow, kLow, kHigh, kHigh, kLow, kLow, kHigh, kHigh));
   } else {
     return Format::codes(a, b);
   }
@@ -90,7 +69,8 @@ template <bool in_place>
 inline __m512i pair_quads(__m512i d0, __m512i d1, __m512i d2, __m512i d3) {
   const __m512i quads = sum_quads(d0, d1, d2, d3);
   if constexpr (!in_place) return quads;
-  return _mm512_srav_epi32(quads, _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 0, 0, 0, 0, 4, 4, 4, 4));
+  return _mm512_srav_epi32(quads,
+                           _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 0, 0, 0, 0, 4, 4, 4, 4));
 }
 
 /// Lane g: the sum of block g, from the dot products of pairs 0 to 3 (low) and 4 to 7 (high).
@@ -112,13 +92,13 @@ __attribute__((always_inline)) inline void sum_row(const uint8_t* p, size_t bloc
   const float* xs = x.scales + t0 * x.group_stride + first;
   const float* xo = x.sums32 + t0 * x.group_stride + first;
   /// Adds groups: dots of 16 blocks for one activation row.
-  const auto add = [&](int t, __m512i dots, __m512 scale,
-                       __m512 offset) __attribute__((always_inline)) {
-    const size_t at = static_cast<size_t>(t) * x.group_stride;
-    const __m512 both = _mm512_mul_ps(scale, _mm512_loadu_ps(xs + at));
-    sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), both, sums[t]);
-    sums[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(xo + at), sums[t]);
-  };
+  const auto add = [&](int t, __m512i dots, __m512 scale, __m512 offset)
+                       __attribute__((always_inline)) {
+                         const size_t at = static_cast<size_t>(t) * x.group_stride;
+                         const __m512 both = _mm512_mul_ps(scale, _mm512_loadu_ps(xs + at));
+                         sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), both, sums[t]);
+                         sums[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(xo + at), sums[t]);
+                       };
   const auto offset_of = [](__m512 scale, __m512 stored) __attribute__((always_inline)) {
     if constexpr (Format::kBias == 0) return stored;
     return _mm512_mul_ps(scale, _mm512_set1_ps(-static_cast<float>(Format::kBias)));
@@ -138,12 +118,10 @@ __attribute__((always_inline)) inline void sum_row(const uint8_t* p, size_t bloc
       codes[j] = codes_of(p + 2 * j * Format::kBytes, p + (2 * j + 1) * Format::kBytes);
     for (int t = 0; t < kRows; ++t) {
       const int8_t* c = xc + static_cast<size_t>(t) * x.code_stride;
-      const __m512i low =
-          pair_quads<kInPlace>(dot64(codes[0], c), dot64(codes[1], c + 64),
-                               dot64(codes[2], c + 128), dot64(codes[3], c + 192));
-      const __m512i high =
-          pair_quads<kInPlace>(dot64(codes[4], c + 256), dot64(codes[5], c + 320),
-                               dot64(codes[6], c + 384), dot64(codes[7], c + 448));
+      const __m512i low = pair_quads<kInPlace>(dot64(codes[0], c), dot64(codes[1], c + 64),
+                                               dot64(codes[2], c + 128), dot64(codes[3], c + 192));
+      const __m512i high = pair_quads<kInPlace>(dot64(codes[4], c + 256), dot64(codes[5], c + 320),
+                                                dot64(codes[6], c + 384), dot64(codes[7], c + 448));
       add(t, block_sums(low, high), scale, offset);
     }
     p += 16 * Format::kBytes;
@@ -217,8 +195,7 @@ void gemv_simple_rows(const PackedRows& w, const QuantRows& x, size_t t0, const 
         sum_row<Format, kRows>(p, blocks, scales + r * blocks, offsets + r * blocks, x, t0, 0,
                                ahead, row);
       }
-      for (int t = 0; t < kRows; ++t)
-        _mm512_store_ps(sums[t] + 16 * r, row[t]);
+      for (int t = 0; t < kRows; ++t) _mm512_store_ps(sums[t] + 16 * r, row[t]);
     }
     for (int t = 0; t < kRows; ++t) {
       finish_rows(sums[t], rows, sink.out + (t0 + static_cast<size_t>(t)) * sink.stride + r0,

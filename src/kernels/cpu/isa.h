@@ -91,6 +91,11 @@ struct AttentionJob {
   float* out;  // [row_count][out_stride]
   size_t out_stride;
   void* scratch;  // attention_scratch_bytes()
+  // Of attention_decode, which has one row and ignores last_key:
+  int page_begin;  // pages [page_begin, page_end) of those that the row sees
+  int page_end;
+  float* state;  // null: `out` is the result. Else [heads][2]: largest score and sum of weights,
+                 // and `out` the sums of values times weights
 };
 
 /// Activations of a product with trellis codes (tensor/trellis.h): times su, rotated, rounded to
@@ -187,7 +192,7 @@ struct KernelTable {
   void (*add)(float* x, const float* y, size_t length);
   void (*softcap)(float* x, float c, size_t length);
   void (*to_f16)(const float* x, size_t length, uint16_t* out);
-  void (*attention_decode)(const AttentionJob& job);   // row_count 1
+  void (*attention_decode)(const AttentionJob& job);   // one decode row
   void (*attention_prefill)(const AttentionJob& job);  // any row_count
   size_t (*attention_scratch_bytes)(int heads, int head_dim);
   void (*thread_begin)();  // called by each thread before wide work (AMX tile state), may be null

@@ -1,5 +1,5 @@
-// AMX tiles (Sapphire Rapids and later), bf16 for prompts and int8 for several decode rows: only what differs from AVX-512, the rest
-// of the table is that one's.
+// AMX tiles (Sapphire Rapids and later), bf16 for prompts and int8 for several decode rows: only
+// what differs from AVX-512, the rest of the table is that one's.
 #include "kernels/cpu/isa.h"
 
 #if defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__AVX512BF16__)
@@ -24,7 +24,7 @@ constexpr KernelTable make_table() {
   table.gemm_strip = kAmxStrip;
   table.gemm_scratch_bytes = amx_scratch_bytes;
   table.pack_wide = pack_bf16;
-  table.few = {few_rows_min, few_packed_bytes,  kFewRows,  few_pack,
+  table.few = {few_rows_min, few_packed_bytes,  kFewRows, few_pack,
                few_multiply, few_scratch_bytes, few_begin};
   table.trellis = kTrellisGemv;  // with the double shifts of VBMI2
   table.trellis.wide[0] = trellis_wide<LanesT2>;
