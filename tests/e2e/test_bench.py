@@ -51,8 +51,8 @@ def test_what_cannot_be_measured_is_refused(squish, words, code, says):
     assert result.returncode == code and says in result.stderr, result.stderr
 
 
-def test_answers_at_a_time_and_cached_tokens_are_told(squish, tiny_gguf):
-    words = ("bench", tiny_gguf, "--prompt", "0", "--generate", "20", "--repeat", "2", "--threads", "1", "--json")
+def test_answers_at_a_time_and_cached_tokens_are_told(squish, chat_model):
+    words = ("bench", chat_model, "--prompt", "0", "--generate", "20", "--repeat", "2", "--threads", "1", "--json")
     alone = json.loads(squish(*words).stdout)
     assert (alone["sequences"], alone["depth"], alone["prompt"]) == (1, 0, None)
     together = squish(*words, "--sequences", "3", "--depth", "70")
