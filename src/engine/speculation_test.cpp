@@ -289,11 +289,11 @@ TEST(Speculation, a_copying_answer_takes_a_fraction_of_the_steps) {
   EXPECT_LT(guessed.metrics.steps, 150U);  // one token of eight is a surprise
 }
 
-/// Place i of an answer may have token i % 61 and three others, now and then only those or only
-/// one; after `length` tokens it ends.
+/// Place i of an answer, position first + i, may have the token that CopyingModel(20) wants and
+/// some others, now and then only it or only others; after `length` tokens it ends.
 class Circle final : public Constraint {
  public:
-  Circle(int32_t length, TokenId end) : length_(length), end_(end) {}
+  Circle(int32_t first, int32_t length, TokenId end) : first_(first), length_(length), end_(end) {}
   std::span<const uint32_t> allowed() override {
     mask_ = {0, 0};
     for (TokenId token = 0; token < 61; ++token) {
@@ -313,16 +313,18 @@ class Circle final : public Constraint {
   bool must_end() override { return at_ >= length_; }
   std::optional<TokenId> forced() override {
     if (at_ >= length_ || at_ % 11 != 0) return std::nullopt;
-    return at_ % 20;
+    return wanted();
   }
 
  private:
+  [[nodiscard]] TokenId wanted() const { return (first_ + at_) % 20; }
   [[nodiscard]] bool allows(TokenId token) const {
     if (at_ >= length_) return token == end_;
     if (token == end_) return false;
-    if (at_ % 11 == 0) return token == at_ % 20;
-    return at_ % 7 == 0 ? token % 3 == 1 : token % 20 == at_ % 20 || token % 9 == 2;
+    if (at_ % 11 == 0) return token == wanted();
+    return at_ % 7 == 0 ? token % 3 == 1 : token == wanted() || token % 9 == 2;
   }
+  int32_t first_;
   int32_t length_;
   TokenId end_;
   int32_t at_ = 0;
@@ -349,7 +351,7 @@ TEST(Speculation, constrained_answers_are_guessed_too_and_stay_what_they_were) {
         request.sampling.max_tokens = 150;
         request.sampling.logprobs = seed % 4 == 3;  // then nothing is added without logits
         request.end_tokens = {60};
-        request.constraint = std::make_unique<Circle>(40 * (i + 1) + seed, 60);
+        request.constraint = std::make_unique<Circle>(60 + seed, 40 * (i + 1) + seed, 60);
         handles.push_back(engine->submit(std::move(request)).value());
       }
       for (int step = 0; step < 2000 && !engine->idle(); ++step) engine->step();
