@@ -114,6 +114,10 @@ class Backend {
   virtual void matmul(ConstRows x, std::span<const MatmulTarget> targets,
                       size_t prefill_row_count) = 0;
 
+  /// Says whose product comes after the next one, in the order of its targets, for single decode
+  /// steps: threads that wait meanwhile may fetch it. Changes no result. Empty: not known.
+  virtual void expect(std::span<const TensorView> /*weights*/) {}
+
   /// out[t] = table[ids[t]] * scale. table [vocabulary, dim], any DType. Exact up to one f32
   /// rounding.
   virtual void embed(const TensorView& table, std::span<const int32_t> ids, float scale,
