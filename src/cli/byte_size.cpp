@@ -12,11 +12,20 @@ std::optional<uint64_t> parse_bytes(std::string_view text) {
     std::string_view name;
     double bytes;
   };
-  constexpr std::array kUnits = {
-      Unit{"kib", 1024}, Unit{"mib", 1048576.0}, Unit{"gib", 1073741824.0},
-      Unit{"tib", 1.099511627776e12}, Unit{"kb", 1e3}, Unit{"mb", 1e6}, Unit{"gb", 1e9},
-      Unit{"tb", 1e12}, Unit{"k", 1e3}, Unit{"m", 1e6}, Unit{"g", 1e9}, Unit{"t", 1e12},
-      Unit{"b", 1}, Unit{"", 1}};
+  constexpr std::array kUnits = {Unit{"kib", 1024},
+                                 Unit{"mib", 1048576.0},
+                                 Unit{"gib", 1073741824.0},
+                                 Unit{"tib", 1.099511627776e12},
+                                 Unit{"kb", 1e3},
+                                 Unit{"mb", 1e6},
+                                 Unit{"gb", 1e9},
+                                 Unit{"tb", 1e12},
+                                 Unit{"k", 1e3},
+                                 Unit{"m", 1e6},
+                                 Unit{"g", 1e9},
+                                 Unit{"t", 1e12},
+                                 Unit{"b", 1},
+                                 Unit{"", 1}};
   const std::string lower = to_lower(trim(text));
   for (const Unit& unit : kUnits) {
     if (!lower.ends_with(unit.name)) continue;

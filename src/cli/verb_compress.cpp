@@ -7,9 +7,11 @@
 
 #include "base/strings.h"
 #include "cli/byte_size.h"
+#include "cli/compress_compare.h"
 #include "cli/compress_progress.h"
 #include "cli/json.h"
 #include "cli/model_choice.h"
+#include "cli/npy_output.h"
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/verb_rows.h"
@@ -118,15 +120,15 @@ std::string percent_of(uint64_t part, uint64_t whole) {
 Value plan_value(const compress::Preview& preview, const compress::CompressOptions& options) {
   Value::List tensors;
   for (const compress::PlannedTensor& planned : preview.plan.tensors) {
-    tensors.push_back(Value::dict({{"name", json_text(planned.source.name)},
-                                   {"from", std::string(type_info(planned.source.dtype).name)},
-                                   {"type", std::string(type_info(planned.target).name)},
-                                   {"shape", to_string(planned.source.shape)},
-                                   {"bytes", json_count(planned.bytes)},
-                                   {"sensitivity_nats", planned.sensitivity < 0
-                                                            ? Value()
-                                                            : json_number(planned.sensitivity, 6)},
-                                   {"reason", json_text_or_null(planned.reason)}}));
+    tensors.push_back(Value::dict(
+        {{"name", json_text(planned.source.name)},
+         {"from", std::string(type_info(planned.source.dtype).name)},
+         {"type", std::string(type_info(planned.target).name)},
+         {"shape", to_string(planned.source.shape)},
+         {"bytes", json_count(planned.bytes)},
+         {"sensitivity_nats",
+          planned.sensitivity < 0 ? Value::none() : json_number(planned.sensitivity, 6)},
+         {"reason", json_text_or_null(planned.reason)}}));
   }
   return Value::dict({{"event", "plan"},
                       {"format", json_text(options.format)},
@@ -224,11 +226,15 @@ Status route_preview(const Context& context, const compress::CompressOptions& op
 }
 
 Result<int> run(Context& context, const Arguments& arguments) {
+  if (const auto reference = arguments.text("--compare")) {
+    return compare_two(context, arguments, *reference, arguments.text("MODEL").value_or(""));
+  }
   SQ_TRY(const hub::LocalModel model,
-         find_local_model(context, arguments.text("MODEL").value_or("")));
+         find_stored_model(context, arguments.text("MODEL").value_or("")));
   SQ_TRY(compress::CompressOptions options, options_of(context, arguments, model));
   SQ_TRY(const LoadOptions load, load_options(context, arguments));
   options.threads = load.threads == 0 ? usable_cpu_count() : load.threads;
+  if (options.format == kNpyFormat) return compress_to_npy(context, arguments, options);
   const bool is_json = arguments.has("--json");
   if (arguments.has("--dry-run")) {
     SQ_TRY(compress::Preview preview, compress::preview(options));
@@ -268,12 +274,16 @@ std::string_view details() {
         "  squish compress ./Qwen2.5-7B --format sq2            a Hugging Face directory\n"
         "  squish compress model.gguf --format int8 -o small    a GGUF file\n"
         "  squish compress model.gguf --target-bits 2.5         the best 2.5 bits a weight\n"
+        "  squish compress --compare model.gguf model-sq2       size, loss and speed of both\n"
         "\n"
         "An interrupted run goes on where it stopped when the same command is given again. The\n"
         "source is only read. Formats:\n";
     for (const compress::FormatRow& row : compress::format_table()) {
       out += fmt::format("  {:<11}{}\n", row.name, row.summary);
     }
+    out +=
+        fmt::format("  {:<11}{}\n", kNpyFormat,
+                    "an npy directory of another program's 2-bit codes: larger and worse than sq2");
     out.pop_back();
     return out;
   }();
@@ -309,6 +319,10 @@ Verb make_compress_verb() {
             .value = "DIR",
             .help = "the new model's directory (default: beside the source, NAME-FORMAT)",
             .completion = Completion::file},
+           {.flag = "--compare",
+            .value = "REFERENCE",
+            .help = "make nothing: size, loss and speed of MODEL beside those of REFERENCE",
+            .completion = Completion::model},
            {.flag = "--dry-run", .help = "show the plan tensor by tensor and end"},
            {.flag = "--no-awq", .help = "code the weights without looking at activations"},
            {.flag = "--calibration",
@@ -332,6 +346,9 @@ Verb make_compress_verb() {
            {.flag = "--restart", .help = "forget what an interrupted run left"},
            {.flag = "--delete-source",
             .help = "delete the source's weights once the result is written and verified"},
+           {.flag = "--zstd-level",
+            .value = "N",
+            .help = "compress the arrays of an npy directory with zstd, 1 to 22 (sqint2 only)"},
            {.flag = "--threads",
             .short_flag = "-t",
             .value = "N",

@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "compress/describe.h"
 #include "compress/encode.h"
+#include "compress/import_npy.h"
 #include "compress/import_packed.h"
 #include "compress/memory.h"
 #include "compress/output.h"
@@ -53,6 +54,8 @@ class Run {
  private:
   Status check_output() const;
   Status unpack_source();
+  Status unpack(const std::string& packing, const std::string& identity,
+                const std::function<Status()>& write);
   Status check_room() const;
   Status prepare_partial();
   Result<std::optional<CalibrationText>> calibration_text() const;
@@ -118,19 +121,34 @@ Status Run::check_room() const {
 Status Run::unpack_source() {
   input_ = options_.input;
   if (!is_directory(options_.input)) return {};
+  if (NpyDirectory::is_one(options_.input)) {
+    if (options_.delete_source) {
+      return Error{ErrorCode::unsupported,
+                   "--delete-source: an npy directory stays; delete it by hand"};
+    }
+    SQ_TRY(const NpyDirectory directory, NpyDirectory::open(options_.input));
+    return unpack("npy", fmt::format("{}|{:016x}", directory.path(), directory.identity()),
+                  [&] { return import_npy(directory, unpacked_, pool_, cancel_); });
+  }
   SQ_TRY(const HfDirectory directory, HfDirectory::open(options_.input));
   SQ_TRY(const std::string packing, packing_of(directory));
   if (packing.empty() || packing == "squish") return {};
-  input_ = unpacked_ = output_ + ".unpacked";
-  const std::string mark = unpacked_ + "/unpacked";
   const std::string identity =
       fmt::format("{}|{}|{}", directory.path(), directory.file_bytes(), directory.modified_ns());
+  return unpack(packing, identity,
+                [&] { return import_packed(directory, unpacked_, pool_, cancel_); });
+}
+
+Status Run::unpack(const std::string& packing, const std::string& identity,
+                   const std::function<Status()>& write) {
+  input_ = unpacked_ = output_ + ".unpacked";
+  const std::string mark = unpacked_ + "/unpacked";
   const Result<std::string> found = read_file(mark, 1 << 16);
   if (found && *found == identity && !options_.restart) return {};
   progress_.on_note(fmt::format("unpacking {} weights to 16 bits in {}", packing, unpacked_));
   SQ_TRY_STATUS(remove_directory(unpacked_));
   SQ_TRY_STATUS(make_directories(unpacked_));
-  SQ_TRY_STATUS(import_packed(directory, unpacked_, pool_, cancel_));
+  SQ_TRY_STATUS(write());
   return write_file_atomic(mark, as_bytes(identity));
 }
 

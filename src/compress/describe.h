@@ -17,6 +17,10 @@ using Entries = std::map<std::string, JournalEntry, std::less<>>;
 Result<std::string> make_config_json(const Source& source, const Plan& plan,
                                      const Entries& entries);
 
+/// config.json of a model whose weights are plain again: the source's own without its
+/// quantization, or one made from a GGUF file's facts. Errors: those of read_network; bad_file.
+Result<std::string> make_plain_config(const ModelFiles& files);
+
 /// A GGUF file of version 3 with the metadata of `file` and no tensors; keys that speak of the
 /// tensors' packing or of shards are left out.
 std::string make_gguf_metadata(const GgufFile& file);

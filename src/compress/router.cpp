@@ -22,11 +22,14 @@ struct TypeError {
 };
 /// What error feedback is worth on text that its Hessian has not seen: docs/encoders.md.
 constexpr double kFeedbackDecibels = 2.5;
-constexpr std::array kErrors = {
-    TypeError{DType::t2, 11.4 + kFeedbackDecibels}, TypeError{DType::t3, 17.5 + kFeedbackDecibels},
-    TypeError{DType::t4, 23.4 + kFeedbackDecibels}, TypeError{DType::i3, 16.6},
-    TypeError{DType::q4_k, 23.1},                   TypeError{DType::q4_1, 23.2},
-    TypeError{DType::q6_k, 35.3},                   TypeError{DType::q8_0, 45.7}};
+constexpr std::array kErrors = {TypeError{DType::t2, 11.4 + kFeedbackDecibels},
+                                TypeError{DType::t3, 17.5 + kFeedbackDecibels},
+                                TypeError{DType::t4, 23.4 + kFeedbackDecibels},
+                                TypeError{DType::i3, 16.6},
+                                TypeError{DType::q4_k, 23.1},
+                                TypeError{DType::q4_1, 23.2},
+                                TypeError{DType::q6_k, 35.3},
+                                TypeError{DType::q8_0, 45.7}};
 
 /// A payload with the gap that may stand before it.
 uint64_t stored_bytes(DType dtype, const Shape& shape) {
@@ -39,8 +42,8 @@ bool is_expert(Role role) {
   return role == Role::expert_gate || role == Role::expert_up || role == Role::expert_down;
 }
 
-void set_types(Plan& plan, std::span<const Unit> units,
-               std::span<const std::vector<DType>> types, std::span<const size_t> chosen) {
+void set_types(Plan& plan, std::span<const Unit> units, std::span<const std::vector<DType>> types,
+               std::span<const size_t> chosen) {
   for (size_t u = 0; u < units.size(); ++u) {
     for (const size_t index : units[u].tensors) {
       PlannedTensor& planned = plan.tensors[index];
@@ -126,14 +129,14 @@ Status route(Plan& plan, std::span<const Unit> units, std::span<const double> se
     for (const std::vector<Choice>& part : choices) {
       least += std::ranges::min_element(part, {}, &Choice::bytes)->bytes;
     }
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("the budget of {} ({:.3f} bits a weight) is too small: the smallest "
-                             "that the types of this model allow is {} ({:.3f} bits)",
-                             human_bytes(file_bytes_max),
-                             8 * static_cast<double>(file_bytes_max) /
-                                 static_cast<double>(plan.weights),
-                             human_bytes(least),
-                             8 * static_cast<double>(least) / static_cast<double>(plan.weights))};
+    return Error{
+        ErrorCode::invalid_argument,
+        fmt::format("the budget of {} ({:.3f} bits a weight) is too small: the smallest "
+                    "that the types of this model allow is {} ({:.3f} bits)",
+                    human_bytes(file_bytes_max),
+                    8 * static_cast<double>(file_bytes_max) / static_cast<double>(plan.weights),
+                    human_bytes(least),
+                    8 * static_cast<double>(least) / static_cast<double>(plan.weights))};
   }
   set_types(plan, units, types, *chosen);
   SQ_TRY_STATUS(lay_out(plan));

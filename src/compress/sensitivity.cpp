@@ -68,7 +68,8 @@ Noisy add_noise(const TensorView& data, std::string_view name, ThreadPool& pool)
     for (size_t r = begin; r < end; ++r) {
       decode_row(data.dtype, data.row(r), length, row.data());
       double energy = 0;
-      for (const float value : row) energy += static_cast<double>(value) * static_cast<double>(value);
+      for (const float value : row)
+        energy += static_cast<double>(value) * static_cast<double>(value);
       const auto size =
           static_cast<float>(std::sqrt(kNoise * energy / static_cast<double>(length)));
       uint64_t state = seed + r * 0x632BE59BD9B4E019U;
@@ -101,9 +102,9 @@ class Exchange {
     look(weights.embedding);
     look(weights.head);
     for (LayerWeights& layer : weights.layers) {
-      for (TensorView* view : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up,
-                               &layer.down, &layer.expert_gate.stacked, &layer.expert_up.stacked,
-                               &layer.expert_down.stacked}) {
+      for (TensorView* view :
+           {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down,
+            &layer.expert_gate.stacked, &layer.expert_up.stacked, &layer.expert_down.stacked}) {
         look(*view);
       }
       for (ExpertMatrices* experts : {&layer.expert_gate, &layer.expert_up, &layer.expert_down}) {
@@ -123,8 +124,7 @@ class Exchange {
     if (view.data < whole.data || view.data >= whole.data + whole.bytes()) return;
     const size_t row = static_cast<size_t>(view.data - whole.data) / whole.row_stride_bytes();
     saved_.emplace_back(&view, view);
-    view.data =
-        reinterpret_cast<const std::byte*>(noisy.values.data() + row * whole.row_length());
+    view.data = reinterpret_cast<const std::byte*>(noisy.values.data() + row * whole.row_length());
     view.dtype = DType::f16;
   }
   std::vector<std::pair<TensorView*, TensorView>> saved_;
@@ -155,7 +155,7 @@ class Meter {
   std::vector<int32_t> pages_;
   std::vector<std::vector<TokenId>> sequences_;
   size_t tokens_ = 0;
-  std::vector<size_t> scored_;                 // rows whose logits are compared
+  std::vector<size_t> scored_;                // rows whose logits are compared
   std::vector<AlignedBuffer<float>> states_;  // what enters each layer, and the head
   AlignedBuffer<float> reference_;            // [scored, vocabulary]
   AlignedBuffer<float> logits_;
@@ -260,8 +260,7 @@ Result<double> Meter::divergence(int layer) {
                   .kl;
     }
   });
-  const double mean =
-      std::accumulate(kl.begin(), kl.end(), 0.0) / static_cast<double>(kl.size());
+  const double mean = std::accumulate(kl.begin(), kl.end(), 0.0) / static_cast<double>(kl.size());
   if (std::isfinite(mean)) return mean;
   return Error{ErrorCode::bad_file,
                "the source computes what is no number on the calibration text: it is damaged"};
@@ -325,7 +324,8 @@ uint64_t sensitivity_peak_bytes(const Plan& plan, const ModelConfig& config) {
   const uint64_t logits =
       2 * sizeof(float) * kScoredRows * static_cast<uint64_t>(config.vocabulary_size);
   const uint64_t inner = static_cast<uint64_t>(std::max(config.feed_forward, 1));
-  return largest + states + logits + sizeof(float) * kSensitivitySequence * (6 * hidden + 2 * inner);
+  return largest + states + logits +
+         sizeof(float) * kSensitivitySequence * (6 * hidden + 2 * inner);
 }
 
 }  // namespace squish::compress

@@ -18,9 +18,9 @@ HIDDEN, INNER, LAYERS, VOCABULARY = 256, 768, 4, 300
 HEADS, KV_HEADS = 4, 2
 
 
-def tiny_tensors():
+def tiny_tensors(layers=LAYERS):
     yield "model.embed_tokens.weight", (VOCABULARY, HIDDEN)
-    for i in range(LAYERS):
+    for i in range(layers):
         prefix = f"model.layers.{i}."
         yield prefix + "input_layernorm.weight", (HIDDEN,)
         yield prefix + "self_attn.q_proj.weight", (HIDDEN, HIDDEN)
@@ -34,12 +34,12 @@ def tiny_tensors():
     yield "model.norm.weight", (HIDDEN,)
 
 
-def write_tiny(directory, seed=7):
+def write_tiny(directory, seed=7, layers=LAYERS):
     """A seeded model as a Hugging Face directory in BF16."""
     directory.mkdir()
     source = random.Random(seed)
     header, data, offset = {}, [], 0
-    for name, shape in tiny_tensors():
+    for name, shape in tiny_tensors(layers):
         count = 1
         for dim in shape:
             count *= dim
@@ -59,7 +59,7 @@ def write_tiny(directory, seed=7):
                 "vocab_size": VOCABULARY,
                 "hidden_size": HIDDEN,
                 "intermediate_size": INNER,
-                "num_hidden_layers": LAYERS,
+                "num_hidden_layers": layers,
                 "num_attention_heads": HEADS,
                 "num_key_value_heads": KV_HEADS,
                 "max_position_embeddings": 256,
