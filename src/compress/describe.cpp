@@ -52,6 +52,17 @@ std::string quantization_config(const Source& source, const Plan& plan, const En
   return out + "\n    }\n  }";
 }
 
+bool is_about_tensors(std::string_view key) {
+  return key.starts_with("split.") || key.starts_with("quantize.") || key == "general.file_type" ||
+         key == "general.quantization_version" || key == "general.alignment";
+}
+
+void append_number(std::string& out, uint64_t value, size_t bytes) {
+  for (size_t i = 0; i < bytes; ++i) out += static_cast<char>((value >> (8 * i)) & 0xFF);
+}
+
+}  // namespace
+
 /// The facts in the words of Hugging Face, for people and tools; squish itself reads the metadata.
 std::string config_of_gguf(const ModelConfig& config) {
   std::string_view model_type = config.architecture;
@@ -86,21 +97,11 @@ std::string config_of_gguf(const ModelConfig& config) {
   return out + "\n}\n";
 }
 
-bool is_about_tensors(std::string_view key) {
-  return key.starts_with("split.") || key.starts_with("quantize.") || key == "general.file_type" ||
-         key == "general.quantization_version" || key == "general.alignment";
-}
-
-void append_number(std::string& out, uint64_t value, size_t bytes) {
-  for (size_t i = 0; i < bytes; ++i) out += static_cast<char>((value >> (8 * i)) & 0xFF);
-}
-
-}  // namespace
-
 Result<std::string> make_config_json(const Source& source, const Plan& plan,
                                      const Entries& entries) {
   const bool is_gguf = source.files.gguf != nullptr;
-  const std::string base = is_gguf ? config_of_gguf(source.network.config) : source.files.directory->config_json();
+  const std::string base =
+      is_gguf ? config_of_gguf(source.network.config) : source.files.directory->config_json();
   return with_json_member(base, "quantization_config", quantization_config(source, plan, entries),
                           source.files.path + "/config.json");
 }
@@ -118,7 +119,7 @@ Result<std::string> make_plain_config(const ModelFiles& files) {
   return with_json_member(config, "quantization_config", "null", where);
 }
 
-std::string make_gguf_metadata(const GgufFile& file) {
+std::string make_gguf_metadata(const GgufFile& file, std::string_view key, uint32_t value) {
   uint64_t count = 0;
   std::string body;
   for (const GgufEntry& entry : file.metadata()) {
@@ -126,6 +127,11 @@ std::string make_gguf_metadata(const GgufFile& file) {
     ++count;
     append_number(body, entry.key.size(), 8);
     body += entry.key;
+    if (!key.empty() && entry.key == key) {
+      append_number(body, static_cast<uint64_t>(GgufType::u32), 4);
+      append_number(body, value, 4);
+      continue;
+    }
     append_number(body, static_cast<uint64_t>(entry.value.type), 4);
     if (entry.value.type == GgufType::string) append_number(body, entry.value.bytes.size(), 8);
     if (entry.value.type == GgufType::array) {

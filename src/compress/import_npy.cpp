@@ -113,27 +113,6 @@ Result<std::unique_ptr<PackedMatrix>> open_entry(const NpyDirectory& directory,
       std::make_unique<Decoded>(std::move(*values), tensor.rows(), tensor.columns()));
 }
 
-/// A model from GGUF keeps its facts there, which the reader of compressed models understands.
-std::string quantization_config(const std::vector<UnpackedItem>& items) {
-  std::string out = fmt::format(
-      "{{\n    \"quant_method\": \"squish\",\n    \"format_version\": {},\n    \"format\": "
-      "\"{}\",\n"
-      "    \"metadata\": \"{}\",\n    \"tensors\": {{",
-      kSquishFormatVersion, kUnpackedFormat, kGgufMetadataName);
-  bool is_first = true;
-  for (const UnpackedItem& item : items) {
-    SquishTensor tensor;
-    tensor.dtype = item.dtype == "F32" ? DType::f32 : DType::f16;
-    tensor.shape.rank = static_cast<uint32_t>(item.dims.size());
-    std::ranges::copy(item.dims, tensor.shape.dims.begin());
-    tensor.hash = item.hash;
-    out += fmt::format("{}\n      {}: \"{}\"", is_first ? "" : ",", json_quoted(item.name),
-                       to_string(tensor));
-    is_first = false;
-  }
-  return out + "\n    }\n  }";
-}
-
 }  // namespace
 
 Status import_npy(const NpyDirectory& directory, const std::string& target, ThreadPool& pool,
@@ -171,8 +150,8 @@ Status import_npy(const NpyDirectory& directory, const std::string& target, Thre
   if (file_exists(metadata)) {
     SQ_TRY(const MappedFile map, MappedFile::open(metadata));
     SQ_TRY_STATUS(write_file_atomic(target + "/" + kGgufMetadataName, map.bytes()));
-    SQ_TRY(*config, with_json_member(*config, "quantization_config", quantization_config(items),
-                                     where + "/config.json"));
+    SQ_TRY(*config, with_json_member(*config, "quantization_config",
+                                     unpacked_quantization_config(items), where + "/config.json"));
   }
   return write_file_atomic(target + "/config.json", as_bytes(*config));
 }

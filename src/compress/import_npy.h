@@ -9,9 +9,6 @@
 
 namespace squish::compress {
 
-/// What `quantization_config.format` of an unpacked model from GGUF says: a source like any other.
-inline constexpr const char* kUnpackedFormat = "f16";
-
 /// Writes the model of `directory` with F16 matrices and F32 vectors into `target`, which must
 /// exist and be empty: model.safetensors, config.json and the vocabulary files that lie beside
 /// manifest.json. Memory: one matrix of the source; of SQINT2 five copies of it and the rotations

@@ -114,14 +114,17 @@ Status route(Plan& plan, std::span<const Unit> units, std::span<const double> se
       choices[u].push_back(choice);
     }
     for (const size_t index : units[u].tensors) {
-      const PlannedTensor& planned = plan.tensors[index];
-      routed += stored_bytes(planned.target, planned.source.shape);
+      routed += plan.tensors[index].bytes;
       plan.tensors[index].sensitivity =
           sensitivities[u] / static_cast<double>(units[u].tensors.size());
     }
   }
-  // Header, vectors and what is kept: the same for any choice, but for some digits of the header.
-  const uint64_t fixed = plan.file_bytes - std::min(plan.file_bytes, routed) + kPayloadAlignment;
+  // Header, gaps, vectors and what is kept. Gaps are counted with each choice, too, so that this is
+  // a little more than it will be; a gap that was not there before has a line in the header.
+  constexpr uint64_t kHeaderLine = 96;
+  uint64_t tensors = 0;
+  for (const Unit& unit : units) tensors += unit.tensors.size();
+  const uint64_t fixed = plan.file_bytes - routed + tensors * kHeaderLine + 2 * kPayloadAlignment;
   const uint64_t budget = file_bytes_max > fixed ? file_bytes_max - fixed : 0;
   const auto chosen = spend_budget(choices, budget);
   if (!chosen) {

@@ -7,8 +7,8 @@
 
 #include "base/hash.h"
 #include "base/strings.h"
-#include "compress/import_npy.h"
 #include "compress/import_packed.h"
+#include "compress/unpacked.h"
 #include "format/quality_gates.h"
 #include "model/arch_table.h"
 #include "model/weights.h"

@@ -8,6 +8,7 @@
 
 #include "compress/output.h"
 #include "format/json_edit.h"
+#include "format/squish_directory.h"
 #include "tensor/half.h"
 
 namespace squish::compress {
@@ -19,9 +20,7 @@ std::string header_of(const std::vector<UnpackedItem>& items) {
   std::string json = "{";
   uint64_t at = 0;
   for (const UnpackedItem& item : items) {
-    json += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
-                        json.size() > 1 ? "," : "", json_quoted(item.name), item.dtype,
-                        fmt::join(item.dims, ","), at, at + item.bytes);
+    json += (json.size() > 1 ? "," : "") + safetensors_entry(item, at, at + item.bytes);
     at += item.bytes;
   }
   json += "}";
@@ -63,6 +62,11 @@ Status write_rows(WeightFile& file, const UnpackedItem& item, const PackedMatrix
 
 }  // namespace
 
+std::string safetensors_entry(const UnpackedItem& item, uint64_t begin, uint64_t end) {
+  return fmt::format("{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
+                     json_quoted(item.name), item.dtype, fmt::join(item.dims, ","), begin, end);
+}
+
 Status write_unpacked(std::vector<UnpackedItem>& items, const std::string& target, ThreadPool& pool,
                       const std::function<bool()>& cancel) {
   const std::string header = header_of(items);
@@ -83,6 +87,26 @@ Status write_unpacked(std::vector<UnpackedItem>& items, const std::string& targe
     SQ_TRY(item.hash, file.hash(item.offset, item.bytes));
   }
   return file.sync();
+}
+
+std::string unpacked_quantization_config(const std::vector<UnpackedItem>& items) {
+  std::string out = fmt::format(
+      "{{\n    \"quant_method\": \"squish\",\n    \"format_version\": {},\n    \"format\": "
+      "\"{}\",\n"
+      "    \"metadata\": \"{}\",\n    \"tensors\": {{",
+      kSquishFormatVersion, kUnpackedFormat, kGgufMetadataName);
+  bool is_first = true;
+  for (const UnpackedItem& item : items) {
+    SquishTensor tensor;
+    tensor.dtype = *dtype_from_name(item.dtype);
+    tensor.shape.rank = static_cast<uint32_t>(item.dims.size());
+    std::ranges::copy(item.dims, tensor.shape.dims.begin());
+    tensor.hash = item.hash;
+    out += fmt::format("{}\n      {}: \"{}\"", is_first ? "" : ",", json_quoted(item.name),
+                       to_string(tensor));
+    is_first = false;
+  }
+  return out + "\n    }\n  }";
 }
 
 }  // namespace squish::compress

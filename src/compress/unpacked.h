@@ -26,10 +26,18 @@ struct UnpackedItem {
   uint64_t hash = 0;    // XXH3-64 of the payload, once it is written
 };
 
+/// The member of a safetensors header for an item whose data lies in [begin, end).
+std::string safetensors_entry(const UnpackedItem& item, uint64_t begin, uint64_t end);
+
 /// Writes TARGET/model.safetensors; sets offsets and hashes. A weight is what its packing defines,
 /// rounded once to the item's type. Memory: one opened item and 32 MiB. Errors: those of open(),
 /// io, cancelled.
 Status write_unpacked(std::vector<UnpackedItem>& items, const std::string& target, ThreadPool& pool,
                       const std::function<bool()>& cancel);
+
+/// `quantization_config` of an unpacked model whose facts are in gguf_metadata.bin: what the reader
+/// of compressed models understands. Its format is kUnpackedFormat, a source like any other.
+inline constexpr const char* kUnpackedFormat = "f16";
+std::string unpacked_quantization_config(const std::vector<UnpackedItem>& items);
 
 }  // namespace squish::compress
