@@ -72,6 +72,15 @@ def test_export_and_back(squish, six, tmp_path, kind, level):
     assert json.loads(compared.stdout)["kl_nats"] < limit
 
 
+def test_a_directory_is_served(squish, start_server, six, tmp_path):
+    out = tmp_path / "npy"
+    assert squish("export", six, "--npy", out, "--type", "int8").returncode == 0
+    server = start_server(out)
+    assert server.get("/health").status == 200
+    reply = server.post("/v1/completions", {"model": server.get("/v1/models").json["data"][0]["id"], "prompt": "hello", "max_tokens": 2})
+    assert reply.status == 200, reply.text
+
+
 def test_a_model_from_gguf_keeps_its_vocabulary(squish, chat_model, tmp_path):
     out = tmp_path / "npy"
     result = squish("export", chat_model, "--npy", out, "--type", "int8")
