@@ -52,8 +52,10 @@ int cgroup_cpu_count() {
 
 // Spinning helps between the jobs of one layer, a few us apart. It must not steal the time of the
 // thread that is waited for when there are fewer CPUs than threads, so it is bounded: 2,000 pauses
-// are 20 to 80 us.
+// are 20 to 80 us. The first ones are without a pause, which is 40 ns on recent processors and as
+// long as half a hand-over.
 constexpr int kSpinCount = 2000;
+constexpr int kEagerCount = 100;
 
 }  // namespace
 
@@ -67,13 +69,14 @@ int usable_cpu_count() {
 
 struct ThreadPool::State {
   int thread_count = 1;
+  // One cache line, so that a helper which sees a new job has the job, too.
+  alignas(64) std::atomic<uint32_t> generation{
+      0};  // bumped for each job; helpers wait for a change
   Erased call = nullptr;
   const void* function = nullptr;
-  alignas(64) std::atomic<uint32_t> generation{
-      0};                                        // bumped for each job; helpers wait for a change
   alignas(64) std::atomic<uint32_t> running{0};  // helpers that have not finished the job
   alignas(64) std::atomic<size_t> cursor{0};
-  std::atomic<int> sleepers{0};
+  alignas(64) std::atomic<int> sleepers{0};
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
 
@@ -83,7 +86,7 @@ struct ThreadPool::State {
       int spins = 0;
       while (generation.load(std::memory_order_acquire) == seen) {
         if (++spins < kSpinCount) {
-          relax();
+          if (spins > kEagerCount) relax();
           continue;
         }
         sleepers.fetch_add(1, std::memory_order_seq_cst);
@@ -114,7 +117,14 @@ ThreadPool::~ThreadPool() {
 
 int ThreadPool::thread_count() const { return state_->thread_count; }
 
-void ThreadPool::reset_cursor() { state_->cursor.store(0, std::memory_order_relaxed); }
+/// What each thread begins with: whole grains, together at most three quarters. Every hand-out on
+/// demand moves a cache line between two cores, 0.1 us; products of small models take 5 us in all.
+size_t ThreadPool::own_share(size_t count, size_t grain) const {
+  const auto threads = static_cast<size_t>(state_->thread_count);
+  return count / 4 * 3 / threads / grain * grain;
+}
+
+void ThreadPool::reset_cursor(size_t to) { state_->cursor.store(to, std::memory_order_relaxed); }
 
 bool ThreadPool::next_chunk(size_t count, size_t grain, size_t& begin, size_t& end) {
   // Guided self-scheduling: half of an equal share of what is left, in whole grains, so that the
@@ -144,7 +154,7 @@ void ThreadPool::run_erased(Erased call, const void* function) {
   int spins = 0;
   for (uint32_t left = 0; (left = s.running.load(std::memory_order_acquire)) != 0;) {
     if (++spins < kSpinCount) {
-      relax();
+      if (spins > kEagerCount) relax();
     } else {
       s.running.wait(left, std::memory_order_acquire);
     }

@@ -86,7 +86,8 @@ struct AttentionArguments {
   int window = 0;      // 0: all; w: position p sees p - w + 1 .. p
   float softcap = 0;   // c > 0: score = c * tanh(score / c)
   bool causal = true;  // false: every row sees all rows of its sequence up to the last one given
-  Rows out;            // [rows, head_count * head_dim]
+  size_t prefill_row_count = 0;  // rows of prompts, as in matmul; the rest are single decode steps
+  Rows out;                      // [rows, head_count * head_dim]
 };
 
 /// Which pairs rotate together: halves (i, i + n/2: Qwen, Gemma, Phi, HF Llama) or neighbours (2i,
@@ -158,8 +159,8 @@ class Backend {
 
   /// softmax(scale * q K^T + mask) V per head, online over pages.
   /// |error| <= 2^-9 * max|V| with bf16 tiles (prefill with AMX), 2^-16 * max|V| otherwise.
-  /// Sequences with row_count 1 and longer ones may take different kernels; a row's result never
-  /// depends on others.
+  /// Decode rows (sequences of one row) and those of prompts may take different kernels; a row's
+  /// result depends neither on other rows nor on the number of threads.
   virtual void attention(const AttentionArguments& arguments) = 0;
 };
 

@@ -143,6 +143,7 @@ void Decoder::attention(size_t index, const Batch& batch, const KvLayer& kv) {
   arguments.scale = config_.attention_scale;
   arguments.window = facts.window;
   arguments.softcap = config_.attention_softcap;
+  arguments.prefill_row_count = prefill_count_;
   arguments.out = rows_of(mixed_, row_count_, q_length(config_));
   backend_.attention(arguments);
 }

@@ -9,9 +9,10 @@ struct Index {
 // clang-format off: each needs those before it.
 #include "kernels/cpu/elementwise.inl"
 #include "kernels/cpu/attention.inl"
+#include "kernels/cpu/attention_decode.inl"
 #include "kernels/cpu/gemv_float.inl"
-#include "kernels/cpu/quantize_avx512.inl"
 #include "kernels/cpu/blocks_avx512.inl"
+#include "kernels/cpu/quantize_avx512.inl"
 #include "kernels/cpu/gemv_simple_avx512.inl"
 #include "kernels/cpu/gemv_avx512.inl"
 #include "kernels/cpu/unpack_avx512.inl"
@@ -24,10 +25,9 @@ struct Index {
 namespace {
 constexpr KernelTable avx512_base_table() {
   KernelTable t = {};
-  GemvQuant quant[kDTypes] = {nullptr,   nullptr,   nullptr,   gemv_q4_0,   gemv_q4_1,
-                              gemv_q5_0, gemv_q5_1, gemv_q8_0, gemv_q2_k,   gemv_q3_k,
-                              gemv_q4_k, gemv_q5_k, gemv_q6_k, gemv_iq4_nl, gemv_iq4_xs,
-                              gemv_i3};
+  GemvQuant quant[kDTypes] = {nullptr,   nullptr,     nullptr,     gemv_q4_0, gemv_q4_1, gemv_q5_0,
+                              gemv_q5_1, gemv_q8_0,   gemv_q2_k,   gemv_q3_k, gemv_q4_k, gemv_q5_k,
+                              gemv_q6_k, gemv_iq4_nl, gemv_iq4_xs, gemv_i3};
   for (size_t i = 0; i < kDTypes; ++i) t.gemv[i] = quant[i];
   t.gemv_float[0] = gemv_float<WeightF32>;
   t.gemv_float[1] = gemv_float<WeightF16>;
@@ -46,7 +46,7 @@ constexpr KernelTable avx512_base_table() {
   t.add = add;
   t.softcap = softcap;
   t.to_f16 = to_f16;
-  t.attention_decode = attention_tiles;
+  t.attention_decode = attention_decode;
   t.attention_prefill = attention_tiles;
   t.attention_scratch_bytes = attention_scratch_bytes;
   return t;

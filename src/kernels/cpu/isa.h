@@ -57,6 +57,22 @@ struct WideRows {
 using GemmWide = void (*)(unsigned dtype, const PackedRows& weights, const WideRows& x,
                           const Sink& sink, void* scratch);
 
+/// Decode rows, several at a time: kernels that pay for a preparation of the activations. A row of
+/// the result has the bits that GemvQuant gives it.
+struct FewKernels {
+  size_t (*rows_min)(unsigned dtype);  // fewer are left to GemvQuant
+  /// Bytes of what pack makes for all rows. `group` is that of the weights: 16 or 32.
+  size_t (*packed_bytes)(size_t length, size_t count, size_t group);
+  /// Packs rows [block * rows_a_block, + rows_a_block) of x.
+  size_t rows_a_block;
+  void (*pack)(const QuantRows& x, size_t length, size_t group, size_t block, void* packed);
+  /// As GemvQuant. `packed` is for the group of `dtype`.
+  void (*multiply)(unsigned dtype, const PackedRows& weights, const QuantRows& x,
+                   const void* packed, const Sink& sink, void* scratch);
+  size_t (*scratch_bytes)();
+  void (*thread_begin)();  // called by each thread before multiply, KernelTable::thread_end after
+};
+
 /// Geometry of a KV page for one head: K rows then V rows, f16.
 struct AttentionJob {
   const float* q;  // [row_count][q_stride]: heads of one KV head are consecutive in a row
@@ -75,6 +91,11 @@ struct AttentionJob {
   float* out;  // [row_count][out_stride]
   size_t out_stride;
   void* scratch;  // attention_scratch_bytes()
+  // Of attention_decode, which has one row and ignores last_key:
+  int page_begin;  // pages [page_begin, page_end) of those that the row sees
+  int page_end;
+  float* state;  // null: `out` is the result. Else [heads][2]: largest score and sum of weights,
+                 // and `out` the sums of values times weights
 };
 
 /// Activations of a product with trellis codes (tensor/trellis.h): times su, rotated, rounded to
@@ -152,6 +173,8 @@ struct KernelTable {
   void (*pack_wide)(const float* x, size_t x_stride, size_t count, size_t length, size_t first,
                     void* packed);
 
+  FewKernels few;  // multiply is null where GemvQuant takes any number of rows
+
   TrellisKernels trellis;
 
   void (*rms_norm)(const float* x, const float* weight, float weight_offset, float epsilon,
@@ -169,7 +192,7 @@ struct KernelTable {
   void (*add)(float* x, const float* y, size_t length);
   void (*softcap)(float* x, float c, size_t length);
   void (*to_f16)(const float* x, size_t length, uint16_t* out);
-  void (*attention_decode)(const AttentionJob& job);   // row_count 1
+  void (*attention_decode)(const AttentionJob& job);   // one decode row
   void (*attention_prefill)(const AttentionJob& job);  // any row_count
   size_t (*attention_scratch_bytes)(int heads, int head_dim);
   void (*thread_begin)();  // called by each thread before wide work (AMX tile state), may be null

@@ -7,6 +7,7 @@ namespace squish::cpu {
 // clang-format off: each needs those before it.
 #include "kernels/cpu/elementwise.inl"
 #include "kernels/cpu/attention.inl"
+#include "kernels/cpu/attention_decode.inl"
 #include "kernels/cpu/gemv_float.inl"
 #include "kernels/cpu/quantize_avx2.inl"
 #include "kernels/cpu/formats_avx2.inl"
@@ -45,7 +46,7 @@ constexpr KernelTable make_table() {
   t.add = add;
   t.softcap = softcap;
   t.to_f16 = to_f16;
-  t.attention_decode = attention_tiles;
+  t.attention_decode = attention_decode;
   t.attention_prefill = attention_tiles;
   t.attention_scratch_bytes = attention_scratch_bytes;
   return t;
