@@ -1,6 +1,9 @@
 """`squish compress --target-bits, --target-size`: the budget is kept, and spent where it matters; --compare."""
 
 import json
+import pathlib
+import shutil
+import struct
 
 import pytest
 from test_compress import compress, tiny  # noqa: F401 a fixture
@@ -70,3 +73,61 @@ def test_compare_shows_size_loss_and_speed_side_by_side(squish, tiny, tmp_path):
     table = squish("compress", "--compare", tiny, tmp_path / "small", "--compare-tokens", "128").stdout
     for word in ("size", "perplexity", "KL, nats", "same first choice", "decode"):
         assert word in table
+
+
+PUBLISHED = {  # config.json of Qwen2.5: layers, hidden, inner, heads, kv heads, vocabulary, tied
+    "1.5B": (28, 1536, 8960, 12, 2, 151936, True),
+    "7B": (28, 3584, 18944, 28, 4, 152064, False),
+}
+
+
+def write_published(directory, size):
+    """The configuration and the shapes of a real model over a file that has no block on the disk."""
+    layers, hidden, inner, heads, kv, vocabulary, tied = PUBLISHED[size]
+    directory.mkdir()
+    head_dim = hidden // heads
+    shapes = {"model.embed_tokens.weight": [vocabulary, hidden], "model.norm.weight": [hidden]}
+    if not tied:
+        shapes["lm_head.weight"] = [vocabulary, hidden]
+    for i in range(layers):
+        at = f"model.layers.{i}."
+        shapes |= {at + "input_layernorm.weight": [hidden], at + "post_attention_layernorm.weight": [hidden]}
+        for name, rows in (("q", hidden), ("k", kv * head_dim), ("v", kv * head_dim)):
+            shapes |= {f"{at}self_attn.{name}_proj.weight": [rows, hidden], f"{at}self_attn.{name}_proj.bias": [rows]}
+        shapes |= {at + "self_attn.o_proj.weight": [hidden, hidden], at + "mlp.gate_proj.weight": [inner, hidden],
+                   at + "mlp.up_proj.weight": [inner, hidden], at + "mlp.down_proj.weight": [hidden, inner]}
+    header, offset = {}, 0
+    for name, shape in shapes.items():
+        count = shape[0] * (shape[1] if len(shape) > 1 else 1)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [offset, offset + 2 * count]}
+        offset += 2 * count
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(directory / "model.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + offset)
+    (directory / "config.json").write_text(json.dumps({
+        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": vocabulary, "hidden_size": hidden,
+        "intermediate_size": inner, "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv,
+        "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "tie_word_embeddings": tied}))
+    golden = pathlib.Path(__file__).parent.parent / "golden" / "model"
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(golden / name, directory / name)
+    return directory
+
+
+@pytest.mark.parametrize("size", PUBLISHED)
+def test_two_bit_presets_are_under_half_of_our_own_int4(squish, tmp_path, size):
+    """By the dry run's planner, from the configuration and the shapes that follow from it: no weight is there to be read."""
+    model = write_published(tmp_path / "model", size)
+    assert model.joinpath("model.safetensors").stat().st_blocks * 512 < 10_000_000, "no disk has 15 GB for this"
+
+    def bytes_of(form):
+        result = squish("compress", model, "--format", form, "--no-awq", "--dry-run", "--json", "-o", tmp_path / "out")
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout.splitlines()[-1])["bytes"]
+
+    int4 = bytes_of("int4")
+    assert int4 == pytest.approx({"1.5B": 0.966e9, "7B": 4.761e9}[size], rel=0.003)
+    for form in ("sq2", "sq2-xs"):
+        assert bytes_of(form) <= 0.5 * int4, f"{form} of {size}: {bytes_of(form) / int4:.3f}"
