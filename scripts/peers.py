@@ -48,10 +48,6 @@ def compile_into(directory, options):
     run(["cmake", "--build", str(directory), "--target", *PROGRAMS])
 
 
-def is_built(directory):
-    return all((directory / "bin" / program).exists() for program in PROGRAMS)
-
-
 def works(directory, model):
     """A short trial: some compilers produce an AMX path that crashes."""
     trial = subprocess.run([str(directory / "bin" / "llama-bench"), "-m", str(model), "-p", "32", "-n", "2", "-r", "1", "-t", "2"],
