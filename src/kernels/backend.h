@@ -107,7 +107,8 @@ class Backend {
   /// take the wide kernels; the rest are single decode steps. The result of a row depends on its
   /// own values and on which of the two it is, never on the other rows of the batch. x [rows, in];
   /// in must be a multiple of the weight's block. Accuracy of cpu: activations are rounded to int8
-  /// in groups of 32 (decode) or to bf16 (prefill with AMX): |error| <= sum_i |w_i| * step_i / 2 +
+  /// in groups of 32 (decode; against blocks of 32 the coarsest ninth of the groups to 16 bits, see
+  /// cpu/extra_rows.h) or to bf16 (prefill with AMX): |error| <= sum_i |w_i| * step_i / 2 +
   /// 2^-20 * sum |w_i x_i|. Cost: streams each weight once for decode; once per kPrefillRows rows
   /// for prompts.
   virtual void matmul(ConstRows x, std::span<const MatmulTarget> targets,

@@ -283,6 +283,18 @@ void Decoder::head(const Batch& batch, std::span<float> logits) {
   if (config_.logit_softcap > 0) backend_.softcap(out, config_.logit_softcap);
 }
 
+void Decoder::run_head(ConstRows hidden, std::span<float> logits) {
+  grow(hidden.count);
+  row_count_ = hidden.count;
+  prefill_count_ = hidden.count;
+  hidden_places_.clear();
+  for (size_t row = 0; row < hidden.count; ++row) {
+    std::memcpy(residual_.data() + row * hidden.length, hidden.row(row),
+                hidden.length * sizeof(float));
+  }
+  head({}, logits);
+}
+
 void Decoder::forward(const Batch& batch, KvCache& kv, std::span<float> logits) {
   SQ_CHECK(!batch.tokens.empty());
   start(batch);

@@ -42,7 +42,12 @@ class Decoder final : public Model {
   /// The numbers are those that forward() computes.
   void run_layer(size_t index, const Batch& batch, const KvLayer& kv, std::span<float> hidden,
                  ActivationObserver* observer);
+  /// logits [hidden.count, vocabulary_size] of states that left the last layer, as a prompt's rows.
+  void run_head(ConstRows hidden, std::span<float> logits);
   [[nodiscard]] const Weights& weights() const { return weights_; }
+  /// Between runs a view may be exchanged for another one of the same shape: what an error of one
+  /// matrix costs is measured so.
+  [[nodiscard]] Weights& weights() { return weights_; }
 
  private:
   void grow(size_t row_count);

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/attention_jobs.h"
+#include "kernels/cpu/extra_rows.h"
 #include "kernels/cpu/isa_select.h"
 #include "kernels/cpu/trellis_products.h"
 #include "tensor/formats.h"
@@ -243,7 +244,7 @@ class CpuBackend final : public Backend {
  private:
   void decode_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets);
   void prompt_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets);
-  void quantize(ConstRows x);
+  void quantize(ConstRows x, bool is_extra_wanted);
   void pack(ConstRows x);
   void pack_few(ConstRows x, std::span<const MatmulTarget> targets);
   [[nodiscard]] bool takes_few(const MatmulTarget& target, size_t row_count) const {
@@ -288,15 +289,21 @@ class CpuBackend final : public Backend {
   cpu::AttentionJobs attention_;
   QuantBuffer quant_buffer_;
   QuantRows quant_ = {};
+  cpu::ExtraBuffer extra_buffer_;
+  cpu::ExtraRows extra_ = {};
   AlignedBuffer<std::byte> packed_;
   AlignedBuffer<std::byte> few_packed_[2];  // by few_index
   std::vector<AlignedBuffer<std::byte>> scratch_;
 };
 
-void CpuBackend::quantize(ConstRows x) {
+void CpuBackend::quantize(ConstRows x, bool is_extra_wanted) {
   quant_ = quant_buffer_.prepare(x.count, x.length);
+  if (is_extra_wanted) extra_ = extra_buffer_.prepare(x.count, x.length);
   pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
-    for (size_t t = begin; t < end; ++t) table_.quantize_row(x.row(t), x.length, quant_, t);
+    for (size_t t = begin; t < end; ++t) {
+      table_.quantize_row(x.row(t), x.length, quant_, t);
+      if (is_extra_wanted) cpu::fill_extra_row(x.row(t), x.length, quant_, extra_, t);
+    }
   });
 }
 
@@ -316,8 +323,12 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
       std::any_of(targets.begin(), targets.end(), [](const MatmulTarget& target) {
         return type_info(target.weight.dtype).is_quantized && row_type_rows(target) > 0;
       });
+  const bool any_extra =
+      std::any_of(targets.begin(), targets.end(), [this](const MatmulTarget& target) {
+        return table_.gemv_extra[static_cast<size_t>(target.weight.dtype)] != nullptr;
+      });
   fetch_begin(targets);
-  if (any_quantized) quantize(x);
+  if (any_quantized) quantize(x, any_extra);
   const size_t rows_a_grain = decode_grain(x.length, x.count);
   const bool is_few = std::any_of(targets.begin(), targets.end(), [&](const MatmulTarget& target) {
     return takes_few(target, x.count);
@@ -337,6 +348,7 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
       } else {
         table_.gemv[type](weights, quant_, sink);
       }
+      if (table_.gemv_extra[type] != nullptr) table_.gemv_extra[type](weights, extra_, sink);
     });
   };
   pool_.parallel_for(total_rows(targets), rows_a_grain, multiply,
@@ -402,7 +414,7 @@ void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const Matm
   if (any_wide && table_.gemm_uses_bf16) {
     pack(x);
   } else if (any_wide) {
-    quantize(x);
+    quantize(x, false);
   }
   const WideRows wide = {packed_.data(), x.count, x.length, &quant_};
   const size_t total = total_rows(targets);
