@@ -12,7 +12,7 @@ import sys
 import tarfile
 
 PACKAGE = "llama-cpp-python==0.3.36"
-PROGRAMS = ["llama-bench", "llama-server", "llama-perplexity", "llama-quantize", "llama-imatrix", "llama-tokenize"]
+PROGRAMS = ["llama-bench", "llama-server", "llama-perplexity", "llama-tokenize", "llama-batched-bench", "llama-quantize", "llama-imatrix"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BASE = ROOT / "build" / "peers"
 

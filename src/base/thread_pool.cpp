@@ -79,6 +79,21 @@ struct ThreadPool::State {
   alignas(64) std::atomic<int> sleepers{0};
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
+  struct Range {
+    const char* begin = nullptr;
+    size_t bytes = 0;
+  };
+  std::vector<Range> to_fetch;  // by thread; written between jobs, read within them
+
+  /// Until the range ends or there is a job after number `seen`.
+  void fetch(Range range, uint32_t seen) const {
+    constexpr size_t kLine = 64;
+    constexpr size_t kBetweenLooks = 8 * kLine;
+    for (size_t i = 0; i < range.bytes; i += kLine) {
+      if (i % kBetweenLooks == 0 && generation.load(std::memory_order_relaxed) != seen) return;
+      __builtin_prefetch(range.begin + i, 0, 2);  // to L2: the rest of L1 is in use
+    }
+  }
 
   void helper(int index) {
     uint32_t seen = 0;
@@ -96,7 +111,9 @@ struct ThreadPool::State {
       ++seen;
       if (stop.load(std::memory_order_acquire)) return;
       call(function, index);
+      const Range range = to_fetch[static_cast<size_t>(index)];
       if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) running.notify_one();
+      fetch(range, seen);
     }
   }
 };
@@ -104,6 +121,7 @@ struct ThreadPool::State {
 ThreadPool::ThreadPool(int thread_count) : state_(std::make_unique<State>()) {
   SQ_CHECK(thread_count >= 1 && thread_count <= limits::kThreadsMax);
   state_->thread_count = thread_count;
+  state_->to_fetch.resize(static_cast<size_t>(thread_count));
   for (int i = 1; i < thread_count; ++i)
     state_->threads.emplace_back([this, i] { state_->helper(i); });
 }
@@ -122,6 +140,10 @@ int ThreadPool::thread_count() const { return state_->thread_count; }
 size_t ThreadPool::own_share(size_t count, size_t grain) const {
   const auto threads = static_cast<size_t>(state_->thread_count);
   return count / 4 * 3 / threads / grain * grain;
+}
+
+void ThreadPool::fetch_after(int thread_index, const void* begin, size_t bytes) {
+  state_->to_fetch[static_cast<size_t>(thread_index)] = {static_cast<const char*>(begin), bytes};
 }
 
 void ThreadPool::reset_cursor(size_t to) { state_->cursor.store(to, std::memory_order_relaxed); }

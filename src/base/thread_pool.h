@@ -13,7 +13,7 @@ int usable_cpu_count();
 
 /// A fixed team. Nothing is pinned. After a job the helpers spin for about 20 us, so that the next
 /// of the several jobs of one layer starts at once, then sleep on a futex: an idle program uses 0 %
-/// CPU.
+/// CPU. While they spin they can fetch what their next job reads (fetch_after).
 class ThreadPool {
  public:
   /// `thread_count` includes the caller; 1 starts no thread. Must be 1 to limits::kThreadsMax.
@@ -30,6 +30,16 @@ class ThreadPool {
   void run(const Function& function) {
     run_erased([](const void* f, int i) { (*static_cast<const Function*>(f))(i); }, &function);
   }
+
+  /// What each thread of parallel_for begins with: thread i has [i * own_share, (i + 1) *
+  /// own_share).
+  [[nodiscard]] size_t own_share(size_t count, size_t grain) const;
+
+  /// Once helper `thread_index` (1 to thread_count - 1) has finished the next job it brings [begin,
+  /// begin + bytes) into its L2 cache until there is another job: memory would be idle while the
+  /// caller works alone. Holds until set again. The memory may be gone by then: fetching does not
+  /// fault. Between jobs, the caller only.
+  void fetch_after(int thread_index, const void* begin, size_t bytes);
 
   /// Calls function(begin, end, thread_index) over [0, count) in chunks: each thread begins with an
   /// equal part of the first three quarters, the rest is handed out on demand, so that a thread
@@ -73,7 +83,6 @@ class ThreadPool {
  private:
   using Erased = void (*)(const void*, int);
   void run_erased(Erased call, const void* function);
-  [[nodiscard]] size_t own_share(size_t count, size_t grain) const;
   void reset_cursor(size_t to);
   bool next_chunk(size_t count, size_t grain, size_t& begin, size_t& end);
   struct State;

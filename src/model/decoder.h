@@ -1,6 +1,7 @@
 #pragma once
 // The one wiring of all supported networks: pre-norm decoder layers, driven by the facts of a
 // ModelConfig.
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -54,6 +55,7 @@ class Decoder final : public Model {
   void observe(const TensorView& weight, ConstRows x) {
     if (observer_ != nullptr) observer_->on_input(weight, x);
   }
+  void expect(std::initializer_list<TensorView> weights);
   void attention(size_t index, const Batch& batch, const KvLayer& kv);
   void project_out(const LayerWeights& layer);
   void mlp(size_t index);

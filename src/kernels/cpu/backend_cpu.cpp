@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/attention_jobs.h"
+#include "kernels/cpu/extra_rows.h"
 #include "kernels/cpu/isa_select.h"
 #include "kernels/cpu/trellis_products.h"
 #include "tensor/formats.h"
@@ -126,6 +127,8 @@ class CpuBackend final : public Backend {
     }
   }
 
+  void expect(std::span<const TensorView> weights) override;
+
   void embed(const TensorView& table, std::span<const int32_t> ids, float scale,
              Rows out) override {
     pool_.parallel_for(ids.size(), grain(out.length * 8), [&](size_t begin, size_t end, int) {
@@ -241,7 +244,7 @@ class CpuBackend final : public Backend {
  private:
   void decode_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets);
   void prompt_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets);
-  void quantize(ConstRows x);
+  void quantize(ConstRows x, bool is_extra_wanted);
   void pack(ConstRows x);
   void pack_few(ConstRows x, std::span<const MatmulTarget> targets);
   [[nodiscard]] bool takes_few(const MatmulTarget& target, size_t row_count) const {
@@ -254,11 +257,25 @@ class CpuBackend final : public Backend {
     return grown(scratch_[static_cast<size_t>(thread)], bytes);
   }
 
+  /// The caller's own first lines come while it quantizes: 0.1 us of waiting less for each product.
+  static void fetch_begin(std::span<const MatmulTarget> targets) {
+    constexpr size_t kBytes = 2048;
+    const TensorView& weight = targets.front().weight;
+    const size_t bytes = std::min<size_t>(kBytes, weight.bytes());
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(weight.data + i);
+  }
   /// A call of what may be null.
   static auto on_thread(void (*function)()) {
     return [function] {
       if (function != nullptr) function();
     };
+  }
+
+  /// Weight rows of a chunk in decode. At least 16: 14 KB of Q4_K at 1,536 columns, enough for the
+  /// stream to run and little enough for an even end.
+  static size_t decode_grain(size_t length, size_t count) {
+    const size_t work = std::max<size_t>(1, length * count);
+    return std::max<size_t>(16, round_up(kParallelWork / work, 16));
   }
 
   /// Rows a chunk must have so that it is worth a hand-out.
@@ -272,15 +289,21 @@ class CpuBackend final : public Backend {
   cpu::AttentionJobs attention_;
   QuantBuffer quant_buffer_;
   QuantRows quant_ = {};
+  cpu::ExtraBuffer extra_buffer_;
+  cpu::ExtraRows extra_ = {};
   AlignedBuffer<std::byte> packed_;
   AlignedBuffer<std::byte> few_packed_[2];  // by few_index
   std::vector<AlignedBuffer<std::byte>> scratch_;
 };
 
-void CpuBackend::quantize(ConstRows x) {
+void CpuBackend::quantize(ConstRows x, bool is_extra_wanted) {
   quant_ = quant_buffer_.prepare(x.count, x.length);
+  if (is_extra_wanted) extra_ = extra_buffer_.prepare(x.count, x.length);
   pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
-    for (size_t t = begin; t < end; ++t) table_.quantize_row(x.row(t), x.length, quant_, t);
+    for (size_t t = begin; t < end; ++t) {
+      table_.quantize_row(x.row(t), x.length, quant_, t);
+      if (is_extra_wanted) cpu::fill_extra_row(x.row(t), x.length, quant_, extra_, t);
+    }
   });
 }
 
@@ -300,11 +323,13 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
       std::any_of(targets.begin(), targets.end(), [](const MatmulTarget& target) {
         return type_info(target.weight.dtype).is_quantized && row_type_rows(target) > 0;
       });
-  if (any_quantized) quantize(x);
-  // 16 rows a grain: 14 KB of Q4_K at 1,536 columns, enough for the stream to run and little enough
-  // for an even end.
-  const size_t rows_a_grain =
-      std::max<size_t>(16, round_up(kParallelWork / std::max<size_t>(1, x.length * x.count), 16));
+  const bool any_extra =
+      std::any_of(targets.begin(), targets.end(), [this](const MatmulTarget& target) {
+        return table_.gemv_extra[static_cast<size_t>(target.weight.dtype)] != nullptr;
+      });
+  fetch_begin(targets);
+  if (any_quantized) quantize(x, any_extra);
+  const size_t rows_a_grain = decode_grain(x.length, x.count);
   const bool is_few = std::any_of(targets.begin(), targets.end(), [&](const MatmulTarget& target) {
     return takes_few(target, x.count);
   });
@@ -323,11 +348,40 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
       } else {
         table_.gemv[type](weights, quant_, sink);
       }
+      if (table_.gemv_extra[type] != nullptr) table_.gemv_extra[type](weights, extra_, sink);
     });
   };
   pool_.parallel_for(total_rows(targets), rows_a_grain, multiply,
                      on_thread(is_few ? table_.few.thread_begin : nullptr),
                      on_thread(is_few ? table_.thread_end : nullptr));
+}
+
+/// Each helper fetches the beginning of the rows that it will begin with.
+void CpuBackend::expect(std::span<const TensorView> weights) {
+  if (pool_.thread_count() == 1) return;
+  // What memory brings while the caller normalizes and quantizes, 2 to 5 us at 10 GB/s.
+  constexpr size_t kBytesMax = size_t{64} << 10;
+  size_t total = 0;
+  for (const TensorView& weight : weights)
+    total += is_trellis(weight.dtype) ? 0 : weight.row_count();
+  const size_t grain = weights.empty() ? 1 : decode_grain(weights.front().row_length(), 1);
+  const size_t own = pool_.own_share(total, grain);
+  for (int thread = 1; thread < pool_.thread_count(); ++thread) {
+    size_t first = own * static_cast<size_t>(thread);
+    pool_.fetch_after(thread, nullptr, 0);
+    if (own == 0) continue;
+    for (const TensorView& weight : weights) {
+      if (is_trellis(weight.dtype)) continue;
+      if (first >= weight.row_count()) {
+        first -= weight.row_count();
+        continue;
+      }
+      const size_t rows = std::min<size_t>(own, weight.row_count() - first);
+      pool_.fetch_after(thread, weight.row(first),
+                        std::min(kBytesMax, rows * weight.row_stride_bytes()));
+      break;
+    }
+  }
 }
 
 /// For each group length that the targets have: the activations as few.multiply wants them.
@@ -360,7 +414,7 @@ void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const Matm
   if (any_wide && table_.gemm_uses_bf16) {
     pack(x);
   } else if (any_wide) {
-    quantize(x);
+    quantize(x, false);
   }
   const WideRows wide = {packed_.data(), x.count, x.length, &quant_};
   const size_t total = total_rows(targets);

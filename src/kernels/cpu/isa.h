@@ -21,6 +21,14 @@ struct QuantRows {
   size_t count;
 };
 
+/// What that rounding left of the coarsest groups of each row, at 1 / 254 of their steps.
+struct ExtraRows {
+  QuantRows rows;       // group e of row t is group groups[t * groups_a_row + e] of the row; sums16
+                        // is null; zeros after the last scale and sum
+  uint32_t* groups;     // [count][groups_a_row]
+  size_t groups_a_row;  // even
+};
+
 /// Where a product goes: out[t * stride + row] = product (+ bias[row]) (+ what was there).
 struct Sink {
   float* out;
@@ -40,6 +48,9 @@ struct PackedRows {
 /// out[t][r] for all of x.count activation rows: weights are streamed once for up to kGemvRows of
 /// them.
 using GemvQuant = void (*)(const PackedRows& weights, const QuantRows& x, const Sink& sink);
+/// Adds the products with the extra rows to what GemvQuant wrote. The sink's bias and `accumulate`
+/// have been dealt with.
+using GemvExtra = void (*)(const PackedRows& weights, const ExtraRows& x, const Sink& sink);
 /// The same for f32, f16 and bf16 weights with f32 activations (row t at x + t * x_stride).
 using GemvFloat = void (*)(const PackedRows& weights, const float* x, size_t x_stride,
                            size_t x_count, const Sink& sink);
@@ -158,6 +169,7 @@ constexpr size_t kDTypes = 19;  // as DType; dtype.h is not included here
 struct KernelTable {
   const char* name;               // "avx512"
   GemvQuant gemv[kDTypes];        // null for the float types
+  GemvExtra gemv_extra[kDTypes];  // of types with blocks of 32, else null
   GemvFloat gemv_float[kDTypes];  // null for the quantised types
   /// Rounds `length` values to nearest, ties to even; fills codes, scale and sums of row t.
   void (*quantize_row)(const float* x, size_t length, const QuantRows& out, size_t t);

@@ -24,7 +24,14 @@ constexpr KernelTable make_table() {
   const GemvQuant quant[kDTypes] = {
       nullptr,   nullptr,   nullptr,   gemv<Q4_0>, gemv<Q4_1>, gemv<Q5_0>,  gemv<Q5_1>,  gemv<Q8_0>,
       gemv<Q2K>, gemv<Q3K>, gemv<Q4K>, gemv<Q5K>,  gemv<Q6K>,  gemv<Iq4Nl>, gemv<Iq4Xs>, gemv<I3>};
-  for (size_t i = 0; i < kDTypes; ++i) t.gemv[i] = quant[i];
+  const GemvExtra extra[kDTypes] = {
+      nullptr,          nullptr,          nullptr,          gemv_extra<Q4_0>, gemv_extra<Q4_1>,
+      gemv_extra<Q5_0>, gemv_extra<Q5_1>, gemv_extra<Q8_0>, nullptr,          nullptr,
+      nullptr,          nullptr,          nullptr,          gemv_extra<Iq4Nl>};
+  for (size_t i = 0; i < kDTypes; ++i) {
+    t.gemv[i] = quant[i];
+    t.gemv_extra[i] = extra[i];
+  }
   t.gemv_float[0] = gemv_float<WeightF32>;
   t.gemv_float[1] = gemv_float<WeightF16>;
   t.gemv_float[2] = gemv_float<WeightBf16>;

@@ -57,9 +57,9 @@ inline void sum_groups(const int8_t* codes, size_t bytes, const float* scales, f
                        float* sums32) {
   const auto dots = [&](size_t at) {
     const __m512i zero = _mm512_setzero_si512();
-    return at < bytes ? _mm512_dpbusd_epi32(zero, _mm512_set1_epi8(1),
-                                            _mm512_loadu_si512(codes + at))
-                      : zero;
+    return at < bytes
+               ? _mm512_dpbusd_epi32(zero, _mm512_set1_epi8(1), _mm512_loadu_si512(codes + at))
+               : zero;
   };
   const __m512i quads = sum_quads(dots(0), dots(64), dots(128), dots(192));
   const __m512i sums = _mm512_permutexvar_epi32(
@@ -68,9 +68,9 @@ inline void sum_groups(const int8_t* codes, size_t bytes, const float* scales, f
   const __m256i whole = _mm512_castsi512_si256(_mm512_permutexvar_epi32(
       _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 0, 0, 0, 0, 0, 0, 0), pairs));
   const __m256 scale = _mm256_loadu_ps(scales);
-  const __m512 twice = _mm512_permutexvar_ps(
-      _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
-      _mm512_castps256_ps512(scale));
+  const __m512 twice =
+      _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
+                            _mm512_castps256_ps512(scale));
   _mm512_storeu_ps(sums16, _mm512_mul_ps(twice, _mm512_cvtepi32_ps(sums)));
   _mm256_storeu_ps(sums32, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(whole)));
 }
