@@ -91,6 +91,8 @@ class Table:
         if name.startswith("mixed@"):
             return ["--target-bits", name.removeprefix("mixed@")]
         if name.startswith("mixed="):
+            if not (self.work / name.removeprefix("mixed=")).exists():
+                sys.exit(f"quality_formats: {name} needs {name.removeprefix('mixed=')} before it in --formats")
             return ["--target-size", weight_bytes(self.work / name.removeprefix("mixed="))]
         return ["--format", name]
 
@@ -219,7 +221,7 @@ def write_between_marks(path, text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=lambda text: pathlib.Path(text).resolve())
-    parser.add_argument("--formats", default="int8,int4,int4x,int3,sq4,sq3,sq2,sq2-xs,mixed=sq2,mixed@4,mixed@3")
+    parser.add_argument("--formats", default="int8,int4,int4x,int3,sq4,sq3,sq2,mixed=sq2,sq2-xs,mixed=sq2-xs,mixed@4,mixed@3")
     parser.add_argument("--peer-types", default="Q4_K_M,Q3_K_M,Q2_K,IQ2_M,IQ2_XS,IQ2_XXS")
     parser.add_argument("--peer-dir", type=pathlib.Path, help="llama.cpp's programs (default: built by scripts/peers.py)")
     parser.add_argument("--no-peers", action="store_true", help="only our formats")

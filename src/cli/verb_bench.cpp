@@ -157,7 +157,8 @@ Result<Measurement> measure(const Terminal& terminal, LoadedModel& model, const 
   }
   // Not those of a start: with --depth the cache of prefixes is on.
   const auto prompt = [&](int64_t i) {
-    return std::vector{
+    // With its type spelled out: vector{a vector} is a copy of that vector.
+    return std::vector<std::vector<TokenId>>{
         made_up_tokens(tokenizer, plan.prompt, 1'000'000 + static_cast<uint32_t>(i))};
   };
   // One run that does not count: pages are touched, buffers grow, the clock of the processor

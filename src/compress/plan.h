@@ -40,11 +40,12 @@ struct PlanOptions {
 struct PlannedTensor {
   SourceTensor source;
   DType target = DType::f32;
-  bool is_copied = false;  // byte for byte: the source has the type already
-  bool is_kept = false;    // not to be changed at all: no format speaks of it, or --passthrough
-  std::string reason;      // why the type is not the format's own; empty when it is
+  bool is_copied = false;   // byte for byte: the source has the type already
+  bool is_kept = false;     // not to be changed at all: no format speaks of it, or --passthrough
+  std::string reason;       // why the type is not the format's own; empty when it is
   double sensitivity = -1;  // nats a relative squared error of 1 would cost; below 0: not measured
-  uint64_t offset = 0;     // from the start of the file
+  double feedback = 1;      // share of its error that feedback would leave
+  uint64_t offset = 0;      // from the start of the file
   uint64_t bytes = 0;
 };
 

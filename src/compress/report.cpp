@@ -43,6 +43,7 @@ std::string stats_of(const PlannedTensor& planned, const JournalEntry& entry) {
   }
   if (planned.sensitivity >= 0) {
     parts.push_back(member("sensitivity_nats", fmt::format("{:.5g}", planned.sensitivity)));
+    parts.push_back(member("feedback", fmt::format("{:.4f}", planned.feedback)));
   }
   if (entry.zero_rows > 0) {
     parts.push_back(member("zero_rows", std::to_string(entry.zero_rows)));

@@ -12,6 +12,7 @@
 #include "compress/budget.h"
 #include "compress/layout.h"
 #include "format/squish_directory.h"
+#include "tensor/trellis.h"
 
 namespace squish::compress {
 namespace {
@@ -20,11 +21,11 @@ struct TypeError {
   DType dtype;
   double decibels;
 };
-/// What error feedback is worth on text that its Hessian has not seen: docs/encoders.md.
-constexpr double kFeedbackDecibels = 2.5;
-constexpr std::array kErrors = {TypeError{DType::t2, 11.4 + kFeedbackDecibels},
-                                TypeError{DType::t3, 17.5 + kFeedbackDecibels},
-                                TypeError{DType::t4, 23.4 + kFeedbackDecibels},
+/// Feedback saves less on text that its Hessian has not seen: docs/encoders.md.
+constexpr double kUnseenDecibels = 1;
+constexpr std::array kErrors = {TypeError{DType::t2, 11.4 - kUnseenDecibels},
+                                TypeError{DType::t3, 17.5 - kUnseenDecibels},
+                                TypeError{DType::t4, 23.4 - kUnseenDecibels},
                                 TypeError{DType::i3, 16.6},
                                 TypeError{DType::q4_k, 23.1},
                                 TypeError{DType::q4_1, 23.2},
@@ -56,9 +57,10 @@ void set_types(Plan& plan, std::span<const Unit> units, std::span<const std::vec
 
 }  // namespace
 
-double expected_error(DType dtype) {
+double expected_error(DType dtype, double feedback) {
   for (const TypeError& row : kErrors) {
-    if (row.dtype == dtype) return std::pow(10.0, -row.decibels / 10);
+    if (row.dtype != dtype) continue;
+    return std::pow(10.0, -row.decibels / 10) * (is_trellis(dtype) ? feedback : 1);
   }
   return 0;
 }
@@ -82,9 +84,9 @@ std::vector<Unit> units_of(const Plan& plan) {
   return out;
 }
 
-Status route(Plan& plan, std::span<const Unit> units, std::span<const double> sensitivities,
+Status route(Plan& plan, std::span<const Unit> units, std::span<const UnitCost> costs,
              uint64_t file_bytes_max) {
-  SQ_CHECK(units.size() == sensitivities.size());
+  SQ_CHECK(units.size() == costs.size());
   std::vector<std::vector<Choice>> choices(units.size());
   std::vector<std::vector<DType>> types(units.size());
   uint64_t routed = 0;
@@ -100,7 +102,7 @@ Status route(Plan& plan, std::span<const Unit> units, std::span<const double> se
         if (fits) choice.bytes += stored_bytes(dtype, source.shape);
       }
       if (!fits) continue;
-      choice.loss = std::max(0.0, sensitivities[u]) * expected_error(dtype);
+      choice.loss = std::max(0.0, costs[u].sensitivity) * expected_error(dtype, costs[u].feedback);
       choices[u].push_back(choice);
       types[u].push_back(dtype);
     }
@@ -116,7 +118,8 @@ Status route(Plan& plan, std::span<const Unit> units, std::span<const double> se
     for (const size_t index : units[u].tensors) {
       routed += plan.tensors[index].bytes;
       plan.tensors[index].sensitivity =
-          sensitivities[u] / static_cast<double>(units[u].tensors.size());
+          costs[u].sensitivity / static_cast<double>(units[u].tensors.size());
+      plan.tensors[index].feedback = costs[u].feedback;
     }
   }
   // Header, gaps, vectors and what is kept. Gaps are counted with each choice, too, so that this is
@@ -150,7 +153,8 @@ Status route(Plan& plan, std::span<const Unit> units, std::span<const double> se
 double expected_loss(const Plan& plan) {
   double loss = 0;
   for (const PlannedTensor& planned : plan.tensors) {
-    if (planned.sensitivity > 0) loss += planned.sensitivity * expected_error(planned.target);
+    if (planned.sensitivity > 0)
+      loss += planned.sensitivity * expected_error(planned.target, planned.feedback);
   }
   return loss;
 }

@@ -18,15 +18,21 @@ struct Unit {
 /// vectors, and matrices that no block fits are not among them.
 std::vector<Unit> units_of(const Plan& plan);
 
+/// What errors of a unit's weights cost.
+struct UnitCost {
+  double sensitivity = 0;  // nats a relative squared error of 1 costs, were it white
+  double feedback = 1;     // share of a trellis code's error in outputs that error feedback leaves
+};
+
 /// Squared error over squared weights that a type leaves, as far as outputs see it: the encoders'
-/// decibels (docs/encoders.md), for trellis codes with what error feedback saves of it.
-double expected_error(DType dtype);
+/// decibels (docs/encoders.md), for trellis codes times `feedback`.
+double expected_error(DType dtype, double feedback);
 
 /// Changes the types of `plan` so that model.safetensors has at most `file_bytes_max` bytes and the
-/// sum over units of sensitivity times expected_error() is small, and lays it out again.
-/// `sensitivities`: one number a unit, in nats; negative ones count as 0. Errors: invalid_argument
-/// naming the smallest possible size when the budget is below it; those of lay_out().
-Status route(Plan& plan, std::span<const Unit> units, std::span<const double> sensitivities,
+/// sum over units of sensitivity times expected_error() is small, and lays it out again. `costs`:
+/// one a unit; negative sensitivities count as 0. Errors: invalid_argument naming the smallest
+/// possible size when the budget is below it; those of lay_out().
+Status route(Plan& plan, std::span<const Unit> units, std::span<const UnitCost> costs,
              uint64_t file_bytes_max);
 
 /// Sum over routed tensors of sensitivity times expected_error: nats, as far as errors of different

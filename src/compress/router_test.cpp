@@ -173,11 +173,28 @@ TEST(Units, join_the_experts_of_a_layer) {
 
 TEST(ExpectedError, falls_from_type_to_type_and_knows_all_of_them) {
   double before = 1;
-  for (const std::string_view name : {"t2", "i3", "t3", "q4_k", "q4_1", "t4", "q6_k", "q8_0"}) {
-    const double error = expected_error(*dtype_from_name(name));
+  for (const std::string_view name : {"t2", "t3", "t4", "q4_k", "q4_1", "q6_k", "q8_0"}) {
+    const double error = expected_error(*dtype_from_name(name), 1);
     EXPECT_GT(error, 0) << name;
     EXPECT_LT(error, before) << name;
     before = error;
+  }
+  EXPECT_GT(expected_error(DType::i3, 1), expected_error(DType::q4_k, 1));
+  EXPECT_NEAR(expected_error(DType::t2, 0.25), expected_error(DType::t2, 1) / 4, 1e-12);
+  EXPECT_EQ(expected_error(DType::q4_1, 0.25), expected_error(DType::q4_1, 1));
+}
+
+TEST_F(RouterTest, knows_that_feedback_leaves_a_part_of_the_error_of_trellis_codes) {
+  const auto preview = routed(options(12));
+  ASSERT_TRUE(preview.has_value());
+  for (const PlannedTensor& planned : preview->plan.tensors) {
+    if (planned.sensitivity < 0) continue;
+    EXPECT_GT(planned.feedback, 0) << planned.source.name;
+    if (planned.source.place.role == Role::embedding) {
+      EXPECT_EQ(planned.feedback, 1) << "a table has no feedback";
+    } else {
+      EXPECT_LT(planned.feedback, 1) << planned.source.name;
+    }
   }
 }
 

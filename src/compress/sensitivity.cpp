@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "base/hash.h"
 #include "base/strings.h"
 #include "compress/encode.h"
+#include "compress/inputs.h"
 #include "evaluate/distribution.h"
 #include "model/kv_cache.h"
 #include "model/weights.h"
@@ -307,6 +309,84 @@ Result<std::vector<double>> measure_sensitivities(const Source& source, const Pl
     SQ_TRY(const double divergence, meter.divergence(layer));
     out.push_back(divergence * energy / noise);
   }
+  return out;
+}
+
+namespace {
+
+/// tr(D) / tr(H) for the members of one input, all of one row length.
+Result<double> feedback_of(std::span<const PlannedTensor* const> members, int layer, Input input,
+                           const ModelFiles& files, InputStatistics* statistics, ThreadPool& pool) {
+  const size_t length = members.front()->source.shape[members.front()->source.shape.rank - 1];
+  const bool is_seen = statistics != nullptr && statistics->hessian &&
+                       statistics->hessian->row_count() > 0 && statistics->length == length;
+  if (!is_seen) return 1.0;
+  std::vector<double> squares(length);
+  for (size_t i = 0; i < length; ++i) squares[i] = statistics->hessian->mean_square(i);
+  SQ_TRY(const InputFrame frame, make_frame(members, layer, input, files, statistics, pool));
+  double before = 0;
+  for (size_t i = 0; i < length; ++i) {
+    const auto scale = static_cast<double>(frame.column_scales()[i]);
+    before += squares[i] * scale * scale;
+  }
+  constexpr size_t kBlock = 16;
+  double after = 0;
+  const std::vector<float>& diagonals = frame.factor()->diagonals;
+  for (size_t start = 0; start < diagonals.size(); start += kBlock * kBlock) {
+    for (size_t i = 0; i < kBlock; ++i) {
+      after += static_cast<double>(diagonals[start + i * kBlock + i]);
+    }
+  }
+  return before > 0 ? std::min(1.0, after / before) : 1.0;
+}
+
+/// Shares of all units of one layer (-1: of none).
+Status feedback_of_layer(const Source& source, const Plan& plan, std::span<const Unit> units,
+                         int layer, LayerStatistics& statistics, InputStatistics& head,
+                         ThreadPool& pool, std::vector<double>& out) {
+  std::map<std::pair<Input, uint64_t>, std::vector<size_t>> groups;
+  for (size_t u = 0; u < units.size(); ++u) {
+    const SourceTensor& first = plan.tensors[units[u].tensors.front()].source;
+    const std::vector<DType> types = fitting_types(first);
+    if (first.place.layer != layer || !std::ranges::any_of(types, is_trellis)) continue;
+    groups[{input_of(first.place.role), first.shape[first.shape.rank - 1]}].push_back(u);
+  }
+  for (const auto& [key, members] : groups) {
+    std::vector<const PlannedTensor*> tensors;
+    for (const size_t u : members) {
+      for (const size_t index : units[u].tensors) tensors.push_back(&plan.tensors[index]);
+    }
+    InputStatistics* from =
+        key.first == Input::head ? &head : find_statistics(statistics, key.first);
+    SQ_TRY(const double share, feedback_of(tensors, layer, key.first, source.files, from, pool));
+    for (const size_t u : members) out[u] = share;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<double>> measure_feedback(const Source& source, const Plan& plan,
+                                             std::span<const Unit> units,
+                                             const CalibrationText& text, Backend& backend,
+                                             ThreadPool& pool, ProgressSink& progress,
+                                             const std::function<bool()>& cancel) {
+  SQ_TRY(Weights weights, load_weights(source.files, source.network));
+  Decoder model(source.network.config, std::move(weights), backend);
+  SQ_TRY(Calibrator calibrator, Calibrator::create(model, pool, text, 1));
+  std::vector<double> out(units.size(), 1.0);
+  const int layers = static_cast<int>(source.network.config.layers.size());
+  const Collect all = {true, true, true, true, true};
+  InputStatistics head;
+  for (int layer = 0; layer < layers; ++layer) {
+    if (cancel()) return Error{ErrorCode::cancelled, "interrupted; run the same command again"};
+    progress.on_progress("measure", fmt::format("inputs of layer {}", layer), 0, 0);
+    SQ_TRY(LayerStatistics statistics, calibrator.run_layer(static_cast<size_t>(layer), all));
+    SQ_TRY_STATUS(feedback_of_layer(source, plan, units, layer, statistics, head, pool, out));
+  }
+  SQ_TRY(head, calibrator.head_input(backend, !source.facts.tied_embedding));
+  LayerStatistics none;
+  SQ_TRY_STATUS(feedback_of_layer(source, plan, units, -1, none, head, pool, out));
   return out;
 }
 

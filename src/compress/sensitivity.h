@@ -32,6 +32,17 @@ Result<std::vector<double>> measure_sensitivities(const Source& source, const Pl
                                                   ThreadPool& pool, ProgressSink& progress,
                                                   const std::function<bool()>& cancel);
 
+/// Of each unit: the share of a trellis code's output error that error feedback leaves, tr(D) over
+/// tr(H) of its input's rotated Hessian (ldl.h); 1 where there is no feedback. An input with one
+/// huge channel, as before some down matrices, has hundredths: noise there costs much, and coding
+/// does not. Memory and cost: those of calibration, with a Hessian of every input of a layer.
+/// Errors: as above.
+Result<std::vector<double>> measure_feedback(const Source& source, const Plan& plan,
+                                             std::span<const Unit> units,
+                                             const CalibrationText& text, Backend& backend,
+                                             ThreadPool& pool, ProgressSink& progress,
+                                             const std::function<bool()>& cancel);
+
 /// Besides the pages of the source.
 uint64_t sensitivity_peak_bytes(const Plan& plan, const ModelConfig& config);
 

@@ -17,8 +17,8 @@ namespace squish::compress {
 namespace {
 
 constexpr size_t kSequenceTokens = 512;
-constexpr std::string_view kMagic = "squish-sensitivities 1";
-constexpr uint64_t kKeptBytesMax = 1 << 20;  // 24,000 units of 17 bytes
+constexpr std::string_view kMagic = "squish-sensitivities 2";
+constexpr uint64_t kKeptBytesMax = 2 << 20;  // 24,000 units of 50 bytes
 
 uint64_t measurement_hash(const Preview& preview, std::span<const Unit> units,
                           const CalibrationText& text, const Backend& backend) {
@@ -39,25 +39,31 @@ uint64_t measurement_hash(const Preview& preview, std::span<const Unit> units,
 std::string first_line(uint64_t hash) { return fmt::format("{} {:016x}", kMagic, hash); }
 
 /// Nothing when the file is not there, cut off, or of another measurement.
-std::optional<std::vector<double>> read_kept(const std::string& path, uint64_t hash, size_t count) {
+std::optional<std::vector<UnitCost>> read_kept(const std::string& path, uint64_t hash,
+                                               size_t count) {
   if (path.empty()) return std::nullopt;
   const Result<std::string> text = read_file(path, kKeptBytesMax);
   if (!text) return std::nullopt;
   const std::vector<std::string_view> lines = split(*text, '\n');
   if (lines.size() != count + 2 || lines.front() != first_line(hash)) return std::nullopt;
-  std::vector<double> out;
+  std::vector<UnitCost> out;
   for (size_t i = 1; i <= count; ++i) {
-    const std::optional<double> value = parse_double(lines[i]);
-    if (!value) return std::nullopt;
-    out.push_back(*value);
+    const size_t space = lines[i].find(' ');
+    if (space == std::string_view::npos) return std::nullopt;
+    const std::optional<double> sensitivity = parse_double(lines[i].substr(0, space));
+    const std::optional<double> feedback = parse_double(lines[i].substr(space + 1));
+    if (!sensitivity || !feedback) return std::nullopt;
+    out.push_back({*sensitivity, *feedback});
   }
   return out;
 }
 
-Status keep(const std::string& path, uint64_t hash, std::span<const double> values) {
+Status keep(const std::string& path, uint64_t hash, std::span<const UnitCost> costs) {
   if (path.empty()) return {};
   std::string text = first_line(hash) + "\n";
-  for (const double value : values) text += fmt::format("{:.17g}\n", value);
+  for (const UnitCost& cost : costs) {
+    text += fmt::format("{:.17g} {:.17g}\n", cost.sensitivity, cost.feedback);
+  }
   return write_file_atomic(path, as_bytes(text));
 }
 
@@ -115,13 +121,19 @@ Status route_preview(Preview& preview, const CompressOptions& options, uint64_t 
                      const std::function<bool()>& cancel) {
   const std::vector<Unit> units = units_of(preview.plan);
   const uint64_t hash = measurement_hash(preview, units, text, backend);
-  std::optional<std::vector<double>> values = read_kept(kept, hash, units.size());
-  if (!values) {
-    SQ_TRY(values, measure_sensitivities(*preview.source, preview.plan, units, text, backend, pool,
-                                         progress, cancel));
-    SQ_TRY_STATUS(keep(kept, hash, *values));
+  std::optional<std::vector<UnitCost>> costs = read_kept(kept, hash, units.size());
+  if (!costs) {
+    const Source& source = *preview.source;
+    SQ_TRY(
+        const std::vector<double> sensitivities,
+        measure_sensitivities(source, preview.plan, units, text, backend, pool, progress, cancel));
+    SQ_TRY(const std::vector<double> feedback,
+           measure_feedback(source, preview.plan, units, text, backend, pool, progress, cancel));
+    costs.emplace();
+    for (size_t u = 0; u < units.size(); ++u) costs->push_back({sensitivities[u], feedback[u]});
+    SQ_TRY_STATUS(keep(kept, hash, *costs));
   }
-  SQ_TRY_STATUS(route(preview.plan, units, *values, file_bytes_max));
+  SQ_TRY_STATUS(route(preview.plan, units, *costs, file_bytes_max));
   preview.peak_memory_bytes =
       std::max(preview.peak_memory_bytes,
                peak_memory(preview.plan, preview.source->network.config, options.calibration_tokens,
