@@ -24,10 +24,17 @@ struct EmbeddingWish {
   int32_t second_begin = 0;
 };
 
+/// Log probabilities of the prompt's own tokens, beside the answer. The whole prompt is computed
+/// for it: nothing is taken from the prefix cache.
+struct PromptLogprobsWish {
+  int32_t top_count = 0;  // likeliest tokens that are told at each place, 0 to 20
+};
+
 struct Request {
   std::vector<TokenId> tokens;  // the prompt; at least one
   SamplingParams sampling;
   std::optional<EmbeddingWish> embedding = {};
+  std::optional<PromptLogprobsWish> prompt_logprobs = {};
   std::vector<TokenId> end_tokens;  // any of them ends the answer and is not reported
   std::string
       client;  // requests of different clients take turns; of the same one they go by arrival
@@ -54,6 +61,13 @@ struct TokenLogprob {
   TokenId token = 0;
   float logprob = 0;  // natural logarithm, of the model's own distribution: before bias, penalties
                       // and temperature
+};
+
+/// A token of a prompt and how likely the model found it there.
+struct ScoredToken {
+  TokenId token = 0;
+  float logprob = 0;              // as in TokenLogprob
+  std::vector<TokenLogprob> top;  // likeliest first
 };
 
 /// One step of an answer: a token, or the terminal event, which has no token. Each request gets
