@@ -175,6 +175,24 @@ TEST(PromptLogprobs, nothing_is_taken_from_the_cache_but_later_prompts_find_the_
   EXPECT_EQ(run(std::move(plain)).stats.cached_tokens, 200);
 }
 
+TEST(PromptLogprobs, an_end_token_is_told_with_the_end_when_logprobs_are_wanted) {
+  for (const bool wants : {false, true}) {
+    Request request = prompt_of(30, 2, 10);
+    for (TokenId token = 0; token < kVocabulary; ++token) request.end_tokens.push_back(token);
+    request.sampling.logprobs = wants;
+    FakeModel model(kKind);
+    const auto engine = made(model);
+    auto handle = engine->submit(testing::copy_of(request)).value();
+    while (!engine->idle()) engine->step();
+    const auto event = handle.try_next();
+    ASSERT_TRUE(event && event->is_terminal());
+    EXPECT_EQ(event->finish, FinishReason::stop);
+    EXPECT_EQ(event->token >= 0, wants);
+    EXPECT_EQ(event->logprob < 0, wants);
+    EXPECT_EQ(handle.stats().generated_tokens, 0);
+  }
+}
+
 TEST(PromptLogprobs, what_cannot_be_had_is_refused) {
   FakeModel model(kKind);
   const auto engine = made(model);

@@ -70,8 +70,8 @@ struct ScoredToken {
   std::vector<TokenLogprob> top;  // likeliest first
 };
 
-/// One step of an answer: a token, or the terminal event, which has no token. Each request gets
-/// exactly one terminal event, after all its tokens.
+/// A token of an answer, or the terminal event: exactly one, after all tokens, and without a token
+/// of its own unless logprobs were asked for and an end token came.
 struct TokenEvent {
   TokenId token = -1;
   float logprob = 0;              // of `token`, when the request asked for logprobs

@@ -358,6 +358,11 @@ void Scheduler::append(Sequence& sequence, Result<Sample>& sample) {
   }
   if (sequence.is_end_token(sample->token)) {
     finish(sequence, FinishReason::stop, std::nullopt);
+    if (!sequence.sampling.logprobs) return;
+    TokenEvent& end = outcomes_.back().event;
+    end.token = sample->token;
+    end.logprob = sample->logprob;
+    end.top = std::move(sample->top);
     return;
   }
   if (sequence.answer_count() == 0) sequence.first_token = Clock::now();
