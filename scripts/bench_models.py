@@ -2,7 +2,7 @@
 
 For each model and thread count it alternates Squish and llama.cpp (A B A B ...), each as a whole process: prompt processing of
 512 tokens, generation of 128, process start to first token of a 20-token prompt with a warm page cache, and peak memory. Prints
-medians, the spread (lowest to highest) and the ratios; --compare FILE prints the change against an earlier --json.
+medians, the spread (lowest to highest) and the ratios; --sequences 1,4,8 adds several answers at a time; --compare FILE prints the change against an earlier --json.
 """
 import argparse
 import json
@@ -17,6 +17,7 @@ import models
 import peers
 
 SQUISH = models.ROOT / "build" / "release" / "squish"
+TOGETHER_PROMPT, TOGETHER_TOKENS = 16, 96  # of each of several answers at a time
 # About 20 tokens for each of the four vocabularies.
 SHORT_PROMPT = "Write one short sentence about the sea, the wind and the old harbour at night, please."
 
@@ -55,6 +56,18 @@ def llama_speed(programs, model, threads, prompt, generate):
     return prompt_row["avg_ts"], decode_row["avg_ts"]
 
 
+def squish_together(model, threads, sequences):
+    out, _ = timed([SQUISH, "bench", model, "--threads", str(threads), "--prompt", "0", "--generate", str(TOGETHER_TOKENS), "--depth", str(TOGETHER_PROMPT),
+                    "--sequences", str(sequences), "--repeat", "1", "--json"])
+    return json.loads(out)["generate"]["tokens_per_second"]
+
+
+def llama_together(programs, model, threads, sequences):
+    out, _ = timed([programs / "llama-batched-bench", "-m", model, "-t", str(threads), "-npp", str(TOGETHER_PROMPT), "-ntg", str(TOGETHER_TOKENS),
+                    "-npl", str(sequences), "-c", str(sequences * (TOGETHER_PROMPT + TOGETHER_TOKENS)), "--output-format", "jsonl"])
+    return json.loads([line for line in out.splitlines() if line.startswith("{")][-1])["speed_tg"]
+
+
 def squish_first_token(model, threads):
     _, seconds = timed([SQUISH, "run", model, SHORT_PROMPT, "--no-template", "--max-tokens", "1", "--temperature", "0", "--threads", str(threads)])
     return seconds * 1000
@@ -64,6 +77,25 @@ def llama_first_token(programs, model, threads):
     _, seconds = timed([programs / "llama-bench", "-m", model, "-t", str(threads), "-p", "20",
                         "-n", "0", "-r", "1", "--no-warmup"])
     return seconds * 1000
+
+
+def measure_together(path, threads, repeat, programs, sequences):
+    """Tokens a second of `sequences` answers at a time."""
+    rows = {"squish": [], "llama.cpp": []}
+    for _ in range(repeat):
+        rows["squish"].append(squish_together(path, threads, sequences))
+        if programs:
+            rows["llama.cpp"].append(llama_together(programs, path, threads, sequences))
+    return {program: spread(values) for program, values in rows.items() if values}
+
+
+def print_together(results):
+    """Rows of answers at a time, where any were measured."""
+    for result in results:
+        for sequences, figures in result.get("together", {}).items():
+            text = "; ".join(f"{program} {figures[program]['median']:.1f} ({figures[program]['low']:.1f} to {figures[program]['high']:.1f})" for program in figures)
+            ratio = f", {figures['squish']['median'] / figures['llama.cpp']['median']:.2f}x" if "llama.cpp" in figures else ""
+            print(f"- {result['model']}, {result['threads']} threads, {sequences} answers at a time, tok/s of all: {text}{ratio}")
 
 
 def spread(values):
@@ -132,6 +164,7 @@ def main():
     parser.add_argument("--peers", action="store_true", help="measure llama.cpp in the same run")
     parser.add_argument("--peer-dir", help="a directory of llama.cpp programs that are already built")
     parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--sequences", default="", help="also so many answers at a time, e.g. 1,4,8")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--json", help="write the figures to this file")
     parser.add_argument("--compare", help="a file written by --json before")
@@ -146,11 +179,15 @@ def main():
     for _, title, path in found:
         for threads in map(int, arguments.threads.split(",")):
             results.append(measure(title, path, threads, arguments.repeat, programs))
+            for sequences in filter(None, arguments.sequences.split(",")):
+                figures = measure_together(path, threads, arguments.repeat, programs, int(sequences))
+                results[-1].setdefault("together", {})[sequences] = figures
             print(f"measured {title}, {threads} threads", file=sys.stderr)
     print_table(results, programs is not None)
     print()
     for result in results:
         print(f"- {result['model']}, {result['threads']} threads: {share(result)}; open to ready {result['open_ms']:.1f} ms")
+    print_together(results)
     if arguments.compare:
         compare(results, arguments.compare)
     if arguments.json:

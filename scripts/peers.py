@@ -12,7 +12,7 @@ import sys
 import tarfile
 
 PACKAGE = "llama-cpp-python==0.3.36"
-PROGRAMS = ["llama-bench", "llama-server", "llama-perplexity", "llama-tokenize"]
+PROGRAMS = ["llama-bench", "llama-server", "llama-perplexity", "llama-tokenize", "llama-batched-bench", "llama-quantize", "llama-imatrix"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BASE = ROOT / "build" / "peers"
 
@@ -48,6 +48,10 @@ def compile_into(directory, options):
     run(["cmake", "--build", str(directory), "--target", *PROGRAMS])
 
 
+def is_built(directory):
+    return all((directory / "bin" / program).exists() for program in PROGRAMS)
+
+
 def works(directory, model):
     """A short trial: some compilers produce an AMX path that crashes."""
     trial = subprocess.run([str(directory / "bin" / "llama-bench"), "-m", str(model), "-p", "32", "-n", "2", "-r", "1", "-t", "2"],
@@ -61,12 +65,12 @@ def build(model):
     if given:
         return pathlib.Path(given)
     native = BASE / "native"
-    if not (native / "bin" / PROGRAMS[-1]).exists():
+    if not all((native / "bin" / name).exists() for name in PROGRAMS):
         compile_into(native, ["-DGGML_NATIVE=ON"])
     if works(native, model):
         return native / "bin"
     plain = BASE / "no-amx"
-    if not (plain / "bin" / PROGRAMS[-1]).exists():
+    if not all((plain / "bin" / name).exists() for name in PROGRAMS):
         features = ["AVX", "AVX2", "FMA", "F16C", "BMI2", "AVX512", "AVX512_VBMI", "AVX512_VNNI", "AVX512_BF16"]
         compile_into(plain, ["-DGGML_NATIVE=OFF", *[f"-DGGML_{name}=ON" for name in features]])
     return plain / "bin"

@@ -1,9 +1,10 @@
 """Do we compute what the model says? ./dev quality [--peer-dir DIR] [--json FILE] [MODEL ...]
 
-For each test model and 20 prompts: llama.cpp (greedy, its own server) answers; our engine scores the same tokens. The table gives
-the share of positions where our most likely token is the one it took, how far from a tie the others were, the mean |difference of
-the log-probabilities|, and the perplexity of WikiText-2 (first 20,000 tokens, context 512) by both. stories15m, the only
-full-precision source, is compared with a NumPy forward pass in float64 (scripts/numpy_llama.py).
+For each test model and 20 prompts: llama.cpp (greedy, its own server) answers. Our engine, by the arithmetic of its decode steps,
+and a NumPy forward pass over the file's decoded weights (scripts/numpy_gguf.py: float32, nothing rounded to 8 bits) score the same
+tokens. The table gives, for each pair of the three, the share of positions with the same most likely token, how far from a tie the
+others were, and the mean |difference of the log-probabilities|; then the perplexity of WikiText-2 (first 20,000 tokens, context
+512) by both programs. stories15m, the only full-precision source, is compared with NumPy in float64 (scripts/numpy_llama.py).
 """
 import argparse
 import json
@@ -18,6 +19,7 @@ import time
 import urllib.request
 
 import models
+import numpy_gguf
 import peers
 
 SCORE = models.ROOT / "build" / "release" / "tests" / "quality" / "score_tokens"
@@ -89,29 +91,63 @@ def llama_perplexity(programs, model, text, chunks):
     return float(found.group(1))
 
 
+class Pair:
+    """How far two programs agree about the same tokens."""
+
+    def __init__(self):
+        self.differences, self.gaps, self.same = [], [], 0
+
+    def add(self, logprob, other_logprob, best, other_best, gap):
+        """`gap`: between the two most likely tokens, in nats, by the one of the two that is the more exact."""
+        self.differences.append(abs(logprob - other_logprob))
+        if best == other_best:
+            self.same += 1
+        else:
+            self.gaps.append(gap)
+
+    def result(self):
+        ordered = sorted(self.differences)
+        return {"positions": len(ordered), "same": self.same, "largest_gap_where_different": max(self.gaps, default=0.0),
+                "mean_logprob_difference": statistics.mean(ordered), "p99_logprob_difference": ordered[int(0.99 * (len(ordered) - 1))],
+                "largest_logprob_difference": ordered[-1]}
+
+
 def agreement(ours, prompts, reference):
     """Teacher forcing: `reference(tokens)` gives [(token, logprob)]; ours scores the same continuation."""
-    same = total = token_differences = 0
-    differences, gaps = [], []
+    pair = Pair()
     for prompt in prompts:
-        tokens = ours.ask({"text": prompt})["tokens"]
-        theirs = reference.tokenize(prompt)
-        token_differences += tokens != theirs
-        answer = reference.complete(theirs)
+        tokens = reference.tokenize(prompt)
+        answer = reference.complete(tokens)
         if not answer:
             continue
         ids = [token for token, _ in answer]
-        scores = ours.ask({"tokens": theirs + ids})
+        scores = ours.ask({"tokens": tokens + ids, "decode_from": len(tokens) - 1})
+        for at, (token, logprob) in enumerate(answer, len(tokens) - 1):
+            pair.add(scores["logprobs"][at], logprob, scores["best"][at], token, scores["gap"][at])
+    return pair.result()
+
+
+def three_way(ours, prompts, llama, exact):
+    """The continuations of llama.cpp, scored by all three: {"exact": ours against NumPy, "llama.cpp": .., "peer": llama.cpp against NumPy}."""
+    pairs = {"exact": Pair(), "llama.cpp": Pair(), "peer": Pair()}
+    token_differences = 0
+    for prompt in prompts:
+        tokens = llama.tokenize(prompt)
+        token_differences += tokens != ours.ask({"text": prompt})["tokens"]
+        answer = llama.complete(tokens)
+        if not answer:
+            continue
+        ids = [token for token, _ in answer]
+        scores = ours.ask({"tokens": tokens + ids, "decode_from": len(tokens) - 1})
+        rows = exact.logprobs(tokens + ids, len(tokens))
         for i, (token, logprob) in enumerate(answer):
-            at = len(theirs) + i - 1
-            total += 1
-            differences.append(abs(scores["logprobs"][at] - logprob))
-            if scores["best"][at] == token:
-                same += 1
-            else:
-                gaps.append(scores["gap"][at])
-    return {"positions": total, "same": same, "tokenization_differences": token_differences, "largest_gap_where_different": max(gaps, default=0.0),
-            "mean_logprob_difference": statistics.mean(differences), "largest_logprob_difference": max(differences)}
+            at = len(tokens) + i - 1
+            second, first = sorted(rows[i])[-2:]
+            true, best = rows[i][token], int(rows[i].argmax())
+            pairs["exact"].add(scores["logprobs"][at], true, scores["best"][at], best, first - second)
+            pairs["llama.cpp"].add(scores["logprobs"][at], logprob, scores["best"][at], token, scores["gap"][at])
+            pairs["peer"].add(logprob, true, token, best, first - second)
+    return {"tokenization_differences": token_differences, **{name: pair.result() for name, pair in pairs.items()}}
 
 
 def main():
@@ -130,7 +166,7 @@ def main():
     for _, title, path in found:
         ours = Ours(path)
         llama = Llama(programs, path)
-        row = {"model": title, "against": "llama.cpp", **agreement(ours, [*PROMPTS, long_prompt()], llama)}
+        row = {"model": title, **three_way(ours, [*PROMPTS, long_prompt()], llama, numpy_gguf.Reference(path))}
         llama.close()
         text = DATA / "text" / "wiki.test.raw"
         if text.exists():
@@ -155,21 +191,27 @@ def stories15m():
     import numpy_llama
     reference = numpy_llama.Reference(directory, GENERATE)
     ours = Ours(directory)
-    row = {"model": "stories15M F32", "against": "NumPy float64", **agreement(ours, numpy_llama.PROMPTS, reference)}
+    row = {"model": "stories15M F32", "exact": agreement(ours, numpy_llama.PROMPTS, reference)}
     ours.close()
     return [row]
 
 
 def print_table(rows):
-    print("| model | against | positions | same greedy token | gap where different | mean abs. difference of log p | perplexity (ours / peer) |")
-    print("|---|---|---|---|---|---|---|")
+    print("| model | compared | positions | same greedy token | gap where different | mean abs. difference of log p | 99 % below | perplexity (ours / llama.cpp) |")
+    print("|---|---|---|---|---|---|---|---|")
+    titles = {"exact": "**ours – NumPy**", "peer": "llama.cpp – NumPy", "llama.cpp": "ours – llama.cpp"}
     for row in rows:
         perplexity = "–"
         if "perplexity" in row:
             change = 100 * (row["perplexity"] / row["peer_perplexity"] - 1)
             perplexity = f"{row['perplexity']:.4f} / {row['peer_perplexity']:.4f} ({change:+.2f} %)"
-        print(f"| {row['model']} | {row['against']} | {row['positions']} | {row['same']} ({100 * row['same'] / row['positions']:.1f} %) "
-              f"| at most {row['largest_gap_where_different']:.3f} | {row['mean_logprob_difference']:.4f} | {perplexity} |")
+        for name, title in titles.items():
+            if name not in row:
+                continue
+            pair = row[name]
+            print(f"| {row['model'] if name == 'exact' else ''} | {title} | {pair['positions']} | {pair['same']} "
+                  f"({100 * pair['same'] / pair['positions']:.1f} %) | at most {pair['largest_gap_where_different']:.3f} "
+                  f"| {pair['mean_logprob_difference']:.4f} | {pair['p99_logprob_difference']:.3f} | {perplexity if name == 'exact' else ''} |")
 
 
 if __name__ == "__main__":

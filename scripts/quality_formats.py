@@ -1,12 +1,16 @@
 """What each format of one model weighs and loses: a Markdown table and a chart. Needs a built squish and the data beside the project.
 
-    scripts/quality_formats.py MODEL [--formats int8,int4,int3] [--peer-types Q4_K_M,Q3_K_M,Q2_K,IQ2_M] [--peer-dir DIR]
-                               [--tokens 10240] [--questions 500] [--work DIR] [--chart FILE.svg]
+    scripts/quality_formats.py MODEL ... [--formats int8,int4,mixed@2.5,mixed=sq2] [--peer-types Q4_K_M,Q3_K_M,Q2_K,IQ2_M] [--no-peers]
+                               [--peer-dir DIR] [--tokens 10240] [--questions 500] [--work DIR] [--chart DIR] [--write docs/quality.md]
 
-Ours: `squish compress --format F`, then `squish eval --baseline MODEL` (wikitext2 and arc_easy). llama.cpp's: llama-quantize from the same
+Ours: `squish compress --format F`, then `squish eval --baseline MODEL` (wikitext2 and arc_easy). mixed@B is --target-bits B, mixed=F
+--target-size of format F's file: the router against a recipe at the same size. llama.cpp's: llama-quantize from the same
 source (--allow-requantize; its importance matrix from 40 chunks of WikiText-2's validation text), then the same `squish eval` where squish
 opens the type. IQ2 types it does not open: their KL is llama-perplexity's, of llama.cpp's own logits on the same chunks, and they have no
-ARC column. Results stay in --work: a second call measures only what is new.
+ARC column. llama.cpp is built by scripts/peers.py where --peer-dir does not name it.
+
+Everything that is done stays in --work, and what was cut off leaves nothing that looks done: the same command goes on where it stopped (an
+encoding goes on from its last tensor) and measures only what is new. --write puts the tables between the marks of a document.
 """
 import argparse
 import json
@@ -15,6 +19,8 @@ import pathlib
 import re
 import subprocess
 import sys
+
+import peers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -35,14 +41,21 @@ def weight_bytes(path):
     return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.glob("*.safetensors"))
 
 
+def keep(path, text):
+    """All of the text or no file."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.rename(path)
+
+
 class Table:
-    def __init__(self, arguments):
-        self.model = arguments.model
+    def __init__(self, arguments, model):
+        self.model = model
         self.tokens = arguments.tokens // CHUNK * CHUNK
         self.questions = arguments.questions
-        self.work = arguments.work / arguments.model.stem
+        self.work = arguments.work / model.stem
         self.work.mkdir(parents=True, exist_ok=True)
-        self.peer = arguments.peer_dir
+        self.peer = None
         self.rows = []
 
     def evaluate(self, label, path):
@@ -54,7 +67,7 @@ class Table:
                      "--data", DATA, "--json"]
             words += ["--limit", self.questions] if self.questions else []
             words += ["--baseline", self.model] if path != self.model else []
-            kept.write_text(run(words))
+            keep(kept, run(words))
         report = json.loads(kept.read_text())
         text, choice = report["raw_results"]["wikitext2"], report["raw_results"].get("arc_easy")
         row = {"label": label, "bytes": weight_bytes(path), "bits": report["bits_per_weight"], "perplexity": text["perplexity"]}
@@ -71,8 +84,15 @@ class Table:
     def ours(self, name):
         path = self.work / name
         if not path.exists():
-            run([SQUISH, "compress", self.model, "--format", name, "--output", path, "--compare-tokens", 0])
-        self.evaluate(f"squish {name}", path)
+            run([SQUISH, "compress", self.model, *self.format_words(name), "--output", path, "--compare-tokens", 0])
+        self.evaluate(f"squish {name.replace('=', ' at the size of ').replace('@', ' at ')}", path)
+
+    def format_words(self, name):
+        if name.startswith("mixed@"):
+            return ["--target-bits", name.removeprefix("mixed@")]
+        if name.startswith("mixed="):
+            return ["--target-size", weight_bytes(self.work / name.removeprefix("mixed="))]
+        return ["--format", name]
 
     def peer_file(self, kind):
         path = self.work / f"{kind}.gguf"
@@ -80,7 +100,9 @@ class Table:
             return path
         matrix = self.work / "imatrix.gguf"
         if not matrix.exists():
-            run([self.peer / "llama-imatrix", "-m", self.model, "-f", DATA / "text" / "wiki.valid.txt", "--chunks", 40, "-c", CHUNK, "-o", matrix])
+            part = self.work / "imatrix.part.gguf"
+            run([self.peer / "llama-imatrix", "-m", self.model, "-f", DATA / "text" / "wiki.valid.txt", "--chunks", 40, "-c", CHUNK, "-o", part])
+            part.rename(matrix)
         part = path.with_suffix(".part")
         run([self.peer / "llama-quantize", "--allow-requantize", "--imatrix", matrix, self.model, part, kind])
         part.rename(path)
@@ -100,8 +122,10 @@ class Table:
             base = self.work / f"logits-{self.tokens}.bin"
             words = [self.peer / "llama-perplexity", "-f", DATA / "text" / "wiki.test.raw", "-c", CHUNK, "--chunks", self.tokens // CHUNK]
             if not base.exists():
-                run([*words, "-m", self.model, "--kl-divergence-base", base])
-            kept.write_text(run([*words, "-m", path, "--kl-divergence-base", base, "--kl-divergence"]))
+                part = base.with_suffix(".part")
+                run([*words, "-m", self.model, "--kl-divergence-base", part])
+                part.rename(base)
+            keep(kept, run([*words, "-m", path, "--kl-divergence-base", base, "--kl-divergence"]))
         text = kept.read_text()
 
         def figure(pattern):
@@ -155,32 +179,63 @@ class Table:
         print(run([SQUISH, "eval", "--chart", file, "--output-dir", reports]))
 
 
+def peer_directory(arguments):
+    """Where llama-quantize, llama-imatrix and llama-perplexity are; built when nobody says."""
+    if arguments.no_peers:
+        return None
+    if arguments.peer_dir:
+        return arguments.peer_dir
+    return peers.build(arguments.models[0])
+
+
+def section(arguments, model, peer):
+    """The whole table of one model as Markdown."""
+    table = Table(arguments, model)
+    table.peer = peer
+    table.evaluate("source", model)
+    for name in filter(None, arguments.formats.split(",")):
+        table.ours(name)
+    for kind in filter(None, arguments.peer_types.split(",")) if peer else []:
+        table.theirs(kind)
+    command = f"scripts/quality_formats.py {model.name} --tokens {arguments.tokens} --questions {arguments.questions} --formats {arguments.formats}"
+    command += f" --peer-types {arguments.peer_types}" if peer else " --no-peers"
+    text = f"### {model.stem}\n\n`{command}`\n\n{table.markdown()}\n"
+    if any("†" in row["label"] for row in table.rows):
+        text += "\n† Measured by llama-perplexity between llama.cpp's own logits: squish does not open this type.\n"
+    if arguments.chart:
+        arguments.chart.mkdir(parents=True, exist_ok=True)
+        table.chart(arguments.chart / f"{model.stem}.svg")
+    return text
+
+
+def write_between_marks(path, text):
+    begin, end = "<!-- formats: begin -->", "<!-- formats: end -->"
+    before, mark, rest = path.read_text().partition(begin)
+    if not mark or end not in rest:
+        sys.exit(f"quality_formats: {path} has no lines '{begin}' and '{end}'")
+    keep(path, f"{before}{begin}\n{text}{end}{rest.partition(end)[2]}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=lambda text: pathlib.Path(text).resolve())
-    parser.add_argument("--formats", default="int8,int4,int4x,int3,sq4,sq3,sq2")
+    parser.add_argument("models", nargs="+", type=lambda text: pathlib.Path(text).resolve())
+    parser.add_argument("--formats", default="int8,int4,int4x,int3,sq4,sq3,sq2,sq2-xs,mixed=sq2,mixed@4,mixed@3")
     parser.add_argument("--peer-types", default="Q4_K_M,Q3_K_M,Q2_K,IQ2_M,IQ2_XS,IQ2_XXS")
-    parser.add_argument("--peer-dir", type=pathlib.Path, help="llama.cpp's programs; without it only our formats are measured")
+    parser.add_argument("--peer-dir", type=pathlib.Path, help="llama.cpp's programs (default: built by scripts/peers.py)")
+    parser.add_argument("--no-peers", action="store_true", help="only our formats")
     parser.add_argument("--tokens", type=int, default=20 * CHUNK, help="of WikiText-2's test text")
     parser.add_argument("--questions", type=int, default=500, help="of ARC-Easy; 0 leaves it out")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build" / "quality")
-    parser.add_argument("--chart", type=pathlib.Path)
+    parser.add_argument("--chart", type=pathlib.Path, help="a directory: an SVG for each model")
+    parser.add_argument("--write", type=pathlib.Path, help="the document whose tables these are")
     arguments = parser.parse_args()
     if not SQUISH.exists():
         sys.exit(f"quality_formats: {SQUISH} is not built")
-    table = Table(arguments)
-    table.evaluate("source", table.model)
-    for name in filter(None, arguments.formats.split(",")):
-        table.ours(name)
-    for kind in filter(None, arguments.peer_types.split(",")) if arguments.peer_dir else []:
-        table.theirs(kind)
-    print(f"`scripts/quality_formats.py {arguments.model.name} --tokens {arguments.tokens} --questions {arguments.questions} "
-          f"--formats {arguments.formats}" + (f" --peer-types {arguments.peer_types}" if arguments.peer_dir else "") + "`\n")
-    print(table.markdown())
-    if any("†" in row["label"] for row in table.rows):
-        print("\n† Measured by llama-perplexity between llama.cpp's own logits: squish does not open this type.")
-    if arguments.chart:
-        table.chart(arguments.chart)
+    peer = peer_directory(arguments)
+    text = "\n".join(section(arguments, model, peer) for model in arguments.models)
+    print(text)
+    if arguments.write:
+        write_between_marks(arguments.write, text)
 
 
 if __name__ == "__main__":

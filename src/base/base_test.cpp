@@ -109,6 +109,26 @@ TEST(ThreadPool, parallel_for_visits_each_index_once) {
   }
 }
 
+TEST(ThreadPool, a_thread_begins_with_its_own_share_and_fetching_ahead_changes_nothing) {
+  ThreadPool pool(3);
+  const std::vector<char> memory(100'000);
+  EXPECT_EQ(pool.own_share(1200, 100), 300U);
+  EXPECT_EQ(pool.own_share(200, 100), 0U);
+  for (int round = 0; round < 40; ++round) {
+    for (int i = 1; i < 3; ++i)
+      pool.fetch_after(i, round % 3 == 0 ? nullptr : memory.data(), round % 3 == 0 ? 0 : 100'000);
+    std::vector<std::atomic<int>> visits(1200);
+    std::vector<int> first(3, -1);
+    pool.parallel_for(1200, 100, [&](size_t begin, size_t end, int thread) {
+      int& mine = first[static_cast<size_t>(thread)];
+      if (mine < 0) mine = static_cast<int>(begin);
+      for (size_t i = begin; i < end; ++i) ++visits[i];
+    });
+    EXPECT_EQ(first, (std::vector<int>{0, 300, 600}));
+    for (const auto& count : visits) ASSERT_EQ(count, 1);
+  }
+}
+
 TEST(ThreadPool, survives_many_jobs_with_pauses_long_enough_to_sleep) {
   ThreadPool pool(3);
   std::atomic<int> sum{0};

@@ -54,7 +54,8 @@ constexpr int kThreadsMax = 1024;
 
 // Grammars of answers (src/grammar).
 constexpr size_t kSchemaBytesMax = 256 * kKiB;  // as JSON
-constexpr size_t kSchemaNodesMax = 20'000;      // places, once references and combinations are written out
+constexpr size_t kSchemaNodesMax =
+    20'000;  // places, once references and combinations are written out
 constexpr size_t kSchemaAlternativesMax = 512;  // of one place
 constexpr size_t kRegexBytesMax = 16 * kKiB;
 constexpr size_t kGrammarBytesMax = 256 * kKiB;

@@ -52,8 +52,10 @@ int cgroup_cpu_count() {
 
 // Spinning helps between the jobs of one layer, a few us apart. It must not steal the time of the
 // thread that is waited for when there are fewer CPUs than threads, so it is bounded: 2,000 pauses
-// are 20 to 80 us.
+// are 20 to 80 us. The first ones are without a pause, which is 40 ns on recent processors and as
+// long as half a hand-over.
 constexpr int kSpinCount = 2000;
+constexpr int kEagerCount = 100;
 
 }  // namespace
 
@@ -67,15 +69,31 @@ int usable_cpu_count() {
 
 struct ThreadPool::State {
   int thread_count = 1;
+  // One cache line, so that a helper which sees a new job has the job, too.
+  alignas(64) std::atomic<uint32_t> generation{
+      0};  // bumped for each job; helpers wait for a change
   Erased call = nullptr;
   const void* function = nullptr;
-  alignas(64) std::atomic<uint32_t> generation{
-      0};                                        // bumped for each job; helpers wait for a change
   alignas(64) std::atomic<uint32_t> running{0};  // helpers that have not finished the job
   alignas(64) std::atomic<size_t> cursor{0};
-  std::atomic<int> sleepers{0};
+  alignas(64) std::atomic<int> sleepers{0};
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
+  struct Range {
+    const char* begin = nullptr;
+    size_t bytes = 0;
+  };
+  std::vector<Range> to_fetch;  // by thread; written between jobs, read within them
+
+  /// Until the range ends or there is a job after number `seen`.
+  void fetch(Range range, uint32_t seen) const {
+    constexpr size_t kLine = 64;
+    constexpr size_t kBetweenLooks = 8 * kLine;
+    for (size_t i = 0; i < range.bytes; i += kLine) {
+      if (i % kBetweenLooks == 0 && generation.load(std::memory_order_relaxed) != seen) return;
+      __builtin_prefetch(range.begin + i, 0, 2);  // to L2: the rest of L1 is in use
+    }
+  }
 
   void helper(int index) {
     uint32_t seen = 0;
@@ -83,7 +101,7 @@ struct ThreadPool::State {
       int spins = 0;
       while (generation.load(std::memory_order_acquire) == seen) {
         if (++spins < kSpinCount) {
-          relax();
+          if (spins > kEagerCount) relax();
           continue;
         }
         sleepers.fetch_add(1, std::memory_order_seq_cst);
@@ -93,7 +111,9 @@ struct ThreadPool::State {
       ++seen;
       if (stop.load(std::memory_order_acquire)) return;
       call(function, index);
+      const Range range = to_fetch[static_cast<size_t>(index)];
       if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) running.notify_one();
+      fetch(range, seen);
     }
   }
 };
@@ -101,6 +121,7 @@ struct ThreadPool::State {
 ThreadPool::ThreadPool(int thread_count) : state_(std::make_unique<State>()) {
   SQ_CHECK(thread_count >= 1 && thread_count <= limits::kThreadsMax);
   state_->thread_count = thread_count;
+  state_->to_fetch.resize(static_cast<size_t>(thread_count));
   for (int i = 1; i < thread_count; ++i)
     state_->threads.emplace_back([this, i] { state_->helper(i); });
 }
@@ -114,7 +135,18 @@ ThreadPool::~ThreadPool() {
 
 int ThreadPool::thread_count() const { return state_->thread_count; }
 
-void ThreadPool::reset_cursor() { state_->cursor.store(0, std::memory_order_relaxed); }
+/// What each thread begins with: whole grains, together at most three quarters. Every hand-out on
+/// demand moves a cache line between two cores, 0.1 us; products of small models take 5 us in all.
+size_t ThreadPool::own_share(size_t count, size_t grain) const {
+  const auto threads = static_cast<size_t>(state_->thread_count);
+  return count / 4 * 3 / threads / grain * grain;
+}
+
+void ThreadPool::fetch_after(int thread_index, const void* begin, size_t bytes) {
+  state_->to_fetch[static_cast<size_t>(thread_index)] = {static_cast<const char*>(begin), bytes};
+}
+
+void ThreadPool::reset_cursor(size_t to) { state_->cursor.store(to, std::memory_order_relaxed); }
 
 bool ThreadPool::next_chunk(size_t count, size_t grain, size_t& begin, size_t& end) {
   // Guided self-scheduling: half of an equal share of what is left, in whole grains, so that the
@@ -144,7 +176,7 @@ void ThreadPool::run_erased(Erased call, const void* function) {
   int spins = 0;
   for (uint32_t left = 0; (left = s.running.load(std::memory_order_acquire)) != 0;) {
     if (++spins < kSpinCount) {
-      relax();
+      if (spins > kEagerCount) relax();
     } else {
       s.running.wait(left, std::memory_order_acquire);
     }

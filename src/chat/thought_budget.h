@@ -30,21 +30,22 @@ class ThoughtBudget final : public Constraint {
 
  private:
   enum class State : uint8_t { start, thinking, closing, answer };
-  void reset();
+  /// How far the answer is.
+  struct Progress {
+    State state = State::start;
+    int32_t thought_count = 0;  // tokens
+    size_t closing_count = 0;   // of closing_, taken
+    std::string text = {};      // the start; in a thought its last few bytes
+  };
   void follow(TokenId token);
 
   const Tokenizer& tokenizer_;
   const int32_t budget_;
-  const bool is_open_;
   const std::unique_ptr<Constraint> inner_;
   std::vector<TokenId> closing_;  // what ends the thought
   std::vector<uint32_t> mask_;    // of the closing token that comes next
-  std::vector<TokenId> taken_;    // up to the answer, or all of them with a constraint inside
-
-  State state_ = State::start;
-  int32_t thought_count_ = 0;  // tokens
-  size_t closing_count_ = 0;   // of closing_, taken
-  std::string text_;           // the start; in a thought its last few bytes
+  Progress now_;
+  std::vector<Progress> before_;  // each token that was taken
 };
 
 }  // namespace squish

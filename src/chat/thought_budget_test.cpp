@@ -128,6 +128,9 @@ TEST_F(ThoughtBudgetTest, tokens_taken_back_count_no_more) {
   EXPECT_EQ(written(*budget, "abc"), "abc");
   budget->rollback(2);
   EXPECT_EQ(written(*budget, "xyzq"), "xyz\n</think>\n\nq");
+  written(*budget, "answer");  // as guesses are tried past the end of the thought
+  budget->rollback(static_cast<int32_t>(std::string_view("yz\n</think>\n\nqanswer").size()));
+  EXPECT_EQ(written(*budget, "1234"), "12\n</think>\n\n34");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/strings.h"
 #include "cli/input.h"
+#include "cli/npy_output.h"
 #include "cli/progress.h"
 #include "cli/pull_model.h"
 #include "hub/catalog.h"
@@ -93,6 +94,11 @@ StartupTrace& startup_trace() {
 }
 
 Result<hub::LocalModel> find_local_model(Context& context, const std::string& given) {
+  SQ_TRY(hub::LocalModel model, find_stored_model(context, given));
+  return runnable(context, std::move(model));
+}
+
+Result<hub::LocalModel> find_stored_model(Context& context, const std::string& given) {
   SQ_TRY(const hub::Store store, context.store());
   std::string name = given;
   if (name.empty()) {
@@ -114,7 +120,8 @@ Result<hub::LocalModel> choose_model(Context& context, const std::string& given)
   }
   if (name.empty()) name = hub::kDefaultModel;
   auto model = hub::resolve_model(name, store, hub::Catalog::builtin(), context.environment);
-  if (model || model.error().code != ErrorCode::not_found) return model;
+  if (model) return runnable(context, std::move(*model));
+  if (model.error().code != ErrorCode::not_found) return model;
   if (const auto entry = hub::Catalog::builtin().find(name)) {
     return pull_and_find(context, store, entry.value()->id, entry.value()->bytes);
   }

@@ -19,6 +19,9 @@ namespace squish::cli {
 Result<hub::LocalModel> choose_model(Context& context, const std::string& given);
 /// The same without any pull.
 Result<hub::LocalModel> find_local_model(Context& context, const std::string& given);
+/// The model as it is stored, for what reads it as a source. The two above give one that runs: an
+/// npy directory is unpacked to int8 in the cache once, and again when it has changed.
+Result<hub::LocalModel> find_stored_model(Context& context, const std::string& given);
 
 /// --threads, --backend, --isa and --context; else SQUISH_THREADS, SQUISH_BACKEND, SQUISH_CONTEXT;
 /// else the same keys of config.json. Errors: invalid_argument.

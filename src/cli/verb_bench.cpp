@@ -1,5 +1,6 @@
 // squish bench: speed of a model, beside the speed of the memory that it is read from.
 #include <algorithm>
+#include <chrono>
 
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -18,12 +19,15 @@ namespace {
 
 constexpr int64_t kTokensMax = 1'000'000;
 constexpr int64_t kRepeatMax = 1000;
+constexpr int64_t kSequencesMax = 256;
 constexpr int kWarmUpTokens = 4;
 
 struct Plan {
   int32_t prompt = 512;
   int32_t generate = 128;
   int64_t repeat = 5;
+  int32_t sequences = 1;  // generating at a time
+  int32_t depth = 0;      // tokens in the cache of each before it generates
 };
 
 /// Speeds of one kind of work, in tokens per second.
@@ -55,6 +59,10 @@ Result<Plan> make_plan(const Arguments& arguments) {
   SQ_TRY(const auto prompt, arguments.integer("--prompt", 0, kTokensMax));
   SQ_TRY(const auto generate, arguments.integer("--generate", 0, kTokensMax));
   SQ_TRY(const auto repeat, arguments.integer("--repeat", 1, kRepeatMax));
+  SQ_TRY(const auto sequences, arguments.integer("--sequences", 1, kSequencesMax));
+  SQ_TRY(const auto depth, arguments.integer("--depth", 0, kTokensMax));
+  plan.sequences = static_cast<int32_t>(sequences.value_or(plan.sequences));
+  plan.depth = static_cast<int32_t>(depth.value_or(plan.depth));
   plan.prompt = static_cast<int32_t>(prompt.value_or(plan.prompt));
   plan.generate = static_cast<int32_t>(generate.value_or(plan.generate));
   plan.repeat = repeat.value_or(plan.repeat);
@@ -65,11 +73,11 @@ Result<Plan> make_plan(const Arguments& arguments) {
   return plan;
 }
 
-/// The same ordinary tokens on every run: what they are does not matter for the time, but special
-/// ones may be absent from a vocabulary.
-std::vector<TokenId> made_up_tokens(const Tokenizer& tokenizer, int32_t count) {
+/// The same ordinary tokens for the same `seed`: what they are does not matter for the time, but
+/// special ones may be absent from a vocabulary.
+std::vector<TokenId> made_up_tokens(const Tokenizer& tokenizer, int32_t count, uint32_t seed) {
   std::vector<TokenId> tokens;
-  uint32_t state = 1;
+  uint32_t state = seed;
   const auto size = static_cast<uint32_t>(tokenizer.vocabulary_size());
   while (tokens.size() < static_cast<size_t>(count)) {
     state = state * 1664525U + 1013904223U;
@@ -80,26 +88,52 @@ std::vector<TokenId> made_up_tokens(const Tokenizer& tokenizer, int32_t count) {
 }
 
 struct OneRun {
-  RequestStats stats;
+  double prefill_ms = 0;  // of the last sequence
+  double rate = 0;        // tokens a second of all sequences, from the first one's first token on
   std::vector<TokenId> tokens;
 };
 
-Result<OneRun> run_once(LoadedModel& model, std::vector<TokenId> prompt, int32_t generate) {
-  Request request;
-  request.tokens = std::move(prompt);
-  request.sampling.temperature = 0;
-  request.sampling.max_tokens = generate;
-  request.sampling.ignore_eos = true;
-  SQ_TRY(RequestHandle handle, model.engine().submit(std::move(request)));
-  OneRun out;
-  while (!handle.finished()) {
-    if (interrupted()) return Error{ErrorCode::cancelled, "interrupted"};
-    const auto event = handle.next(std::chrono::milliseconds(100));
-    if (!event) continue;
-    if (event->error) return *event->error;
-    if (!event->is_terminal()) out.tokens.push_back(event->token);
+/// Generates for all prompts at once.
+Result<OneRun> run_once(LoadedModel& model, const std::vector<std::vector<TokenId>>& prompts,
+                        int32_t generate) {
+  using Clock = std::chrono::steady_clock;
+  const auto milliseconds = [](Clock::duration time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+  };
+  const Clock::time_point begin = Clock::now();
+  std::vector<RequestHandle> handles;
+  std::vector<double> submitted_ms;
+  for (const std::vector<TokenId>& prompt : prompts) {
+    Request request;
+    request.tokens = prompt;
+    request.sampling.temperature = 0;
+    request.sampling.max_tokens = generate;
+    request.sampling.ignore_eos = true;
+    submitted_ms.push_back(milliseconds(Clock::now() - begin));
+    SQ_TRY(RequestHandle handle, model.engine().submit(std::move(request)));
+    handles.push_back(std::move(handle));
   }
-  out.stats = handle.stats();
+  OneRun out;
+  int64_t tokens = 0;
+  double first_ms = 0;
+  double last_ms = 0;
+  for (size_t i = 0; i < handles.size(); ++i) {
+    RequestHandle& handle = handles[i];
+    while (!handle.finished()) {
+      if (interrupted()) return Error{ErrorCode::cancelled, "interrupted"};
+      const auto event = handle.next(std::chrono::milliseconds(100));
+      if (!event) continue;
+      if (event->error) return *event->error;
+      if (!event->is_terminal()) out.tokens.push_back(event->token);
+    }
+    const RequestStats& stats = handle.stats();
+    const double first = submitted_ms[i] + stats.queue_ms + stats.prefill_ms;
+    first_ms = i == 0 ? first : std::min(first_ms, first);
+    last_ms = std::max(last_ms, first + stats.decode_ms);
+    tokens += stats.generated_tokens - 1;
+    out.prefill_ms = stats.prefill_ms;
+  }
+  if (last_ms > first_ms) out.rate = static_cast<double>(tokens) / ((last_ms - first_ms) / 1000);
   return out;
 }
 
@@ -115,21 +149,32 @@ void show_step(const Terminal& terminal, std::string_view what, int64_t index, i
 
 Result<Measurement> measure(const Terminal& terminal, LoadedModel& model, const Plan& plan) {
   Measurement out;
-  const std::vector<TokenId> prompt = made_up_tokens(model.tokenizer(), plan.prompt);
-  const std::vector<TokenId> start = made_up_tokens(model.tokenizer(), 1);
+  const Tokenizer& tokenizer = model.tokenizer();
+  std::vector<std::vector<TokenId>> starts;
+  for (int32_t i = 0; i < plan.sequences; ++i) {
+    starts.push_back(
+        made_up_tokens(tokenizer, std::max(1, plan.depth), 1 + static_cast<uint32_t>(i)));
+  }
+  // Not those of a start: with --depth the cache of prefixes is on.
+  const auto prompt = [&](int64_t i) {
+    return std::vector{
+        made_up_tokens(tokenizer, plan.prompt, 1'000'000 + static_cast<uint32_t>(i))};
+  };
   // One run that does not count: pages are touched, buffers grow, the clock of the processor
-  // settles.
-  SQ_TRY(const OneRun warm, run_once(model, prompt.empty() ? start : prompt, kWarmUpTokens));
+  // settles; with --depth the starts are computed.
+  if (plan.generate > 1 || plan.depth > 0) show_step(terminal, "warming up", 0, 1);
+  SQ_TRY(const OneRun warm,
+         run_once(model, plan.generate > 1 ? starts : prompt(-1), kWarmUpTokens));
   static_cast<void>(warm);
   for (int64_t i = 0; i < plan.repeat && plan.prompt > 0; ++i) {
     show_step(terminal, "prompt", i, plan.repeat);
-    SQ_TRY(const OneRun run, run_once(model, prompt, 1));
-    out.prompt.runs.push_back(plan.prompt / (run.stats.prefill_ms / 1000));
+    SQ_TRY(const OneRun run, run_once(model, prompt(i), 1));
+    out.prompt.runs.push_back(plan.prompt / (run.prefill_ms / 1000));
   }
   for (int64_t i = 0; i < plan.repeat && plan.generate > 1; ++i) {
     show_step(terminal, "generate", i, plan.repeat);
-    SQ_TRY(const OneRun run, run_once(model, start, plan.generate));
-    out.generate.runs.push_back(decode_rate(run.stats));
+    SQ_TRY(const OneRun run, run_once(model, starts, plan.generate));
+    out.generate.runs.push_back(run.rate);
     out.hash = token_hash(run.tokens);
   }
   out.peak_bytes = peak_memory_bytes();
@@ -137,10 +182,22 @@ Result<Measurement> measure(const Terminal& terminal, LoadedModel& model, const 
   return out;
 }
 
-double share_of_bandwidth(const Measurement& measured, uint64_t bytes_per_token) {
-  return measured.bandwidth > 0 ? measured.generate.median() *
-                                      static_cast<double>(bytes_per_token) / measured.bandwidth
+/// Weights read a second while generating: once for each step, which makes a token of every
+/// sequence.
+double bytes_read(const Measurement& measured, const Plan& plan, uint64_t bytes_per_token) {
+  return measured.generate.median() / plan.sequences * static_cast<double>(bytes_per_token);
+}
+
+double share_of_bandwidth(const Measurement& measured, const Plan& plan, uint64_t bytes_per_token) {
+  return measured.bandwidth > 0 ? bytes_read(measured, plan, bytes_per_token) / measured.bandwidth
                                 : 0;
+}
+
+std::string generate_name(const Plan& plan) {
+  std::string name = fmt::format("generate {}", plan.generate);
+  if (plan.sequences > 1) name += fmt::format(", {} at once", plan.sequences);
+  if (plan.depth > 0) name += fmt::format(", after {}", plan.depth);
+  return name;
 }
 
 std::string speed_text(const Speeds& speeds) {
@@ -163,14 +220,13 @@ void print_facts(const Terminal& terminal, const hub::LocalModel& local, const L
   facts.add("backend", model.backend().description());
   facts.add("open to ready", fmt::format("{:.1f} ms", measured.open_ms));
   facts.add(fmt::format("prompt {}", plan.prompt), speed_text(measured.prompt));
-  facts.add(fmt::format("generate {}", plan.generate), speed_text(measured.generate));
-  facts.add("read per token", human_bytes(bytes));
+  facts.add(generate_name(plan), speed_text(measured.generate));
+  facts.add("read per step", human_bytes(bytes));
   if (!measured.generate.runs.empty()) {
-    facts.add(
-        "memory",
-        fmt::format("{} of {} measured ({:.0f} %)",
-                    rate_text(measured.generate.median() * static_cast<double>(bytes)),
-                    rate_text(measured.bandwidth), 100 * share_of_bandwidth(measured, bytes)));
+    facts.add("memory", fmt::format("{} of {} measured ({:.0f} %)",
+                                    rate_text(bytes_read(measured, plan, bytes)),
+                                    rate_text(measured.bandwidth),
+                                    100 * share_of_bandwidth(measured, plan, bytes)));
     facts.add("tokens", measured.hash);
   }
   facts.add("peak memory", human_bytes(measured.peak_bytes));
@@ -201,9 +257,11 @@ void print_json_facts(const hub::LocalModel& local, const LoadedModel& model, co
                           {"open_ms", json_number(measured.open_ms)},
                           {"prompt", speeds_value(measured.prompt, plan.prompt)},
                           {"generate", speeds_value(measured.generate, plan.generate)},
+                          {"sequences", plan.sequences},
+                          {"depth", plan.depth},
                           {"bytes_per_token", json_count(bytes)},
                           {"memory_bytes_per_second", json_number(measured.bandwidth, 0)},
-                          {"memory_share", json_number(share_of_bandwidth(measured, bytes))},
+                          {"memory_share", json_number(share_of_bandwidth(measured, plan, bytes))},
                           {"token_hash", json_text_or_null(measured.hash)},
                           {"peak_memory_bytes", json_count(measured.peak_bytes)}}));
 }
@@ -215,9 +273,12 @@ Result<int> run(Context& context, const Arguments& arguments) {
          find_local_model(context, arguments.text("MODEL").value_or("")));
   SQ_TRY(LoadOptions options, load_options(context, arguments));
   if (options.engine.context_tokens == 0)
-    options.engine.context_tokens = std::max(plan.prompt, plan.generate) + kWarmUpTokens + 1;
-  options.engine.sequences_max = 1;
-  options.engine.prefix_cache = false;  // the same prompt comes again and again
+    options.engine.context_tokens =
+        std::max(plan.prompt, std::max(1, plan.depth) + plan.generate) + kWarmUpTokens + 1;
+  options.engine.sequences_max = plan.sequences;
+  // Only what comes before generating may be kept from run to run; prompts differ.
+  options.engine.prefix_cache = plan.depth > 0;
+  options.engine.cache_answers = false;
   options.engine.speculation = arguments.has("--speculation");
   StartupTrace trace;
   SQ_TRY(const std::unique_ptr<LoadedModel> model, LoadedModel::open(local.path, options, &trace));
@@ -244,7 +305,8 @@ Verb make_bench_verb() {
       .details =
           "Prompt: tokens per second of one prompt of that length. Generate: tokens per second "
           "after the first token.\n"
-          "Memory: what generating reads, beside what the same threads read from memory in the "
+          "Memory: what generating reads of the weights, beside what the same threads read from "
+          "memory in the "
           "same run.\n"
           "With --format (or --batch, --in-features, ...): one product of random matrices, its "
           "times, "
@@ -264,6 +326,12 @@ Verb make_bench_verb() {
                    .short_flag = "-r",
                    .value = "N",
                    .help = "runs of each, after one that does not count (default 5)"},
+                  {.flag = "--sequences",
+                   .value = "N",
+                   .help = "answers generated together; the rate is that of all (default 1)"},
+                  {.flag = "--depth",
+                   .value = "N",
+                   .help = "tokens that each answer has before it (default 1)"},
                   {.flag = "--speculation",
                    .help = "let it guess tokens that the text had before; without it each step "
                            "makes one token"},

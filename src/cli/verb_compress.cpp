@@ -6,14 +6,19 @@
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "cli/byte_size.h"
+#include "cli/compress_compare.h"
 #include "cli/compress_progress.h"
 #include "cli/json.h"
 #include "cli/model_choice.h"
+#include "cli/npy_output.h"
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/verb_rows.h"
 #include "compress/compress.h"
 #include "compress/report.h"
+#include "compress/router.h"
+#include "compress/target.h"
 
 namespace squish::cli {
 namespace {
@@ -36,6 +41,30 @@ Result<std::string> default_output(const Context& context, const hub::LocalModel
   return fmt::format("{}/{}-{}", paths.models, name, format);
 }
 
+/// --target-bits and --target-size choose the format that has no size of its own.
+Status read_target(const Arguments& arguments, compress::CompressOptions& options) {
+  if (const auto text = arguments.text("--target-bits")) {
+    options.target_bits = parse_double(*text);
+    if (!options.target_bits || !(*options.target_bits > 0 && *options.target_bits <= 32)) {
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("--target-bits is '{}', expected bits a weight such as 2.5",
+                               printable(*text, 32))};
+    }
+  }
+  if (const auto text = arguments.text("--target-size")) {
+    options.target_bytes = parse_bytes(*text);
+    if (!options.target_bytes || *options.target_bytes == 0) {
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("--target-size is '{}', expected bytes, or a size such as 1.2GB",
+                               printable(*text, 32))};
+    }
+  }
+  const bool has_format = arguments.has("--format") || arguments.has("--int8") ||
+                          arguments.has("--int4") || arguments.has("--int3");
+  if ((options.target_bits || options.target_bytes) && !has_format) options.format = "mixed";
+  return {};
+}
+
 Result<compress::CompressOptions> options_of(Context& context, const Arguments& arguments,
                                              const hub::LocalModel& model) {
   compress::CompressOptions options;
@@ -50,6 +79,7 @@ Result<compress::CompressOptions> options_of(Context& context, const Arguments& 
     }
     options.format = alias;
   }
+  SQ_TRY_STATUS(read_target(arguments, options));
   const std::string given = arguments.text("MODEL").value_or("");
   if (const auto output = arguments.text("--output")) {
     options.output = *output;
@@ -90,12 +120,15 @@ std::string percent_of(uint64_t part, uint64_t whole) {
 Value plan_value(const compress::Preview& preview, const compress::CompressOptions& options) {
   Value::List tensors;
   for (const compress::PlannedTensor& planned : preview.plan.tensors) {
-    tensors.push_back(Value::dict({{"name", json_text(planned.source.name)},
-                                   {"from", std::string(type_info(planned.source.dtype).name)},
-                                   {"type", std::string(type_info(planned.target).name)},
-                                   {"shape", to_string(planned.source.shape)},
-                                   {"bytes", json_count(planned.bytes)},
-                                   {"reason", json_text_or_null(planned.reason)}}));
+    tensors.push_back(Value::dict(
+        {{"name", json_text(planned.source.name)},
+         {"from", std::string(type_info(planned.source.dtype).name)},
+         {"type", std::string(type_info(planned.target).name)},
+         {"shape", to_string(planned.source.shape)},
+         {"bytes", json_count(planned.bytes)},
+         {"sensitivity_nats",
+          planned.sensitivity < 0 ? Value::none() : json_number(planned.sensitivity, 6)},
+         {"reason", json_text_or_null(planned.reason)}}));
   }
   return Value::dict({{"event", "plan"},
                       {"format", json_text(options.format)},
@@ -104,17 +137,28 @@ Value plan_value(const compress::Preview& preview, const compress::CompressOptio
                       {"bytes", json_count(preview.plan.file_bytes)},
                       {"bits_per_weight", json_number(preview.plan.bits_per_weight(), 4)},
                       {"peak_memory_bytes", json_count(preview.peak_memory_bytes)},
+                      {"expected_kl_nats", json_number(compress::expected_loss(preview.plan), 5)},
                       {"tensors", Value::list(std::move(tensors))}});
 }
 
 void print_plan(const Context& context, const compress::Preview& preview,
                 const compress::CompressOptions& options) {
-  Table table({"Tensor", "From", "To", ">Size", "Shape", "Why"});
+  const double expected = compress::expected_loss(preview.plan);
+  const bool is_routed = expected > 0;
+  std::vector<std::string> columns = {"Tensor", "From", "To", ">Size", "Shape"};
+  if (is_routed) columns.emplace_back(">Sensitivity");
+  columns.emplace_back("Why");
+  Table table(columns);
   for (const compress::PlannedTensor& planned : preview.plan.tensors) {
-    table.add({printable(planned.source.name, 120),
-               std::string(type_info(planned.source.dtype).name),
-               std::string(type_info(planned.target).name), human_bytes(planned.bytes),
-               to_string(planned.source.shape), planned.reason});
+    std::vector<std::string> row = {printable(planned.source.name, 120),
+                                    std::string(type_info(planned.source.dtype).name),
+                                    std::string(type_info(planned.target).name),
+                                    human_bytes(planned.bytes), to_string(planned.source.shape)};
+    if (is_routed) {
+      row.push_back(planned.sensitivity < 0 ? "" : fmt::format("{:.4f}", planned.sensitivity));
+    }
+    row.push_back(planned.reason);
+    table.add(std::move(row));
   }
   Facts facts;
   facts.add("format", options.format);
@@ -123,6 +167,7 @@ void print_plan(const Context& context, const compress::Preview& preview,
                                 percent_of(preview.plan.file_bytes, preview.source_bytes),
                                 human_bytes(preview.source_bytes)));
   facts.add("bits per weight", fmt::format("{:.3f}", preview.plan.bits_per_weight()));
+  if (is_routed) facts.add("expected KL", fmt::format("{:.3f} nats", expected));
   facts.add("peak memory", human_bytes(preview.peak_memory_bytes));
   print(table.text(context.terminal) + "\n" + facts.text(context.terminal));
 }
@@ -167,15 +212,33 @@ void print_summary(const Context& context, const compress::Summary& summary, dou
   print(fmt::format("Run it: squish run {}\n", summary.output));
 }
 
+/// Types that follow from measurements are in the plan of a dry run, too.
+Status route_preview(const Context& context, const compress::CompressOptions& options, bool is_json,
+                     compress::Preview& preview) {
+  ThreadPool pool(options.threads);
+  catch_interrupt();
+  CompressProgress progress(context.terminal, is_json);
+  const Status routed =
+      compress::route_dry(preview, options, pool, progress, [] { return interrupted().load(); });
+  progress.clear();
+  interrupted() = false;
+  return routed;
+}
+
 Result<int> run(Context& context, const Arguments& arguments) {
+  if (const auto reference = arguments.text("--compare")) {
+    return compare_two(context, arguments, *reference, arguments.text("MODEL").value_or(""));
+  }
   SQ_TRY(const hub::LocalModel model,
-         find_local_model(context, arguments.text("MODEL").value_or("")));
+         find_stored_model(context, arguments.text("MODEL").value_or("")));
   SQ_TRY(compress::CompressOptions options, options_of(context, arguments, model));
   SQ_TRY(const LoadOptions load, load_options(context, arguments));
   options.threads = load.threads == 0 ? usable_cpu_count() : load.threads;
+  if (options.format == kNpyFormat) return compress_to_npy(context, arguments, options);
   const bool is_json = arguments.has("--json");
   if (arguments.has("--dry-run")) {
-    SQ_TRY(const compress::Preview preview, compress::preview(options));
+    SQ_TRY(compress::Preview preview, compress::preview(options));
+    SQ_TRY_STATUS(route_preview(context, options, is_json, preview));
     if (is_json) {
       print_json_line(plan_value(preview, options));
     } else {
@@ -210,12 +273,17 @@ std::string_view details() {
         "  squish compress smollm2:135m                         int4, into the models directory\n"
         "  squish compress ./Qwen2.5-7B --format sq2            a Hugging Face directory\n"
         "  squish compress model.gguf --format int8 -o small    a GGUF file\n"
+        "  squish compress model.gguf --target-bits 2.5         the best 2.5 bits a weight\n"
+        "  squish compress --compare model.gguf model-sq2       size, loss and speed of both\n"
         "\n"
         "An interrupted run goes on where it stopped when the same command is given again. The\n"
         "source is only read. Formats:\n";
     for (const compress::FormatRow& row : compress::format_table()) {
       out += fmt::format("  {:<11}{}\n", row.name, row.summary);
     }
+    out +=
+        fmt::format("  {:<11}{}\n", kNpyFormat,
+                    "an npy directory of another program's 2-bit codes: larger and worse than sq2");
     out.pop_back();
     return out;
   }();
@@ -239,11 +307,22 @@ Verb make_compress_verb() {
            {.flag = "--int8", .help = "--format int8"},
            {.flag = "--int4", .help = "--format int4"},
            {.flag = "--int3", .help = "--format int3"},
+           {.flag = "--target-bits",
+            .value = "X",
+            .help = "choose types tensor by tensor so that model.safetensors has at most X bits a "
+                    "weight and loses least"},
+           {.flag = "--target-size",
+            .value = "SIZE",
+            .help = "the same for a size in bytes, or such as 1.2GB"},
            {.flag = "--output",
             .short_flag = "-o",
             .value = "DIR",
             .help = "the new model's directory (default: beside the source, NAME-FORMAT)",
             .completion = Completion::file},
+           {.flag = "--compare",
+            .value = "REFERENCE",
+            .help = "make nothing: size, loss and speed of MODEL beside those of REFERENCE",
+            .completion = Completion::model},
            {.flag = "--dry-run", .help = "show the plan tensor by tensor and end"},
            {.flag = "--no-awq", .help = "code the weights without looking at activations"},
            {.flag = "--calibration",
@@ -267,6 +346,9 @@ Verb make_compress_verb() {
            {.flag = "--restart", .help = "forget what an interrupted run left"},
            {.flag = "--delete-source",
             .help = "delete the source's weights once the result is written and verified"},
+           {.flag = "--zstd-level",
+            .value = "N",
+            .help = "compress the arrays of an npy directory with zstd, 1 to 22 (sqint2 only)"},
            {.flag = "--threads",
             .short_flag = "-t",
             .value = "N",

@@ -11,6 +11,7 @@
 #include "chat/keep_alive.h"
 #include "chat/model_manager.h"
 #include "chat/startup_trace.h"
+#include "cli/byte_size.h"
 #include "cli/input.h"
 #include "cli/model_choice.h"
 #include "cli/otlp_settings.h"
@@ -127,34 +128,8 @@ Result<KeepAlive> read_keep_alive(const std::string& text) {
 
 /// "8GB", "4.5GiB", "6000000000".
 Result<uint64_t> parse_memory(const std::string& text) {
-  struct Unit {
-    std::string_view name;
-    double bytes;
-  };
-  constexpr Unit kUnits[] = {{"kib", 1024},
-                             {"mib", 1048576.0},
-                             {"gib", 1073741824.0},
-                             {"tib", 1.099511627776e12},
-                             {"kb", 1e3},
-                             {"mb", 1e6},
-                             {"gb", 1e9},
-                             {"tb", 1e12},
-                             {"k", 1e3},
-                             {"m", 1e6},
-                             {"g", 1e9},
-                             {"t", 1e12},
-                             {"b", 1},
-                             {"", 1}};
-  const std::string lower = to_lower(trim(text));
-  for (const Unit& unit : kUnits) {
-    if (!lower.ends_with(unit.name)) continue;
-    const std::string_view digits =
-        std::string_view(lower).substr(0, lower.size() - unit.name.size());
-    const auto number = parse_double(trim(digits));
-    const double bytes = number ? *number * unit.bytes : 0;
-    if (bytes >= 1 && bytes < 1e18) return static_cast<uint64_t>(bytes);
-    break;
-  }
+  const std::optional<uint64_t> bytes = parse_bytes(text);
+  if (bytes && *bytes > 0) return *bytes;
   return Error{ErrorCode::invalid_argument,
                fmt::format("--memory is '{}'; write bytes, or a size such as 8GB or 4.5GiB",
                            printable(text))};

@@ -11,10 +11,13 @@
 #include "base/strings.h"
 #include "compress/describe.h"
 #include "compress/encode.h"
+#include "compress/import_npy.h"
 #include "compress/import_packed.h"
 #include "compress/memory.h"
 #include "compress/output.h"
 #include "compress/report.h"
+#include "compress/sensitivity.h"
+#include "compress/target.h"
 #include "compress/texts.h"
 #include "compress/worker.h"
 #include "format/squish_directory.h"
@@ -26,11 +29,12 @@ namespace fs = std::filesystem;
 
 /// Part of the hash that tells whether a journal belongs to this run: raise it when an encoder or
 /// the layout gives other bytes.
-constexpr int kEncoderVersion = 1;
+constexpr int kEncoderVersion = 2;
 constexpr size_t kSequenceTokens = 512;
 constexpr uint64_t kDiskReserve = 64 << 20;  // sidecars, and what others write meanwhile
 constexpr const char* kWeightName = "model.safetensors";
 constexpr const char* kJournalName = "journal";
+constexpr const char* kMeasuredName = "sensitivities";
 
 Calibration calibration_of(const FormatRow& format, const CompressOptions& options) {
   return options.calibrate ? format.calibration : Calibration::none;
@@ -50,9 +54,12 @@ class Run {
  private:
   Status check_output() const;
   Status unpack_source();
+  Status unpack(const std::string& packing, const std::string& identity,
+                const std::function<Status()>& write);
   Status check_room() const;
   Status prepare_partial();
   Result<std::optional<CalibrationText>> calibration_text() const;
+  Status choose_types(const std::optional<CalibrationText>& text);
   [[nodiscard]] uint64_t run_hash(const std::optional<CalibrationText>& text) const;
   Status drop_doubtful(Journal& journal, const WeightFile& weights) const;
   Status encode_all(std::optional<CalibrationText> text, Entries& entries);
@@ -114,19 +121,34 @@ Status Run::check_room() const {
 Status Run::unpack_source() {
   input_ = options_.input;
   if (!is_directory(options_.input)) return {};
+  if (NpyDirectory::is_one(options_.input)) {
+    if (options_.delete_source) {
+      return Error{ErrorCode::unsupported,
+                   "--delete-source: an npy directory stays; delete it by hand"};
+    }
+    SQ_TRY(const NpyDirectory directory, NpyDirectory::open(options_.input));
+    return unpack("npy", fmt::format("{}|{:016x}", directory.path(), directory.identity()),
+                  [&] { return import_npy(directory, unpacked_, pool_, cancel_); });
+  }
   SQ_TRY(const HfDirectory directory, HfDirectory::open(options_.input));
   SQ_TRY(const std::string packing, packing_of(directory));
   if (packing.empty() || packing == "squish") return {};
-  input_ = unpacked_ = output_ + ".unpacked";
-  const std::string mark = unpacked_ + "/unpacked";
   const std::string identity =
       fmt::format("{}|{}|{}", directory.path(), directory.file_bytes(), directory.modified_ns());
+  return unpack(packing, identity,
+                [&] { return import_packed(directory, unpacked_, pool_, cancel_); });
+}
+
+Status Run::unpack(const std::string& packing, const std::string& identity,
+                   const std::function<Status()>& write) {
+  input_ = unpacked_ = output_ + ".unpacked";
+  const std::string mark = unpacked_ + "/unpacked";
   const Result<std::string> found = read_file(mark, 1 << 16);
   if (found && *found == identity && !options_.restart) return {};
   progress_.on_note(fmt::format("unpacking {} weights to 16 bits in {}", packing, unpacked_));
   SQ_TRY_STATUS(remove_directory(unpacked_));
   SQ_TRY_STATUS(make_directories(unpacked_));
-  SQ_TRY_STATUS(import_packed(directory, unpacked_, pool_, cancel_));
+  SQ_TRY_STATUS(write());
   return write_file_atomic(mark, as_bytes(identity));
 }
 
@@ -140,7 +162,8 @@ Status Run::prepare_partial() {
   // Everything but the weights is written anew; a killed run may have left half a file.
   for (const auto& entry : fs::directory_iterator(partial_, error)) {
     const std::string name = entry.path().filename();
-    if (name != kWeightName && name != kJournalName) fs::remove(entry.path(), error);
+    const bool is_kept = name == kWeightName || name == kJournalName || name == kMeasuredName;
+    if (!is_kept) fs::remove(entry.path(), error);
   }
   return {};
 }
@@ -149,17 +172,17 @@ Result<std::optional<CalibrationText>> Run::calibration_text() const {
   if (preview_.plan.options.calibration == Calibration::none) {
     return std::optional<CalibrationText>();
   }
-  // 5 bytes a token are more than most texts have: enough to fill the wanted count.
-  std::string text;
-  if (options_.calibration_path.empty()) {
-    text = compress::calibration_text(options_.calibration_tokens * 5);
-  } else {
-    SQ_TRY(text, read_text(options_.calibration_path));
-  }
-  SQ_TRY(const Tokenizer tokenizer, preview_.source->files.load_tokenizer(""));
-  const auto context = static_cast<size_t>(preview_.source->network.config.context_length);
-  return std::optional<CalibrationText>(tokenize_text(
-      tokenizer, text, std::min(kSequenceTokens, context), options_.calibration_tokens));
+  SQ_TRY(CalibrationText text, read_calibration_text(options_, *preview_.source));
+  return std::optional<CalibrationText>(std::move(text));
+}
+
+/// Nothing to do for formats whose types are fixed.
+Status Run::choose_types(const std::optional<CalibrationText>& text) {
+  SQ_TRY(const std::optional<uint64_t> budget, file_budget(preview_.plan, options_));
+  if (!budget || !text) return {};
+  SQ_TRY_STATUS(route_preview(preview_, options_, *budget, *text, partial_ + "/" + kMeasuredName,
+                              *backend_, pool_, progress_, cancel_));
+  return check_room();
 }
 
 uint64_t Run::run_hash(const std::optional<CalibrationText>& text) const {
@@ -179,6 +202,9 @@ uint64_t Run::run_hash(const std::optional<CalibrationText>& text) const {
     facts += "|" + description.substr(0, description.find(','));
   }
   for (const std::string& part : options_.passthrough) facts += "|" + part;
+  for (const PlannedTensor& planned : preview_.plan.tensors) {
+    facts += fmt::format("|{}", static_cast<int>(planned.target));
+  }
   return hash64(as_bytes(facts + preview_.plan.header));
 }
 
@@ -325,6 +351,7 @@ Result<Summary> Run::run() {
   SQ_TRY(backend_, make_cpu_backend(pool_, options_.isa));
   SQ_TRY(std::optional<CalibrationText> text, calibration_text());
   SQ_TRY_STATUS(prepare_partial());
+  SQ_TRY_STATUS(choose_types(text));
   for (const std::string& note : preview_.source->notes) progress_.on_note(note);
   Entries entries;
   SQ_TRY_STATUS(encode_all(std::move(text), entries));
@@ -364,6 +391,7 @@ Result<Summary> Run::run() {
   SQ_TRY_STATUS(write_text("report.json", make_report_json(preview_.plan, entries, facts)));
   SQ_TRY(const std::string sums, make_sha256sums(partial_, written_));
   SQ_TRY_STATUS(write_text("SHA256SUMS", sums));
+  ::unlink((partial_ + "/" + kMeasuredName).c_str());
   if (::unlink((partial_ + "/" + kJournalName).c_str()) != 0) {
     return Error{ErrorCode::io, fmt::format("{}: cannot delete the journal", partial_)};
   }
@@ -394,6 +422,11 @@ Result<Preview> preview(const CompressOptions& options) {
   out.peak_memory_bytes =
       peak_memory(out.plan, out.source->network.config, options.calibration_tokens,
                   options.evaluation_tokens, options.threads);
+  SQ_TRY(const std::optional<uint64_t> budget, file_budget(out.plan, options));
+  if (budget) {
+    const uint64_t measuring = sensitivity_peak_bytes(out.plan, out.source->network.config);
+    out.peak_memory_bytes = std::max(out.peak_memory_bytes, measuring);
+  }
   return out;
 }
 

@@ -21,6 +21,9 @@ struct CompressOptions {
   std::string input = {};   // what ModelFiles::open takes
   std::string output = {};  // the directory that will be there at the end
   std::string format = "int4";
+  // What model.safetensors may weigh; at most one of them, and only with a format that needs it.
+  std::optional<double> target_bits = {};  // a weight, over all weights
+  std::optional<uint64_t> target_bytes = {};
   std::string isa = {};               // of the cpu backend that reads the calibration text
   bool calibrate = true;              // false: --no-awq
   std::string calibration_path = {};  // a text file or a directory of them; "" = the built-in text
@@ -38,7 +41,8 @@ struct CompressOptions {
 class ProgressSink {
  public:
   virtual ~ProgressSink() = default;
-  /// `stage`: "calibrate", "encode", "verify", "compare". Bytes are those of the output.
+  /// `stage`: "measure", "calibrate", "encode", "verify", "compare". Bytes are those of the
+  /// output.
   virtual void on_progress(std::string_view stage, std::string_view tensor, uint64_t done_bytes,
                            uint64_t total_bytes) = 0;
   virtual void on_note(std::string_view line) = 0;
@@ -51,7 +55,8 @@ struct Preview {
   uint64_t peak_memory_bytes = 0;  // besides mapped pages of the source
   uint64_t source_bytes = 0;
 };
-/// Errors: those of Source::open, find_format and make_plan.
+/// With a budget the types are not the final ones yet: route_dry() (target.h). Errors: those of
+/// Source::open, find_format, make_plan and file_budget.
 Result<Preview> preview(const CompressOptions& options);
 
 struct Summary {

@@ -6,8 +6,10 @@
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "format/json_config.h"
 #include "format/json_edit.h"
 #include "format/squish_directory.h"
+#include "model/arch_table.h"
 
 namespace squish::compress {
 namespace {
@@ -50,9 +52,19 @@ std::string quantization_config(const Source& source, const Plan& plan, const En
   return out + "\n    }\n  }";
 }
 
+bool is_about_tensors(std::string_view key) {
+  return key.starts_with("split.") || key.starts_with("quantize.") || key == "general.file_type" ||
+         key == "general.quantization_version" || key == "general.alignment";
+}
+
+void append_number(std::string& out, uint64_t value, size_t bytes) {
+  for (size_t i = 0; i < bytes; ++i) out += static_cast<char>((value >> (8 * i)) & 0xFF);
+}
+
+}  // namespace
+
 /// The facts in the words of Hugging Face, for people and tools; squish itself reads the metadata.
-std::string config_of_gguf(const Source& source) {
-  const ModelConfig& config = source.network.config;
+std::string config_of_gguf(const ModelConfig& config) {
   std::string_view model_type = config.architecture;
   std::string_view architecture = config.architecture;
   for (const ArchitectureNames& names : kArchitectures) {
@@ -85,26 +97,29 @@ std::string config_of_gguf(const Source& source) {
   return out + "\n}\n";
 }
 
-bool is_about_tensors(std::string_view key) {
-  return key.starts_with("split.") || key.starts_with("quantize.") || key == "general.file_type" ||
-         key == "general.quantization_version" || key == "general.alignment";
-}
-
-void append_number(std::string& out, uint64_t value, size_t bytes) {
-  for (size_t i = 0; i < bytes; ++i) out += static_cast<char>((value >> (8 * i)) & 0xFF);
-}
-
-}  // namespace
-
 Result<std::string> make_config_json(const Source& source, const Plan& plan,
                                      const Entries& entries) {
   const bool is_gguf = source.files.gguf != nullptr;
-  const std::string base = is_gguf ? config_of_gguf(source) : source.files.directory->config_json();
+  const std::string base =
+      is_gguf ? config_of_gguf(source.network.config) : source.files.directory->config_json();
   return with_json_member(base, "quantization_config", quantization_config(source, plan, entries),
                           source.files.path + "/config.json");
 }
 
-std::string make_gguf_metadata(const GgufFile& file) {
+Result<std::string> make_plain_config(const ModelFiles& files) {
+  if (files.gguf) {
+    SQ_TRY(const Network network, read_network(files, {}));
+    return config_of_gguf(network.config);
+  }
+  // null where the key was, which readers take for absent.
+  const std::string& config = files.directory->config_json();
+  const std::string where = files.path + "/config.json";
+  SQ_TRY(const JsonConfig json, JsonConfig::parse(config, where));
+  if (!json.has("quantization_config")) return config;
+  return with_json_member(config, "quantization_config", "null", where);
+}
+
+std::string make_gguf_metadata(const GgufFile& file, std::string_view key, uint32_t value) {
   uint64_t count = 0;
   std::string body;
   for (const GgufEntry& entry : file.metadata()) {
@@ -112,6 +127,11 @@ std::string make_gguf_metadata(const GgufFile& file) {
     ++count;
     append_number(body, entry.key.size(), 8);
     body += entry.key;
+    if (!key.empty() && entry.key == key) {
+      append_number(body, static_cast<uint64_t>(GgufType::u32), 4);
+      append_number(body, value, 4);
+      continue;
+    }
     append_number(body, static_cast<uint64_t>(entry.value.type), 4);
     if (entry.value.type == GgufType::string) append_number(body, entry.value.bytes.size(), 8);
     if (entry.value.type == GgufType::array) {

@@ -103,6 +103,14 @@ constexpr std::array kTable = {
               .tied = "i3",
               .head = "t3",
               .calibration = Calibration::feedback},
+    FormatRow{.name = "mixed",
+              .summary = "types chosen tensor by tensor for --target-bits or --target-size",
+              .linear = "t2",
+              .embedding = "i3",
+              .tied = "i3",
+              .calibration = Calibration::feedback,
+              .is_routed = true,
+              .needs_target = true},
 };
 
 constexpr std::array<std::string_view, 4> kForeign = {"astc", "hybrid", "aqlm", "nf4"};

@@ -29,6 +29,9 @@ struct FormatRow {
   std::string_view head = {};
   std::string_view critical = {};  // v and down of the critical layers of the mixed recipes
   Calibration calibration = Calibration::none;
+  /// The types above say only how large the file may be; the router (router.h) spends those bytes.
+  bool is_routed = false;
+  bool needs_target = false;  // routed, and the user says how large
 };
 
 std::span<const FormatRow> format_table();

@@ -59,6 +59,7 @@ std::string entry_of(const Piece& piece, size_t index) {
 }  // namespace
 
 Status lay_out(Plan& plan) {
+  plan.padding.clear();
   std::vector<PlannedTensor*> order;
   for (PlannedTensor& planned : plan.tensors) {
     planned.bytes = TensorView{nullptr, planned.target, planned.source.shape}.bytes();

@@ -129,6 +129,16 @@ bool is_affine_low_bit(DType dtype) {
   return dtype == DType::q4_1 || dtype == DType::q4_k || name == "i3";
 }
 
+std::vector<DType> fitting_types(const SourceTensor& tensor) {
+  std::vector<DType> out;
+  for (const std::string_view name : kLadder) {
+    const std::optional<DType> dtype = dtype_from_name(name);
+    if (!dtype || !type_info(*dtype).is_quantized || !can_encode(*dtype)) continue;
+    if (may_be(*dtype, name, tensor)) out.push_back(*dtype);
+  }
+  return out;
+}
+
 std::string_view wanted_type(const FormatRow& format, const PlanFacts& facts, const Place& place) {
   const auto or_linear = [&](std::string_view type) { return type.empty() ? format.linear : type; };
   const int layer = place.layer;

@@ -43,6 +43,7 @@ struct PlannedTensor {
   bool is_copied = false;  // byte for byte: the source has the type already
   bool is_kept = false;    // not to be changed at all: no format speaks of it, or --passthrough
   std::string reason;      // why the type is not the format's own; empty when it is
+  double sensitivity = -1;  // nats a relative squared error of 1 would cost; below 0: not measured
   uint64_t offset = 0;     // from the start of the file
   uint64_t bytes = 0;
 };
@@ -70,6 +71,10 @@ struct Plan {
 /// this build lacks a type; invalid_argument for a model without matrices or with too many tensors.
 Result<Plan> make_plan(const FormatRow& format, const PlanFacts& facts,
                        std::span<const SourceTensor> tensors, const PlanOptions& options);
+
+/// The coded types that a tensor may have, from small to large in kLadder's order: whole blocks in
+/// a row, rows where they are looked up, and an encoder in this build.
+std::vector<DType> fitting_types(const SourceTensor& tensor);
 
 /// The type that `format` wants for a tensor, before the shape is looked at; "keep" for none.
 std::string_view wanted_type(const FormatRow& format, const PlanFacts& facts, const Place& place);

@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "base/hash.h"
+#include "compress/router.h"
 #include "format/json_edit.h"
 #include "format/squish_directory.h"
 
@@ -39,6 +40,9 @@ std::string stats_of(const PlannedTensor& planned, const JournalEntry& entry) {
   }
   if (entry.awq_exponent >= 0) {
     parts.push_back(member("awq_exponent", fmt::format("{:.2f}", entry.awq_exponent)));
+  }
+  if (planned.sensitivity >= 0) {
+    parts.push_back(member("sensitivity_nats", fmt::format("{:.5g}", planned.sensitivity)));
   }
   if (entry.zero_rows > 0) {
     parts.push_back(member("zero_rows", std::to_string(entry.zero_rows)));
@@ -97,6 +101,8 @@ std::string make_report_json(const Plan& plan, const Entries& entries, const Rep
       member("bits_per_weight", fmt::format("{:.4f}", plan.bits_per_weight())),
       member("types", type_totals(plan)),
       member("mean_signal_to_error_db", fmt::format("{:.2f}", decibels(energy, error)))};
+  const double expected = expected_loss(plan);
+  if (expected > 0) parts.push_back(member("expected_kl_nats", fmt::format("{:.5f}", expected)));
   if (!facts.calibration.empty()) {
     parts.push_back(member("calibration", json_quoted(facts.calibration)));
   }

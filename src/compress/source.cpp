@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/strings.h"
 #include "compress/import_packed.h"
+#include "compress/unpacked.h"
 #include "format/quality_gates.h"
 #include "model/arch_table.h"
 #include "model/weights.h"
@@ -33,6 +34,7 @@ constexpr std::array kSidecars = {"tokenizer.json",
                                   "NOTICE"};
 
 Status check_method(const ModelFiles& files) {
+  if (files.packed && files.packed->format() == kUnpackedFormat) return {};
   if (files.packed) {
     return Error{ErrorCode::invalid_argument,
                  fmt::format("{}: is compressed already ({}); give the model that it was made from",

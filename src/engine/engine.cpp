@@ -301,12 +301,16 @@ void Engine::sample(const Step& step) {
           {.logits = is_cached ? entry.cached_logits : logits_used_.subspan(at, vocabulary_size_),
            .tokens = std::span(sequence.tokens).first(count),
            .prompt_count = prompt_count,
-           .allowed = scheduler_.mask_of(sequence),  // constrained answers are never guessed
+           .allowed = scheduler_.mask_of(sequence),
            .seed = sequence.seed,
            .position = count - prompt_count},
           sequence.sampling));
       if (!entry.goes_on(i, samples_.back())) break;
+      if (Status status = scheduler_.look_ahead(sequence, samples_.back()->token); !status)
+        samples_.back() = status.error();
+      if (!samples_.back()) break;
     }
+    scheduler_.look_back(sequence);
   }
 }
 

@@ -345,13 +345,14 @@ size_t Scheduler::append_all(const StepSample& entry, std::span<Result<Sample>> 
   sequence.accepted_total += static_cast<int32_t>(count) - 1;
   for (size_t i = 0; i < count && !sequence.is_finished; ++i) {
     if (i > 0) ++sequence.computed;  // the guess before it was right: its keys and values stay
-    append(sequence, samples[i]);
+    append(sequence, samples[i], i + 1 == count);
   }
   if (entry.draft_count > 0) settle_draft(sequence, entry.draft_count, count - 1);
   return count;
 }
 
-void Scheduler::append(Sequence& sequence, Result<Sample>& sample) {
+/// Tokens without an alternative come after the last sample only: before it they are samples, too.
+void Scheduler::append(Sequence& sequence, Result<Sample>& sample, bool is_last) {
   if (!sample) {
     finish(sequence, FinishReason::error, sample.error());
     return;
@@ -371,7 +372,7 @@ void Scheduler::append(Sequence& sequence, Result<Sample>& sample) {
                        .top = std::move(sample->top),
                        .finish = {},
                        .error = {}});
-  if (sequence.constraint != nullptr) follow_constraint(sequence);
+  if (sequence.constraint != nullptr && is_last) follow_constraint(sequence);
 }
 
 /// The next token of the answer; the last one ends it.

@@ -116,6 +116,10 @@ class Scheduler {
                             std::span<const float> logits);
   /// Which tokens may follow (Constraint::allowed), timed. Empty: any.
   std::span<const uint32_t> mask_of(Sequence& sequence);
+  /// The mask of the next row of a draft is that after `token`, until look_back(); commit() takes
+  /// the token itself. Error: the constraint refuses it.
+  Status look_ahead(Sequence& sequence, TokenId token);
+  void look_back(Sequence& sequence);
   [[nodiscard]] const MaskTimes& mask_times() const { return mask_times_; }
   /// Ends every sequence, also in the middle of a step that failed. The outcomes of that step come
   /// first; of one that was committed they are there again.
@@ -172,7 +176,7 @@ class Scheduler {
   void pool_states(const StepStates& states);
   void finish_embeddings();
   size_t append_all(const StepSample& entry, std::span<Result<Sample>> samples);
-  void append(Sequence& sequence, Result<Sample>& sample);
+  void append(Sequence& sequence, Result<Sample>& sample, bool is_last);
   void add_token(Sequence& sequence, TokenEvent event);
   void follow_constraint(Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason, std::optional<Error> error);
@@ -181,6 +185,7 @@ class Scheduler {
   // scheduler_drafts.cpp
   [[nodiscard]] bool may_draft(const Sequence& sequence) const;
   size_t add_draft(Sequence& sequence, size_t row_count);
+  static size_t allowed_guesses(Sequence& sequence, std::span<const TokenId> guesses);
   void settle_draft(Sequence& sequence, size_t drafted, size_t accepted);
 
   // scheduler_pages.cpp

@@ -1,6 +1,8 @@
 // The scheduler's constrained answers: masks, and tokens that have no alternative.
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "engine/constraint.h"
 #include "engine/scheduler.h"
 
@@ -21,6 +23,37 @@ std::span<const uint32_t> Scheduler::mask_of(Sequence& sequence) {
   mask_times_.add(Clock::now() - begin);
   sequence.mask_is_current = true;
   return allowed;
+}
+
+Status Scheduler::look_ahead(Sequence& sequence, TokenId token) {
+  if (sequence.constraint == nullptr) return {};
+  if (!sequence.constraint->accept(token)) {
+    return Error{ErrorCode::internal,
+                 fmt::format("token {} was drawn though the constraint does not allow it", token)};
+  }
+  ++sequence.looked_ahead;
+  sequence.mask_is_current = false;
+  return {};
+}
+
+void Scheduler::look_back(Sequence& sequence) {
+  if (sequence.looked_ahead == 0) return;
+  sequence.constraint->rollback(sequence.looked_ahead);
+  sequence.looked_ahead = 0;
+  sequence.mask_is_current = false;
+}
+
+/// How many of the guesses a constrained answer may have: the others need no row.
+size_t Scheduler::allowed_guesses(Sequence& sequence, std::span<const TokenId> guesses) {
+  size_t count = 0;
+  while (count < guesses.size() && !sequence.is_end_token(guesses[count]) &&
+         sequence.constraint->accept(guesses[count]))
+    ++count;
+  if (count > 0) {
+    sequence.constraint->rollback(static_cast<int32_t>(count));
+    sequence.mask_is_current = false;
+  }
+  return count;
 }
 
 void MaskTimes::add(Clock::duration time) {

@@ -8,10 +8,9 @@
 namespace squish {
 
 bool Scheduler::may_draft(const Sequence& sequence) const {
-  // Draws are keyed by seed and position and would stay the same, but rarely be the guess. What a
-  // constraint forces is added without a guess.
+  // Draws are keyed by seed and position and would stay the same, but rarely be the guess.
   return options_.speculation && sequence.sampling.speculate && sequence.answer_count() > 0 &&
-         sequence.constraint == nullptr && sequence.sampling.temperature < kTemperatureGreedy;
+         sequence.sampling.temperature < kTemperatureGreedy;
 }
 
 /// Puts guesses behind the tokens of a sequence whose next single row is planned, as far as they
@@ -31,8 +30,10 @@ size_t Scheduler::add_draft(Sequence& sequence, size_t row_count) {
   const auto wanted = std::min(answer_left, static_cast<int32_t>(guesses.size()));
   if (wanted <= 0) return 0;
   if (!sequence.lookup) sequence.lookup.emplace(sequence.tokens.capacity());
-  const Draft draft =
+  Draft draft =
       sequence.lookup->find(sequence.tokens, std::span(guesses).first(static_cast<size_t>(wanted)));
+  if (sequence.constraint != nullptr)
+    draft.count = allowed_guesses(sequence, std::span(guesses).first(draft.count));
   size_t count = draft_policy_.draft_count(history, draft.match_length, draft.count, row_count);
   if (count == 0 && draft.count > 0)
     untried = {sequence.token_count(), guesses.front(), draft.match_length};

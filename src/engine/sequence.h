@@ -57,6 +57,7 @@ struct Sequence {
   std::string client;
   std::unique_ptr<Constraint> constraint;  // null: any token may come; has taken the answer so far
   bool mask_is_current = false;            // constraint->allowed() is that of the next token
+  int32_t looked_ahead = 0;                // tokens that the constraint took before commit
   uint64_t seed;                           // of the draws
   uint64_t arrival = 0;                    // order of submission
 

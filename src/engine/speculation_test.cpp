@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/check.h"
+#include "engine/constraint.h"
 #include "engine/draft_policy.h"
 #include "engine/engine.h"
 #include "engine/prompt_lookup.h"
@@ -285,6 +287,92 @@ TEST(Speculation, a_copying_answer_takes_a_fraction_of_the_steps) {
   EXPECT_EQ(guessed.answers, plain.answers);
   EXPECT_GE(plain.metrics.steps, 200U);
   EXPECT_LT(guessed.metrics.steps, 150U);  // one token of eight is a surprise
+}
+
+/// Place i of an answer may have token i % 61 and three others, now and then only those or only
+/// one; after `length` tokens it ends.
+class Circle final : public Constraint {
+ public:
+  Circle(int32_t length, TokenId end) : length_(length), end_(end) {}
+  std::span<const uint32_t> allowed() override {
+    mask_ = {0, 0};
+    for (TokenId token = 0; token < 61; ++token) {
+      if (allows(token)) mask_[static_cast<size_t>(token) / 32] |= 1U << (token % 32);
+    }
+    return mask_;
+  }
+  bool accept(TokenId token) override {
+    if (!allows(token)) return false;
+    ++at_;
+    return true;
+  }
+  void rollback(int32_t count) override {
+    SQ_CHECK(count <= at_);
+    at_ -= count;
+  }
+  bool must_end() override { return at_ >= length_; }
+  std::optional<TokenId> forced() override {
+    if (at_ >= length_ || at_ % 11 != 0) return std::nullopt;
+    return at_ % 20;
+  }
+
+ private:
+  [[nodiscard]] bool allows(TokenId token) const {
+    if (at_ >= length_) return token == end_;
+    if (token == end_) return false;
+    if (at_ % 11 == 0) return token == at_ % 20;
+    return at_ % 7 == 0 ? token % 3 == 1 : token % 20 == at_ % 20 || token % 9 == 2;
+  }
+  int32_t length_;
+  TokenId end_;
+  int32_t at_ = 0;
+  std::vector<uint32_t> mask_ = {0, 0};
+};
+
+TEST(Speculation, constrained_answers_are_guessed_too_and_stay_what_they_were) {
+  uint64_t accepted = 0;
+  for (int32_t seed = 0; seed < 20; ++seed) {
+    SCOPED_TRACE(seed);
+    Played played[2];
+    for (const bool is_guessed : {false, true}) {
+      CopyingModel model(20);
+      EngineOptions options;
+      options.speculation = is_guessed;
+      options.speculation_adapts = false;
+      const auto engine = std::move(Engine::create(model, options)).value();
+      std::vector<RequestHandle> handles;
+      for (int32_t i = 0; i < 3; ++i) {
+        Request request;
+        for (int32_t t = 0; t < 60 + seed; ++t) request.tokens.push_back(t % 20);
+        request.sampling.temperature = 0;
+        request.sampling.max_tokens = 150;
+        request.sampling.logprobs = seed % 4 == 3;  // then nothing is added without logits
+        request.end_tokens = {60};
+        if (i > 0) request.constraint = std::make_unique<Circle>(40 * i + seed, 60);
+        handles.push_back(engine->submit(std::move(request)).value());
+      }
+      for (int step = 0; step < 2000 && !engine->idle(); ++step) engine->step();
+      for (RequestHandle& handle : handles) {
+        Played& out = played[is_guessed ? 1 : 0];
+        out.answers.emplace_back();
+        while (auto event = handle.try_next()) {
+          if (event->is_terminal()) {
+            out.ends.push_back(*event->finish);
+          } else {
+            out.answers.back().push_back(event->token);
+          }
+        }
+      }
+      EXPECT_EQ(model.complaint(), "");
+      EXPECT_TRUE(engine->is_consistent());
+      played[is_guessed ? 1 : 0].metrics = engine->metrics();
+    }
+    EXPECT_EQ(played[0].answers, played[1].answers);
+    EXPECT_EQ(played[0].ends, played[1].ends);
+    EXPECT_LT(played[1].metrics.steps, played[0].metrics.steps);
+    accepted += played[1].metrics.accepted_tokens;
+  }
+  EXPECT_GT(accepted, 500U);
 }
 
 TEST(Speculation, a_request_can_do_without_and_draws_never_guess) {

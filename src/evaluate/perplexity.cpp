@@ -103,17 +103,20 @@ class Scorer {
 }  // namespace
 
 Result<std::vector<TokenScore>> score_tokens(Model& model, std::span<const TokenId> tokens,
-                                             size_t rows_at_once) {
-  SQ_CHECK(rows_at_once > 0);
+                                             size_t decode_from) {
+  constexpr size_t kRowsAtOnce = 128;
   SQ_TRY_STATUS(check_sequence(model, tokens));
   const auto vocabulary = static_cast<size_t>(model.config().vocabulary_size);
   SQ_TRY(SequenceReader reader, SequenceReader::create(model, tokens.size()));
   std::vector<TokenScore> scores;
   scores.reserve(tokens.size() - 1);
   std::vector<float> logits;
-  for (size_t first = 0; first + 1 < tokens.size(); first += rows_at_once) {
-    const size_t count = std::min(rows_at_once, tokens.size() - 1 - first);
-    reader.read(tokens.subspan(first, count), first, 0, logits);
+  for (size_t first = 0, count = 0; first + 1 < tokens.size(); first += count) {
+    const bool is_decode = first >= decode_from;
+    const size_t end = is_decode ? tokens.size() - 1 : std::min(decode_from, tokens.size() - 1);
+    count = std::min(kRowsAtOnce, end - first);
+    reader.read(tokens.subspan(first, count), first, 0, logits,
+                is_decode ? RowKind::decode : RowKind::prompt);
     for (size_t i = 0; i < count; ++i) {
       scores.push_back(
           score_row(std::span(logits).subspan(i * vocabulary, vocabulary), tokens[first + i + 1]));

@@ -25,10 +25,10 @@ struct TokenScore {
 };
 
 /// Runs tokens[0 .. n) and returns n - 1 scores: score i is about tokens[i + 1]. Errors:
-/// invalid_argument for what check_sequence() refuses; out_of_memory. Memory: `rows_at_once` rows
-/// of logits. Rows are computed as a prompt's.
+/// invalid_argument for what check_sequence() refuses; out_of_memory. Memory: 128 rows of logits.
+/// Rows before `decode_from` are computed as a prompt's, the others as decode steps.
 Result<std::vector<TokenScore>> score_tokens(Model& model, std::span<const TokenId> tokens,
-                                             size_t rows_at_once = 128);
+                                             size_t decode_from = SIZE_MAX);
 
 struct PerplexityResult {
   double perplexity = 0;

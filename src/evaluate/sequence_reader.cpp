@@ -43,11 +43,11 @@ Result<SequenceReader> SequenceReader::create(Model& model, size_t tokens_max) {
 }
 
 void SequenceReader::read(std::span<const TokenId> tokens, size_t position, size_t first_logits,
-                          std::vector<float>& logits) {
+                          std::vector<float>& logits, RowKind kind) {
   Batch batch;
   batch.tokens.assign(tokens.begin(), tokens.end());
   batch.sequences = {SequenceRows{pages_.data(), static_cast<int32_t>(position), 0, tokens.size()}};
-  batch.prefill_row_count = tokens.size();
+  batch.prefill_row_count = kind == RowKind::prompt ? tokens.size() : 0;
   batch.logit_rows.resize(tokens.size() - first_logits);
   std::iota(batch.logit_rows.begin(), batch.logit_rows.end(), static_cast<int32_t>(first_logits));
   logits.resize(batch.logit_rows.size() * static_cast<size_t>(model_->config().vocabulary_size));

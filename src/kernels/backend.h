@@ -86,7 +86,8 @@ struct AttentionArguments {
   int window = 0;      // 0: all; w: position p sees p - w + 1 .. p
   float softcap = 0;   // c > 0: score = c * tanh(score / c)
   bool causal = true;  // false: every row sees all rows of its sequence up to the last one given
-  Rows out;            // [rows, head_count * head_dim]
+  size_t prefill_row_count = 0;  // rows of prompts, as in matmul; the rest are single decode steps
+  Rows out;                      // [rows, head_count * head_dim]
 };
 
 /// Which pairs rotate together: halves (i, i + n/2: Qwen, Gemma, Phi, HF Llama) or neighbours (2i,
@@ -106,11 +107,16 @@ class Backend {
   /// take the wide kernels; the rest are single decode steps. The result of a row depends on its
   /// own values and on which of the two it is, never on the other rows of the batch. x [rows, in];
   /// in must be a multiple of the weight's block. Accuracy of cpu: activations are rounded to int8
-  /// in groups of 32 (decode) or to bf16 (prefill with AMX): |error| <= sum_i |w_i| * step_i / 2 +
+  /// in groups of 32 (decode; against blocks of 32 the coarsest ninth of the groups to 16 bits, see
+  /// cpu/extra_rows.h) or to bf16 (prefill with AMX): |error| <= sum_i |w_i| * step_i / 2 +
   /// 2^-20 * sum |w_i x_i|. Cost: streams each weight once for decode; once per kPrefillRows rows
   /// for prompts.
   virtual void matmul(ConstRows x, std::span<const MatmulTarget> targets,
                       size_t prefill_row_count) = 0;
+
+  /// Says whose product comes after the next one, in the order of its targets, for single decode
+  /// steps: threads that wait meanwhile may fetch it. Changes no result. Empty: not known.
+  virtual void expect(std::span<const TensorView> /*weights*/) {}
 
   /// out[t] = table[ids[t]] * scale. table [vocabulary, dim], any DType. Exact up to one f32
   /// rounding.
@@ -158,8 +164,8 @@ class Backend {
 
   /// softmax(scale * q K^T + mask) V per head, online over pages.
   /// |error| <= 2^-9 * max|V| with bf16 tiles (prefill with AMX), 2^-16 * max|V| otherwise.
-  /// Sequences with row_count 1 and longer ones may take different kernels; a row's result never
-  /// depends on others.
+  /// Decode rows (sequences of one row) and those of prompts may take different kernels; a row's
+  /// result depends neither on other rows nor on the number of threads.
   virtual void attention(const AttentionArguments& arguments) = 0;
 };
 

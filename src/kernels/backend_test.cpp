@@ -191,6 +191,38 @@ TEST_P(BackendTest, a_row_does_not_depend_on_the_other_rows_of_its_batch) {
   }
 }
 
+/// Kernels for few rows differ by their number; each must give the bits of a row alone.
+TEST_P(BackendTest, a_decode_row_is_the_same_in_batches_of_every_size) {
+  Target target(GetParam());
+  for (const DType dtype : kAllTypes) {
+    const size_t block = std::max<size_t>(type_info(dtype).block_weights, 32);
+    for (const size_t in_length : {block, 5 * block, 18 * block}) {
+      constexpr size_t kOut = 35;
+      const RandomMatrix weight(dtype, kOut, in_length, 21);
+      const std::vector<float> bias = random_floats(kOut, 22);
+      const std::vector<float> x = random_floats(41 * in_length, 23);
+      std::vector<float> alone(41 * kOut, 0.5F);
+      const auto run = [&](size_t first, size_t rows, std::vector<float>& out) {
+        const MatmulTarget to = {weight.view(), bias.data(), {out.data(), rows, kOut, kOut}, true};
+        target.backend->matmul({x.data() + first * in_length, rows, in_length, in_length},
+                               std::span(&to, 1), 0);
+      };
+      for (size_t t = 0; t < 41; ++t) {
+        std::vector<float> one(kOut, 0.5F);
+        run(t, 1, one);
+        std::copy(one.begin(), one.end(), alone.begin() + static_cast<ptrdiff_t>(t * kOut));
+      }
+      for (const size_t rows : {2U, 3U, 5U, 8U, 9U, 16U, 23U, 33U, 41U}) {
+        std::vector<float> together(rows * kOut, 0.5F);
+        run(0, rows, together);
+        for (size_t i = 0; i < together.size(); ++i)
+          ASSERT_EQ(together[i], alone[i]) << type_info(dtype).name << " of " << in_length << ", "
+                                           << rows << " rows: row " << i / kOut;
+      }
+    }
+  }
+}
+
 TEST_P(BackendTest, several_targets_share_one_input) {
   Target target(GetParam());
   const RandomMatrix q(DType::q4_k, 96, 512, 1);
@@ -388,6 +420,60 @@ TEST_P(BackendTest, attention_over_scattered_pages_equals_ref) {
       ASSERT_NEAR(a[i], b[i], largest * (tiles && prompt ? 0x1p-7F : 0x1p-16F))
           << "head_dim " << c.head_dim << " row " << i / q_width;
     }
+  }
+}
+
+/// Long contexts are cut into ranges of pages: right at their edges, and the same whatever else is
+/// in the batch and however many threads there are.
+TEST_P(BackendTest, attention_of_decode_rows_over_many_pages_equals_ref) {
+  Target one(GetParam(), 1);
+  Target three(GetParam(), 3);
+  const auto ref = make_ref_backend();
+  for (const AttentionCase& c : {AttentionCase{64, 9, 3, 0, 0}, AttentionCase{128, 14, 2, 0, 0},
+                                 AttentionCase{64, 4, 1, 300, 0}, AttentionCase{48, 10, 1, 0, 30},
+                                 AttentionCase{80, 2, 2, 64, 0}, AttentionCase{16, 17, 1, 0, 0}}) {
+    const KvLayout layout = {c.kv_heads, c.head_dim};
+    constexpr int32_t kPages = 14;
+    std::vector<std::byte> memory(layout.page_bytes() * kPages + 64);
+    std::vector<int32_t> pages(kPages);
+    for (int32_t i = 0; i < kPages; ++i) pages[static_cast<size_t>(i)] = i * 5 % kPages;
+    const size_t tokens = static_cast<size_t>(kPages) * kPageTokens;
+    const auto width = static_cast<size_t>(c.kv_heads * c.head_dim);
+    const auto q_width = static_cast<size_t>(c.heads * c.head_dim);
+    const std::vector<float> k = random_floats(tokens * width, 61);
+    const std::vector<float> v = random_floats(tokens * width, 62);
+    const KvLayer kv = {memory.data(), layout};
+    const SequenceRows past = {pages.data(), 0, 0, tokens};
+    ref->kv_write(kv, {&past, 1}, {k.data(), tokens, width, width},
+                  {v.data(), tokens, width, width});
+    const std::vector<int32_t> positions = {0, 63, 64, 255, 256, 257, 511, 512, 895};
+    std::vector<SequenceRows> rows;
+    for (size_t i = 0; i < positions.size(); ++i)
+      rows.push_back({pages.data(), positions[i], i, 1});
+    const std::vector<float> q = random_floats(positions.size() * q_width, 63, 2.0F);
+    const auto run = [&](Backend& backend, std::span<const SequenceRows> sequences, size_t count) {
+      std::vector<float> out(positions.size() * q_width);
+      AttentionArguments arguments;
+      arguments.q = {q.data(), count, q_width, q_width};
+      arguments.kv = kv;
+      arguments.sequences = sequences;
+      arguments.head_count = c.heads;
+      arguments.scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
+      arguments.window = c.window;
+      arguments.softcap = c.softcap;
+      arguments.out = {out.data(), positions.size(), q_width, q_width};
+      backend.attention(arguments);
+      return out;
+    };
+    const std::vector<float> expected = run(*ref, rows, rows.size());
+    const std::vector<float> actual = run(*three.backend, rows, rows.size());
+    for (size_t i = 0; i < actual.size(); ++i) {
+      ASSERT_NEAR(actual[i], expected[i], 5 * 0x1p-16)
+          << "head_dim " << c.head_dim << " position " << positions[i / q_width];
+    }
+    EXPECT_EQ(run(*one.backend, rows, rows.size()), actual) << "threads";
+    const std::vector<float> alone = run(*three.backend, {&rows.back(), 1}, rows.size());
+    for (size_t i = 8 * q_width; i < 9 * q_width; ++i) ASSERT_EQ(alone[i], actual[i]) << "alone";
   }
 }
 

@@ -96,6 +96,13 @@ void Decoder::norm(const float* weight, ConstRows x, Rows out) {
   backend_.rms_norm(x, weight, config_.norm_weight_offset, config_.norm_epsilon, out);
 }
 
+/// Tells the backend which product follows the next one, in steps without prompts: those are bound
+/// by arithmetic, and what they would fetch is gone before it is used.
+void Decoder::expect(std::initializer_list<TensorView> weights) {
+  backend_.expect(prefill_count_ == 0 ? std::span(weights.begin(), weights.size())
+                                      : std::span<const TensorView>());
+}
+
 /// Each head by itself: the rows are [rows * head_count, head_dim].
 void Decoder::norm_heads(const float* weight, Rows x, size_t head_count) {
   const auto head_dim = static_cast<size_t>(config_.head_dim);
@@ -120,6 +127,7 @@ void Decoder::attention(size_t index, const Batch& batch, const KvLayer& kv) {
   const std::array targets = {MatmulTarget{layer.k, layer.k_bias, k, false},
                               MatmulTarget{layer.v, layer.v_bias, v, false},
                               MatmulTarget{layer.q, layer.q_bias, q, false}};
+  expect({layer.o});
   backend_.matmul(x, std::span(targets).first(is_needed ? 3 : 2), prefill_count_);
 
   const size_t kind = facts.local_rope ? 1 : 0;
@@ -143,6 +151,7 @@ void Decoder::attention(size_t index, const Batch& batch, const KvLayer& kv) {
   arguments.scale = config_.attention_scale;
   arguments.window = facts.window;
   arguments.softcap = config_.attention_softcap;
+  arguments.prefill_row_count = prefill_count_;
   arguments.out = rows_of(mixed_, row_count_, q_length(config_));
   backend_.attention(arguments);
 }
@@ -159,6 +168,11 @@ void Decoder::project_out(const LayerWeights& layer) {
   const Rows out = rows_of(is_direct ? residual_ : block_, row_count_, hidden_of(config_));
   const MatmulTarget target = {layer.o, layer.o_bias, out, is_direct};
   observe(layer.o, rows_of(mixed_, row_count_, q_length(config_)));
+  if (layer.router.exists()) {
+    expect({});  // which experts is not known
+  } else {
+    expect({layer.gate, layer.up});
+  }
   backend_.matmul(rows_of(mixed_, row_count_, q_length(config_)), {&target, 1}, prefill_count_);
   if (!is_direct) add_block_output(layer.post_attention_norm);
 }
@@ -179,12 +193,19 @@ void Decoder::mlp(size_t index) {
   const Rows up = rows_of(up_, row_count_, inner);
   const std::array targets = {MatmulTarget{layer.gate, nullptr, gate, false},
                               MatmulTarget{layer.up, nullptr, up, false}};
+  expect({layer.down});
   backend_.matmul(x, targets, prefill_count_);
   backend_.activation_mul(config_.activation, gate, up, gate);
   const bool is_direct = layer.post_mlp_norm == nullptr;
   const Rows out = is_direct ? residual : rows_of(block_, row_count_, hidden_of(config_));
   const MatmulTarget down = {layer.down, nullptr, out, is_direct};
   observe(layer.down, gate);
+  if (index + 1 < weights_.layers.size()) {
+    const LayerWeights& next = weights_.layers[index + 1];
+    expect({next.k, next.v, next.q});
+  } else {
+    expect({weights_.head});
+  }
   backend_.matmul(gate, {&down, 1}, prefill_count_);
   if (!is_direct) add_block_output(layer.post_mlp_norm);
 }
@@ -260,11 +281,27 @@ void Decoder::project_to_vocabulary(ConstRows x, size_t prefill_count, std::span
   if (x.count == 0) return;
   const Rows out = {logits.data(), x.count, vocabulary, vocabulary};
   const MatmulTarget target = {weights_.head, nullptr, out, false};
+  if (!weights_.layers.empty()) {
+    const LayerWeights& first = weights_.layers.front();
+    expect({first.k, first.v, first.q});
+  }
   backend_.matmul(x, {&target, 1}, prefill_count);
   if (config_.logit_scale != 1) {
     for (float& value : logits) value *= config_.logit_scale;
   }
   if (config_.logit_softcap > 0) backend_.softcap(out, config_.logit_softcap);
+}
+
+void Decoder::run_head(ConstRows hidden, std::span<float> logits) {
+  grow(hidden.count);
+  row_count_ = hidden.count;
+  prefill_count_ = hidden.count;
+  hidden_places_.clear();
+  for (size_t row = 0; row < hidden.count; ++row) {
+    std::memcpy(residual_.data() + row * hidden.length, hidden.row(row),
+                hidden.length * sizeof(float));
+  }
+  head({}, logits);
 }
 
 void Decoder::forward(const Batch& batch, KvCache& kv, std::span<float> logits) {

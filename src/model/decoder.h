@@ -1,6 +1,7 @@
 #pragma once
 // The one wiring of all supported networks: pre-norm decoder layers, driven by the facts of a
 // ModelConfig.
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -42,7 +43,12 @@ class Decoder final : public Model {
   /// The numbers are those that forward() computes.
   void run_layer(size_t index, const Batch& batch, const KvLayer& kv, std::span<float> hidden,
                  ActivationObserver* observer);
+  /// logits [hidden.count, vocabulary_size] of states that left the last layer, as a prompt's rows.
+  void run_head(ConstRows hidden, std::span<float> logits);
   [[nodiscard]] const Weights& weights() const { return weights_; }
+  /// Between runs a view may be exchanged for another one of the same shape: what an error of one
+  /// matrix costs is measured so.
+  [[nodiscard]] Weights& weights() { return weights_; }
 
  private:
   void grow(size_t row_count);
@@ -50,6 +56,7 @@ class Decoder final : public Model {
   void observe(const TensorView& weight, ConstRows x) {
     if (observer_ != nullptr) observer_->on_input(weight, x);
   }
+  void expect(std::initializer_list<TensorView> weights);
   void attention(size_t index, const Batch& batch, const KvLayer& kv);
   void project_out(const LayerWeights& layer);
   void mlp(size_t index);

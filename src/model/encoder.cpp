@@ -74,6 +74,7 @@ void Encoder::attend(const EncoderLayerWeights& layer, const Batch& batch, const
   arguments.head_count = config_.head_count;
   arguments.scale = config_.attention_scale;
   arguments.causal = false;
+  arguments.prefill_row_count = batch.tokens.size();
   arguments.out = rows(mixed_, hidden_);
   backend_.attention(arguments);
   multiply(layer.o, rows(mixed_, hidden_), state, true);

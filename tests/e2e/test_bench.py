@@ -51,6 +51,26 @@ def test_what_cannot_be_measured_is_refused(squish, words, code, says):
     assert result.returncode == code and says in result.stderr, result.stderr
 
 
+def test_answers_at_a_time_and_cached_tokens_are_told(squish, tiny_gguf):
+    words = ("bench", tiny_gguf, "--prompt", "0", "--generate", "20", "--repeat", "2", "--threads", "1", "--json")
+    alone = json.loads(squish(*words).stdout)
+    assert (alone["sequences"], alone["depth"], alone["prompt"]) == (1, 0, None)
+    together = squish(*words, "--sequences", "3", "--depth", "70")
+    assert together.returncode == 0, together.stderr
+    facts = json.loads(together.stdout)
+    assert (facts["sequences"], facts["depth"]) == (3, 70) and len(facts["generate"]["runs"]) == 2
+    assert facts["generate"]["tokens_per_second"] > 0 and facts["token_hash"] != alone["token_hash"]
+    assert facts["token_hash"] == json.loads(squish(*words, "--sequences", "3", "--depth", "70").stdout)["token_hash"]
+    text = squish(*words[:-1], "--sequences", "2", "--depth", "5").stdout
+    assert "generate 20, 2 at once, after 5" in text
+
+
+@pytest.mark.parametrize("words", [("--sequences", "0"), ("--sequences", "257"), ("--depth", "-1")])
+def test_impossible_batches_are_refused(squish, words):
+    result = squish("bench", "no-such-model", *words)
+    assert result.returncode == 2 and words[0] in result.stderr
+
+
 KV = ("benchmark", "--ctx", "64", "--n-heads", "2")
 
 

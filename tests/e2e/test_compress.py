@@ -18,9 +18,9 @@ HIDDEN, INNER, LAYERS, VOCABULARY = 256, 768, 4, 300
 HEADS, KV_HEADS = 4, 2
 
 
-def tiny_tensors():
+def tiny_tensors(layers=LAYERS):
     yield "model.embed_tokens.weight", (VOCABULARY, HIDDEN)
-    for i in range(LAYERS):
+    for i in range(layers):
         prefix = f"model.layers.{i}."
         yield prefix + "input_layernorm.weight", (HIDDEN,)
         yield prefix + "self_attn.q_proj.weight", (HIDDEN, HIDDEN)
@@ -34,12 +34,12 @@ def tiny_tensors():
     yield "model.norm.weight", (HIDDEN,)
 
 
-def write_tiny(directory, seed=7):
+def write_tiny(directory, seed=7, layers=LAYERS):
     """A seeded model as a Hugging Face directory in BF16."""
     directory.mkdir()
     source = random.Random(seed)
     header, data, offset = {}, [], 0
-    for name, shape in tiny_tensors():
+    for name, shape in tiny_tensors(layers):
         count = 1
         for dim in shape:
             count *= dim
@@ -59,7 +59,7 @@ def write_tiny(directory, seed=7):
                 "vocab_size": VOCABULARY,
                 "hidden_size": HIDDEN,
                 "intermediate_size": INNER,
-                "num_hidden_layers": LAYERS,
+                "num_hidden_layers": layers,
                 "num_attention_heads": HEADS,
                 "num_key_value_heads": KV_HEADS,
                 "max_position_embeddings": 256,
@@ -246,3 +246,22 @@ def test_bad_flags_are_one_line(squish, tiny, tmp_path, words, says):
     assert result.returncode != 0 and says in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.partial").exists()
+
+
+@pytest.mark.parametrize("name, form", [("org/gemma-3-1b-it-int3", "int3"), ("org/Qwen3-4B-int3", "int3"), ("org/any-7b-int2", "int2")])
+def test_pull_refuses_blocked_pairs_before_it_asks_anybody(squish, name, form):
+    refused = squish("--offline", "pull", f"hf:{name}")
+    assert refused.returncode == 4 and f"{form} is blocked" in refused.stderr
+
+
+def test_run_refuses_a_blocked_pair_that_came_from_elsewhere(squish, base_model, tmp_path):
+    """A directory of gemma-3 that says it is int3: made as int4 and renamed, as another program might."""
+    out = tmp_path / "model"
+    assert compress(squish, base_model, "--format", "int8", "--no-awq", "-o", out, "--compare-tokens", "0").returncode == 0
+    config = json.loads((out / "config.json").read_text())
+    config["quantization_config"]["format"] = "int3"
+    (out / "config.json").write_text(json.dumps(config))
+    refused = squish("run", out, "hello", "--max-tokens", "1")
+    assert refused.returncode == 4 and "use int4" in refused.stderr
+    checked = squish("check", out, "--quick")
+    assert checked.returncode == 4 and "use int4" in checked.stderr

@@ -38,7 +38,7 @@ def test_the_prompts_own_tokens_are_told_with_null_first(server, complete):
     for token, value, top in list(zip(told.tokens, told.token_logprobs, told.top_logprobs))[1:]:
         assert value <= 0
         assert top[token] == value or "�" in token, "only parts of characters look alike"
-        assert 2 <= len(top) <= 3, "the two likeliest, and the token itself"
+        assert 2 <= len(top) <= 3 or any("�" in name for name in top), "the two likeliest, and the token itself"
         assert max(top.values()) >= value
 
 

@@ -23,7 +23,7 @@ class ServedTokenizer(LocalCompletionsAPI):
 
 def main():
     base, dump = sys.argv[1:]
-    model = ServedTokenizer(base_url=f"{base}/v1/completions", model="squish", tokenizer_backend=None, tokenized_requests=True, max_length=2048, batch_size=4)
+    model = ServedTokenizer(base_url=f"{base}/v1/completions", model="squish", tokenizer_backend=None, tokenized_requests=True, max_length=2048, batch_size=1, eos_string="<|im_end|>")
     model.tokenizer_backend = "huggingface"  # it has one: tok_encode above
     model.tokenizer = model
     model.tokenized_requests = True

@@ -1,6 +1,7 @@
 // Scores given tokens with a model: what scripts/quality.py compares with other implementations.
 //   score_tokens MODEL [--backend ref|cpu] [--threads N]  < jobs   (JSON lines)
-//     {"tokens": [..]}                      -> {"logprobs": [..], "best": [..], "gap": [..]}
+//     {"tokens": [..], "decode_from": 20}   -> {"logprobs": [..], "best": [..], "gap": [..]}
+//       (rows from 20 on by the arithmetic of decode steps; without it all are a prompt's)
 //     {"text": ".."}                        -> {"tokens": [..]}
 //     {"perplexity": "file", "context": 512, "tokens_max": 20000} -> {"perplexity": ..,
 //     "standard_error": ..}
@@ -28,7 +29,8 @@ int fail(const Error& error) {
 Result<json> answer(const json& job, Model& model, const Tokenizer& tokenizer) {
   if (job.contains("tokens")) {
     SQ_TRY(const std::vector<TokenScore> scores,
-           score_tokens(model, job["tokens"].get<std::vector<TokenId>>()));
+           score_tokens(model, job["tokens"].get<std::vector<TokenId>>(),
+                        job.value("decode_from", SIZE_MAX)));
     json out = {{"logprobs", json::array()}, {"best", json::array()}, {"gap", json::array()}};
     for (const TokenScore& score : scores) {
       out["logprobs"].push_back(score.logprob);

@@ -3,8 +3,8 @@
 // One job is one KV head of one sequence. For a tile of query rows (rows x heads that share the KV
 // head: kTile at most) and each page of 64 keys: scores S = Q K^T (keys converted from f16 once per
 // tile), running maximum and sum, then O = O * correction + P V. Keys beyond a row's own position,
-// or before its window, get weight 0. Bytes moved: each page once per tile of kTile query vectors;
-// a decode step with 6 heads per KV head reads K and V once.
+// or before its window, get weight 0. Bytes moved: each page once per tile of kTile query vectors.
+// Decode rows have a kernel of their own: attention_decode.inl.
 
 namespace {
 
@@ -68,45 +68,39 @@ inline void page_scores(AttentionScratch& s, int tile, int keys, size_t dim) {
   }
 }
 
-/// Turns scores of one row into weights; returns the factor for what was summed before.
-inline float page_softmax(AttentionScratch& s, int t, int first, int last, float scale, float cap) {
+/// Turns the scores of keys [first, last] of a page into weights and takes them into the running
+/// maximum and sum; returns the factor for what was summed before. Other entries become anything.
+inline float page_softmax(float* row, int first, int last, float cap, float& running_largest,
+                          float& running_total) {
   constexpr float kMasked = -3.0e38F;
-  float* row = s.scores[t];
-  for (int k = 0; k < kPage; ++k) {
-    if (k < first || k > last) {
-      row[k] = kMasked;
-    } else {
-      row[k] *= scale;
-    }
-  }
+  constexpr int kWidth = static_cast<int>(Vec::kWidth);
+  const int begin = first / kWidth * kWidth;
+  const int end = (last / kWidth + 1) * kWidth;
   if (cap > 0) {
-    for (int k = 0; k < kPage; k += static_cast<int>(Vec::kWidth)) {
-      const Vec x = Vec::load(row + k);
-      (Vec::set1(cap) * tanh_vec(x / Vec::set1(cap))).store(row + k);
-    }
-    for (int k = 0; k < kPage; ++k) {
-      if (k < first || k > last) row[k] = kMasked;
-    }
+    for (int k = begin; k < end; k += kWidth)
+      (Vec::set1(cap) * tanh_vec(Vec::load(row + k) / Vec::set1(cap))).store(row + k);
   }
-  Vec top = Vec::load(row);
-  for (int k = static_cast<int>(Vec::kWidth); k < kPage; k += static_cast<int>(Vec::kWidth))
-    top = Vec::max(top, Vec::load(row + k));
+  for (int k = begin; k < first; ++k) row[k] = kMasked;
+  for (int k = last + 1; k < end; ++k) row[k] = kMasked;
+  Vec top = Vec::load(row + begin);
+  for (int k = begin + kWidth; k < end; k += kWidth) top = Vec::max(top, Vec::load(row + k));
   const float page_largest = top.largest();
-  const float largest = page_largest > s.largest[t] ? page_largest : s.largest[t];
+  const float largest = page_largest > running_largest ? page_largest : running_largest;
   Vec total = Vec::zero();
   const Vec shift = Vec::set1(largest);
-  for (int k = 0; k < kPage; k += static_cast<int>(Vec::kWidth)) {
+  for (int k = begin; k < end; k += kWidth) {
     const Vec weight = exp_vec(Vec::load(row + k) - shift);
     weight.store(row + k);
     total = total + weight;
   }
-  for (int k = 0; k < first; ++k) row[k] = 0;  // exp(-104) is not 0
-  for (int k = last + 1; k < kPage; ++k) row[k] = 0;
-  float before[Vec::kWidth];
-  exp_vec(Vec::set1(s.largest[t] - largest)).store(before);
-  const float correction = s.total[t] > 0 ? before[0] : 0.0F;
-  s.largest[t] = largest;
-  s.total[t] = s.total[t] * correction + total.sum();
+  float correction = 1;
+  if (largest > running_largest) {
+    float before[Vec::kWidth];
+    exp_vec(Vec::set1(running_largest - largest)).store(before);
+    correction = running_total > 0 ? before[0] : 0.0F;
+  }
+  running_largest = largest;
+  running_total = running_total * correction + total.sum();
   return correction;
 }
 
@@ -143,7 +137,7 @@ void attend_tile(const AttentionJob& job, const QueryRef* refs, int tile) {
   int highest = refs[0].position;
   for (int t = 0; t < tile; ++t) {
     for (size_t i = 0; i < padded; ++i) {
-      s.queries[t][i] = i < dim ? refs[t].q[i] : 0.0F;
+      s.queries[t][i] = i < dim ? refs[t].q[i] * job.scale : 0.0F;
       s.sums[t][i] = 0;
     }
     s.largest[t] = -3.0e38F;
@@ -165,7 +159,8 @@ void attend_tile(const AttentionJob& job, const QueryRef* refs, int tile) {
       const int window_first = job.window > 0 ? refs[t].position - job.window + 1 - start : 0;
       const int first = window_first > 0 ? window_first : 0;
       if (last < 0 || first > last) continue;
-      const float correction = page_softmax(s, t, first, last, job.scale, job.softcap);
+      const float correction =
+          page_softmax(s.scores[t], first, last, job.softcap, s.largest[t], s.total[t]);
       page_values(s, t, first, last, dim, correction);
     }
   }

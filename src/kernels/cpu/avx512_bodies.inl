@@ -9,11 +9,13 @@ struct Index {
 // clang-format off: each needs those before it.
 #include "kernels/cpu/elementwise.inl"
 #include "kernels/cpu/attention.inl"
+#include "kernels/cpu/attention_decode.inl"
 #include "kernels/cpu/gemv_float.inl"
-#include "kernels/cpu/quantize_avx512.inl"
 #include "kernels/cpu/blocks_avx512.inl"
+#include "kernels/cpu/quantize_avx512.inl"
 #include "kernels/cpu/gemv_simple_avx512.inl"
 #include "kernels/cpu/gemv_avx512.inl"
+#include "kernels/cpu/gemv_extra_avx512.inl"
 #include "kernels/cpu/unpack_avx512.inl"
 #include "kernels/cpu/gemm_vnni_avx512.inl"
 #include "kernels/cpu/trellis.inl"
@@ -24,11 +26,20 @@ struct Index {
 namespace {
 constexpr KernelTable avx512_base_table() {
   KernelTable t = {};
-  GemvQuant quant[kDTypes] = {nullptr,   nullptr,   nullptr,   gemv_q4_0,   gemv_q4_1,
-                              gemv_q5_0, gemv_q5_1, gemv_q8_0, gemv_q2_k,   gemv_q3_k,
-                              gemv_q4_k, gemv_q5_k, gemv_q6_k, gemv_iq4_nl, gemv_iq4_xs,
-                              gemv_i3};
-  for (size_t i = 0; i < kDTypes; ++i) t.gemv[i] = quant[i];
+  GemvQuant quant[kDTypes] = {nullptr,   nullptr,     nullptr,     gemv_q4_0, gemv_q4_1, gemv_q5_0,
+                              gemv_q5_1, gemv_q8_0,   gemv_q2_k,   gemv_q3_k, gemv_q4_k, gemv_q5_k,
+                              gemv_q6_k, gemv_iq4_nl, gemv_iq4_xs, gemv_i3};
+  GemvExtra extra[kDTypes] = {};
+  extra[3] = gemv_extra<Simple4_0>;
+  extra[4] = gemv_extra<Simple4_1>;
+  extra[5] = gemv_extra<Simple5_0>;
+  extra[6] = gemv_extra<Simple5_1>;
+  extra[7] = gemv_extra<Simple8_0>;
+  extra[13] = gemv_extra<SimpleIq4Nl>;
+  for (size_t i = 0; i < kDTypes; ++i) {
+    t.gemv[i] = quant[i];
+    t.gemv_extra[i] = extra[i];
+  }
   t.gemv_float[0] = gemv_float<WeightF32>;
   t.gemv_float[1] = gemv_float<WeightF16>;
   t.gemv_float[2] = gemv_float<WeightBf16>;
@@ -46,7 +57,7 @@ constexpr KernelTable avx512_base_table() {
   t.add = add;
   t.softcap = softcap;
   t.to_f16 = to_f16;
-  t.attention_decode = attention_tiles;
+  t.attention_decode = attention_decode;
   t.attention_prefill = attention_tiles;
   t.attention_scratch_bytes = attention_scratch_bytes;
   return t;

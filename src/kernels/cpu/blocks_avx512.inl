@@ -29,8 +29,34 @@ inline __m512i quad_lanes(int first) {
                           _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3));
 }
 
-inline __m512 dot64(__m512i codes, const int8_t* x) {
-  return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, load512(x)));
+inline __m512i dot64(__m512i codes, const int8_t* x) {
+  return _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, load512(x));
+}
+
+/// Dword i of 128-bit lane q: the sum of lane q of d[i].
+inline __m512i sum_quads(__m512i d0, __m512i d1, __m512i d2, __m512i d3) {
+  const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(d0, d1), _mm512_unpackhi_epi32(d0, d1));
+  const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(d2, d3), _mm512_unpackhi_epi32(d2, d3));
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+
+// The float sums of a decode row have one order, whatever kernel forms them: sum g % 16 (g % 8 for
+// super-blocks of 8 groups) takes group g's integer sum times both scales, then its offset times
+// the sum of its activations, each with one FMA; in the end neighbours at distance 2, 1, 4 and 8
+// are added. The 16 sums lie in lanes here and in the tiles' rows in few_amx.inl.
+
+/// All 16 lanes, neighbours at distance 2, 1, 4 and 8: the order of Vec::sum_rows.
+inline float sum_lanes(__m512 v) {
+  v = _mm512_add_ps(v, _mm512_shuffle_ps(v, v, 0x4e));
+  v = _mm512_add_ps(v, _mm512_shuffle_ps(v, v, 0xb1));
+  v = _mm512_add_ps(v, _mm512_shuffle_f32x4(v, v, 0xb1));
+  v = _mm512_add_ps(v, _mm512_shuffle_f32x4(v, v, 0x4e));
+  return _mm512_cvtss_f32(v);
+}
+inline float sum_lanes(__m256 v) {
+  v = _mm256_add_ps(v, _mm256_shuffle_ps(v, v, 0x4e));
+  v = _mm256_add_ps(v, _mm256_shuffle_ps(v, v, 0xb1));
+  return _mm_cvtss_f32(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)));
 }
 
 /// Lower half shifted right by `low` bits, upper half by `high`.
@@ -131,7 +157,55 @@ inline void simple_scales(const uint8_t* blocks, __mmask16 valid, __m512& scale,
   }
 }
 
-// Super-blocks with groups of 32: Q4_K, Q5_K and I3.
+/// Dword 0 of 16 blocks of kDwords dwords each, 5 or 6: an index modulo 32 finds it in two vectors.
+template <int kDwords>
+inline __m512i first_dwords(const uint8_t* p) {
+  const __m512i at =
+      _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                         _mm512_set1_epi32(kDwords));
+  const __m512i a = _mm512_permutex2var_epi32(load512(p), at, load512(p + 64));
+  const __m512i b = _mm512_permutex2var_epi32(load512(p + 128), at, load512(p + 192));
+  if constexpr (kDwords == 5) {  // dwords 0 to 30, 35 to 60, 65 to 75
+    const __m512i c = _mm512_permutexvar_epi32(at, load512(p + 256));
+    return _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(a, 0x1f80, b), 0xe000, c);
+  } else {  // 0 to 30, 36 to 60, 66 to 90
+    static_assert(kDwords == 6);
+    const __m512i c = _mm512_permutex2var_epi32(load512(p + 256), at, load512(p + 320));
+    return _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(a, 0x07c0, b), 0xf800, c);
+  }
+}
+
+/// Word 0 of 16 blocks of kBytes (at least 18, so that no load leaves them): four loads whose
+/// wanted words fall into different lanes are blended.
+template <int kBytes>
+inline __m256i first_words(const uint8_t* p) {
+  const auto at = [&](int i) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i * kBytes - 4 * (i % 4)));
+  };
+  __m128i four[4];
+  for (int i = 0; i < 4; ++i) {
+    const __m128i low = _mm_blend_epi32(at(4 * i), at(4 * i + 1), 2);
+    const __m128i high = _mm_blend_epi32(at(4 * i + 2), at(4 * i + 3), 8);
+    four[i] = _mm_and_si128(_mm_blend_epi32(low, high, 12), _mm_set1_epi32(0xffff));
+  }
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_packus_epi32(four[0], four[1])),
+                                 _mm_packus_epi32(four[2], four[3]), 1);
+}
+
+/// The same of 16 whole blocks, without a gather.
+template <class Format>
+inline void simple_scales_of_16(const uint8_t* blocks, __m512& scale, __m512& offset) {
+  if constexpr (Format::kBias == 0) {
+    const __m512i words = first_dwords<Format::kBytes / 4>(blocks);
+    scale = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
+    offset = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
+  } else {
+    scale = _mm512_cvtph_ps(first_words<Format::kBytes>(blocks));
+    offset = _mm512_mul_ps(scale, _mm512_set1_ps(-static_cast<float>(Format::kBias)));
+  }
+}
+
+// Super-blocks with groups of 32: Q4_K, Q5_K, IQ4_XS and I3.
 /// The 8 scales and 8 mins of Q4_K and Q5_K as one vector of floats: scales in lanes 0 to 7, mins
 /// in 8 to 15.
 inline __m512 scales_and_mins(const uint8_t* s) {
@@ -186,6 +260,32 @@ struct K5 {
                           (3 - 2 * i) & 63, (3 - 2 * i) & 63, (3 - 2 * i) & 63, (3 - 2 * i) & 63);
     return or_masked(low, _mm512_rolv_epi64(high, by), _mm512_set1_epi8(16));
   }
+};
+
+/// Like the other two with -128 times the scale as the offset, since its codes carry that bias.
+struct Iq4Xs {
+  static constexpr int kBytes = 136;
+  static __m512 factors(const uint8_t* p) {
+    // Group g: nibble g of `low`, two bits at 2g of `high`; each lane shifts out its own.
+    const uint32_t high = load_u32(p) >> 16;
+    const uint32_t low = load_u32(p + 4);
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i nibbles = _mm256_and_si256(
+        _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(low)), _mm256_slli_epi32(lanes, 2)),
+        _mm256_set1_epi32(15));
+    const __m256i tops = _mm256_and_si256(
+        _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(high)), _mm256_slli_epi32(lanes, 1)),
+        _mm256_set1_epi32(3));
+    const __m256i six = _mm256_sub_epi32(_mm256_or_si256(nibbles, _mm256_slli_epi32(tops, 4)),
+                                         _mm256_set1_epi32(32));
+    const __m256 scale = _mm256_mul_ps(_mm256_cvtepi32_ps(six), _mm256_set1_ps(f16_at(p)));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(scale),
+                              _mm256_mul_ps(scale, _mm256_set1_ps(-128.0F)), 1);
+  }
+  static __m512i codes(const uint8_t* p, int i, __m512i) {
+    return iq4_bytes(nibbles_of_two(p + 8 + 32 * i, p + 24 + 32 * i));
+  }
+  static __m512i high(const uint8_t*) { return _mm512_setzero_si512(); }
 };
 
 struct I3 {

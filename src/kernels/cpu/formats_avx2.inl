@@ -256,13 +256,12 @@ struct I3 {
   static void factors(const uint8_t* p, int, __m256* scale, __m256* offset) {
     const __m256i bytes =
         _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 4)));
-    const __m256i shift =
-        _mm256_sub_epi32(_mm256_srli_epi32(bytes, 4), _mm256_set1_epi32(8));
+    const __m256i shift = _mm256_sub_epi32(_mm256_srli_epi32(bytes, 4), _mm256_set1_epi32(8));
     *scale = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_and_si256(bytes, _mm256_set1_epi32(15))),
                            _mm256_set1_ps(f16_at(p)));
-    *offset = _mm256_fnmadd_ps(
-        *scale, _mm256_set1_ps(3.5F),
-        _mm256_mul_ps(_mm256_cvtepi32_ps(shift), _mm256_set1_ps(f16_at(p + 2))));
+    *offset =
+        _mm256_fnmadd_ps(*scale, _mm256_set1_ps(3.5F),
+                         _mm256_mul_ps(_mm256_cvtepi32_ps(shift), _mm256_set1_ps(f16_at(p + 2))));
   }
   template <int i>
   static __m256i codes(const uint8_t* p) {

@@ -4,9 +4,14 @@
 // Maths: w[i] = s_g * u[i] + o_g with unsigned codes u (signed formats are stored with a bias that
 // moves into o_g), so
 //   w . x = sum_g (s_g * xs_g) * (sum_i u[i] * xc[i]) + sum_g o_g * (xs_g * sum_i xc[i]).
-// The inner sum is one vpdpbusd for 64 weights (lanes = 4 weights), converted and multiplied by the
-// scale of its lane; the second term is one FMA for 16 groups. Worst case of a lane: 4 * 255 * 127
-// < 2^31; integers are exact.
+// The inner sum is one vpdpbusd for 64 weights (lanes = 4 weights); four of them are added up to
+// whole groups as integers, a vector of groups is converted and multiplied by its scales, and the
+// second term is one FMA for a vector of groups. Integers are exact, so that other kernels, which
+// form a group's sum otherwise (few_amx.inl), give the same bits.
+//
+// Lost: a conversion and an FMA with the scale of each lane for every vpdpbusd takes as many
+// instructions (12 for 256 weights against 11 shuffles and adds) and makes sums of 4 weights, which
+// tiles cannot form.
 //
 // Bound: memory. One core reads about 23 GB/s, 6 bytes a cycle at 3.9 GHz: 24 cycles for a Q4_K
 // block of 256, 35 for Q6_K, 3.3 for 32 weights of Q4_1. 512-bit work goes to two ports, so the
@@ -24,39 +29,37 @@ inline void finish(const Sink& sink, size_t t, size_t r, float value) {
 template <class Format, int kRows>
 void gemv_k45_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sink& sink) {
   const size_t blocks = w.length / 256;
+  // Lane l of the groups in order: dword l / 2 of lane 0 (even groups) or 2 of what is summed.
+  const __m512i in_order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 0, 0, 0, 0, 0, 0, 0, 0);
   for (size_t r = 0; r < w.count; ++r) {
     const uint8_t* p = w.data + r * w.row_bytes;
-    __m512 sum[kRows];
-    __m512 offsets[kRows];
-    for (int t = 0; t < kRows; ++t) sum[t] = offsets[t] = _mm512_setzero_ps();
+    __m256 sum[kRows];
+    for (int t = 0; t < kRows; ++t) sum[t] = _mm256_setzero_ps();
     for (size_t b = 0; b < blocks; ++b, p += Format::kBytes) {
       _mm_prefetch(reinterpret_cast<const char*>(p + 2048), _MM_HINT_T0);
       _mm_prefetch(reinterpret_cast<const char*>(p + 2112), _MM_HINT_T0);
       _mm_prefetch(reinterpret_cast<const char*>(p + 2176), _MM_HINT_T0);
       const __m512 factors = Format::factors(p);
+      const __m256 scale = _mm512_castps512_ps256(factors);
+      const __m256 offset = _mm512_extractf32x8_ps(factors, 1);
       const __m512i high = Format::high(p);
-      __m512 combined[kRows];
+      const __m512i codes[4] = {Format::codes(p, 0, high), Format::codes(p, 1, high),
+                                Format::codes(p, 2, high), Format::codes(p, 3, high)};
       for (int t = 0; t < kRows; ++t) {
-        const size_t at = (t0 + static_cast<size_t>(t)) * x.group_stride + b * 8;
-        const __m512 xs = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(x.scales + at)),
-                                             _mm256_loadu_ps(x.sums32 + at), 1);
-        combined[t] = _mm512_mul_ps(factors, xs);
-        offsets[t] = _mm512_mask_add_ps(offsets[t], 0xff00, offsets[t], combined[t]);
-      }
-      const int8_t* xc = x.codes + t0 * x.code_stride + b * 256;
-      for (int i = 0; i < 4; ++i) {
-        const __m512i codes = Format::codes(p, i, high);
-        for (int t = 0; t < kRows; ++t) {
-          const __m512 lanes = _mm512_permutexvar_ps(pair_lanes(2 * i), combined[t]);
-          sum[t] = _mm512_fmadd_ps(
-              dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * i), lanes, sum[t]);
-        }
+        const size_t row = t0 + static_cast<size_t>(t);
+        const int8_t* xc = x.codes + row * x.code_stride + b * 256;
+        const size_t at = row * x.group_stride + b * 8;
+        const __m512i quads = sum_quads(dot64(codes[0], xc), dot64(codes[1], xc + 64),
+                                        dot64(codes[2], xc + 128), dot64(codes[3], xc + 192));
+        const __m512i groups = _mm512_permutexvar_epi32(
+            in_order, _mm512_add_epi32(quads, _mm512_shuffle_i32x4(quads, quads, 0xb1)));
+        const __m256 dots = _mm256_cvtepi32_ps(_mm512_castsi512_si256(groups));
+        const __m256 both = _mm256_mul_ps(scale, _mm256_loadu_ps(x.scales + at));
+        sum[t] = _mm256_fmadd_ps(dots, both, sum[t]);
+        sum[t] = _mm256_fmadd_ps(offset, _mm256_loadu_ps(x.sums32 + at), sum[t]);
       }
     }
-    for (int t = 0; t < kRows; ++t) {
-      finish(sink, t0 + static_cast<size_t>(t), r,
-             _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
-    }
+    for (int t = 0; t < kRows; ++t) finish(sink, t0 + static_cast<size_t>(t), r, sum_lanes(sum[t]));
   }
 }
 
@@ -64,11 +67,11 @@ template <class Format, int kRows>
 void gemv_k16_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sink& sink) {
   const size_t blocks = w.length / 256;
   const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  const __m512i in_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   for (size_t r = 0; r < w.count; ++r) {
     const uint8_t* p = w.data + r * w.row_bytes;
     __m512 sum[kRows];
-    __m512 offsets[kRows];
-    for (int t = 0; t < kRows; ++t) sum[t] = offsets[t] = _mm512_setzero_ps();
+    for (int t = 0; t < kRows; ++t) sum[t] = _mm512_setzero_ps();
     for (size_t b = 0; b < blocks; ++b, p += Format::kBytes) {
       for (int line = 0; line < (Format::kBytes + 63) / 64; ++line) {
         _mm_prefetch(reinterpret_cast<const char*>(p + 2048 + 64 * line), _MM_HINT_T0);
@@ -76,84 +79,22 @@ void gemv_k16_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sin
       __m512 scale;
       __m512 offset;
       Format::factors(p, scale, offset);
-      __m512 combined[kRows];
+      const __m512i codes[4] = {Format::template codes<0>(p), Format::template codes<1>(p),
+                                Format::template codes<2>(p), Format::template codes<3>(p)};
       for (int t = 0; t < kRows; ++t) {
-        const size_t at = (t0 + static_cast<size_t>(t)) * x.group_stride + b * 8;
+        const size_t row = t0 + static_cast<size_t>(t);
+        const int8_t* xc = x.codes + row * x.code_stride + b * 256;
+        const size_t at = row * x.group_stride + b * 8;
         const __m512 xs = _mm512_castps256_ps512(_mm256_loadu_ps(x.scales + at));
-        combined[t] = _mm512_mul_ps(scale, _mm512_permutexvar_ps(twice, xs));
-        offsets[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(x.sums16 + 2 * at), offsets[t]);
-      }
-      const int8_t* xc = x.codes + t0 * x.code_stride + b * 256;
-      const auto step = [&](auto index) __attribute__((always_inline)) {
-        constexpr int i = decltype(index)::value;
-        const __m512i codes = Format::template codes<i>(p);
-        for (int t = 0; t < kRows; ++t) {
-          const __m512 lanes = _mm512_permutexvar_ps(quad_lanes(4 * i), combined[t]);
-          sum[t] = _mm512_fmadd_ps(
-              dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * i), lanes, sum[t]);
-        }
-      };
-      step(Index<0>{});
-      step(Index<1>{});
-      step(Index<2>{});
-      step(Index<3>{});
-    }
-    for (int t = 0; t < kRows; ++t) {
-      finish(sink, t0 + static_cast<size_t>(t), r,
-             _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
-    }
-  }
-}
-
-template <int kRows>
-void gemv_iq4_xs_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sink& sink) {
-  constexpr int kBytes = 136;
-  const size_t blocks = w.length / 256;
-  for (size_t r = 0; r < w.count; ++r) {
-    const uint8_t* p = w.data + r * w.row_bytes;
-    __m512 sum[kRows];
-    __m512 offsets[kRows];
-    for (int t = 0; t < kRows; ++t) sum[t] = offsets[t] = _mm512_setzero_ps();
-    for (size_t b = 0; b < blocks; ++b, p += kBytes) {
-      _mm_prefetch(reinterpret_cast<const char*>(p + 2048), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(p + 2112), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(p + 2176), _MM_HINT_T0);
-      const uint32_t high = load_u32(p) >> 16;
-      const uint32_t low = load_u32(p + 4);
-      // Group g: nibble g of `low`, two bits at 2g of `high`; each lane shifts out its own.
-      const __m256i lanes8 = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-      const __m256i nibbles = _mm256_and_si256(
-          _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(low)), _mm256_slli_epi32(lanes8, 2)),
-          _mm256_set1_epi32(15));
-      const __m256i tops =
-          _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(high)),
-                                             _mm256_slli_epi32(lanes8, 1)),
-                           _mm256_set1_epi32(3));
-      const __m256i six = _mm256_sub_epi32(_mm256_or_si256(nibbles, _mm256_slli_epi32(tops, 4)),
-                                           _mm256_set1_epi32(32));
-      const __m256 scale = _mm256_mul_ps(_mm256_cvtepi32_ps(six), _mm256_set1_ps(f16_at(p)));
-      __m512 combined[kRows];
-      for (int t = 0; t < kRows; ++t) {
-        const size_t at = (t0 + static_cast<size_t>(t)) * x.group_stride + b * 8;
-        combined[t] = _mm512_castps256_ps512(_mm256_mul_ps(scale, _mm256_loadu_ps(x.scales + at)));
-        const __m256 part = _mm256_mul_ps(_mm256_mul_ps(scale, _mm256_set1_ps(-128.0F)),
-                                          _mm256_loadu_ps(x.sums32 + at));
-        offsets[t] = _mm512_add_ps(offsets[t], _mm512_zextps256_ps512(part));
-      }
-      const int8_t* xc = x.codes + t0 * x.code_stride + b * 256;
-      for (int i = 0; i < 4; ++i) {
-        const __m512i codes = iq4_bytes(nibbles_of_two(p + 8 + 32 * i, p + 24 + 32 * i));
-        for (int t = 0; t < kRows; ++t) {
-          const __m512 lanes = _mm512_permutexvar_ps(pair_lanes(2 * i), combined[t]);
-          sum[t] = _mm512_fmadd_ps(
-              dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * i), lanes, sum[t]);
-        }
+        const __m512 both = _mm512_mul_ps(scale, _mm512_permutexvar_ps(twice, xs));
+        const __m512i quads = sum_quads(dot64(codes[0], xc), dot64(codes[1], xc + 64),
+                                        dot64(codes[2], xc + 128), dot64(codes[3], xc + 192));
+        const __m512 dots = _mm512_cvtepi32_ps(_mm512_permutexvar_epi32(in_order, quads));
+        sum[t] = _mm512_fmadd_ps(dots, both, sum[t]);
+        sum[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(x.sums16 + 2 * at), sum[t]);
       }
     }
-    for (int t = 0; t < kRows; ++t) {
-      finish(sink, t0 + static_cast<size_t>(t), r,
-             _mm512_reduce_add_ps(_mm512_add_ps(sum[t], offsets[t])));
-    }
+    for (int t = 0; t < kRows; ++t) finish(sink, t0 + static_cast<size_t>(t), r, sum_lanes(sum[t]));
   }
 }
 
@@ -191,7 +132,7 @@ SQ_GEMV(gemv_q4_k, (gemv_k45_rows<K4, n>))
 SQ_GEMV(gemv_q5_k, (gemv_k45_rows<K5, n>))
 SQ_GEMV(gemv_q6_k, (gemv_k16_rows<K6, n>))
 SQ_GEMV(gemv_i3, (gemv_k45_rows<I3, n>))
-SQ_GEMV(gemv_iq4_xs, gemv_iq4_xs_rows<n>)
+SQ_GEMV(gemv_iq4_xs, (gemv_k45_rows<Iq4Xs, n>))
 #undef SQ_GEMV
 
 }  // namespace

@@ -17,41 +17,6 @@ constexpr size_t kChunkBytes = 12288;
 constexpr size_t kChunkRows = 16;
 constexpr size_t kChunkBlocks = 1024;
 
-/// Dword 0 of 16 blocks of kDwords dwords each, 5 or 6: an index modulo 32 finds it in two vectors.
-template <int kDwords>
-inline __m512i first_dwords(const uint8_t* p) {
-  const __m512i at =
-      _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                         _mm512_set1_epi32(kDwords));
-  const __m512i a = _mm512_permutex2var_epi32(load512(p), at, load512(p + 64));
-  const __m512i b = _mm512_permutex2var_epi32(load512(p + 128), at, load512(p + 192));
-  if constexpr (kDwords == 5) {  // dwords 0 to 30, 35 to 60, 65 to 75
-    const __m512i c = _mm512_permutexvar_epi32(at, load512(p + 256));
-    return _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(a, 0x1f80, b), 0xe000, c);
-  } else {  // 0 to 30, 36 to 60, 66 to 90
-    static_assert(kDwords == 6);
-    const __m512i c = _mm512_permutex2var_epi32(load512(p + 256), at, load512(p + 320));
-    return _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(a, 0x07c0, b), 0xf800, c);
-  }
-}
-
-/// Word 0 of 16 blocks of kBytes (at least 18, so that no load leaves them): four loads whose
-/// wanted words fall into different lanes are blended.
-template <int kBytes>
-inline __m256i first_words(const uint8_t* p) {
-  const auto at = [&](int i) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i * kBytes - 4 * (i % 4)));
-  };
-  __m128i four[4];
-  for (int i = 0; i < 4; ++i) {
-    const __m128i low = _mm_blend_epi32(at(4 * i), at(4 * i + 1), 2);
-    const __m128i high = _mm_blend_epi32(at(4 * i + 2), at(4 * i + 3), 8);
-    four[i] = _mm_and_si128(_mm_blend_epi32(low, high, 12), _mm_set1_epi32(0xffff));
-  }
-  return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_packus_epi32(four[0], four[1])),
-                                 _mm_packus_epi32(four[2], four[3]), 1);
-}
-
 /// Scales (and offsets, where the format stores them) of `count` blocks, padded to 16.
 template <class Format>
 inline void chunk_scales(const uint8_t* blocks, size_t count, float* scales, float* offsets) {
@@ -59,55 +24,29 @@ inline void chunk_scales(const uint8_t* blocks, size_t count, float* scales, flo
   for (size_t b = 0; b < count; b += 16) {
     const uint8_t* p = blocks + b * Format::kBytes;
     __m512 scale;
-    __m512 offset = _mm512_setzero_ps();
+    __m512 offset;
     if (count - b < 16) {
       simple_scales<Format>(p, static_cast<__mmask16>((1U << (count - b)) - 1), scale, offset);
-    } else if constexpr (kStored) {
-      const __m512i words = first_dwords<Format::kBytes / 4>(p);
-      scale = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
-      offset = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
     } else {
-      scale = _mm512_cvtph_ps(first_words<Format::kBytes>(p));
+      simple_scales_of_16<Format>(p, scale, offset);
     }
     _mm512_store_ps(scales + b, scale);
     if constexpr (kStored) _mm512_store_ps(offsets + b, offset);
   }
 }
 
-/// Lane i: the sum of the 16 floats at rows + 16 * i.
-inline __m512 sum_each_of_16(const float* rows) {
-  __m512 a[8];
-  for (int i = 0; i < 8; ++i) {
-    const __m512 even = _mm512_load_ps(rows + 32 * i);
-    const __m512 odd = _mm512_load_ps(rows + 32 * i + 16);
-    a[i] = _mm512_add_ps(_mm512_unpacklo_ps(even, odd), _mm512_unpackhi_ps(even, odd));
-  }
-  __m512 b[4];
-  for (int i = 0; i < 4; ++i) {
-    const __m512d even = _mm512_castps_pd(a[2 * i]);
-    const __m512d odd = _mm512_castps_pd(a[2 * i + 1]);
-    b[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(even, odd)),
-                         _mm512_castpd_ps(_mm512_unpackhi_pd(even, odd)));
-  }
-  const auto fold = [](__m512 x, __m512 y) {
-    return _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
-  };
-  return fold(fold(b[0], b[1]), fold(b[2], b[3]));
-}
-
 /// Results of up to 16 rows at once: sums[r][16] to out[0 .. rows).
 inline void finish_rows(const float* sums, size_t rows, float* out, const float* bias,
                         bool accumulate) {
   const auto valid = static_cast<__mmask16>((1U << rows) - 1);
-  __m512 value = sum_each_of_16(sums);
+  __m512 value = Vec::sum_rows(sums).v;
   if (bias != nullptr) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(valid, bias));
   if (accumulate) value = _mm512_add_ps(_mm512_maskz_loadu_ps(valid, out), value);
   _mm512_mask_storeu_ps(out, valid, value);
 }
 
-/// The codes of two blocks, or for plain nibbles (kIsNibbles, one or two activation rows) the
-/// nibbles where they lie: the high ones, 16 times too large, meet a scale that is 16 times too
-/// small, which is exact.
+/// The codes of two blocks, or for plain nibbles (in_place, one or two activation rows) the nibbles
+/// where they lie: the sums of the high ones are 16 times too large, which a shift sets right.
 template <class Format, bool in_place>
 inline __m512i pair_codes(const uint8_t* a, const uint8_t* b) {
   if constexpr (in_place) {
@@ -118,71 +57,73 @@ inline __m512i pair_codes(const uint8_t* a, const uint8_t* b) {
         first, 0xff00, _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + kAt)));
     constexpr long long kLow = 0x0f0f0f0f0f0f0f0f;
     constexpr long long kHigh = ~kLow;
-    return _mm512_and_si512(
-        both, _mm512_setr_epi64(kLow, kLow, kHigh, kHigh, kLow, kLow, kHigh, kHigh));
+    return _mm512_and_si512(both,
+                            _mm512_setr_epi64(kLow, kLow, kHigh, kHigh, kLow, kLow, kHigh, kHigh));
   } else {
     return Format::codes(a, b);
   }
 }
-/// The lanes' scales of pair j: entries 2j and 2j + 1 of `scale`, in place with the sixteenths.
+
+/// sum_quads with the sums of nibbles in place set right.
 template <bool in_place>
-inline __m512 pair_scales(int j, __m512 scale, __m512 sixteenth) {
-  if constexpr (in_place) {
-    const __m512i at = _mm512_add_epi32(
-        _mm512_set1_epi32(2 * j),
-        _mm512_setr_epi32(0, 0, 0, 0, 16, 16, 16, 16, 1, 1, 1, 1, 17, 17, 17, 17));
-    return _mm512_permutex2var_ps(scale, at, sixteenth);
-  } else {
-    return _mm512_permutexvar_ps(pair_lanes(2 * j), scale);
-  }
+inline __m512i pair_quads(__m512i d0, __m512i d1, __m512i d2, __m512i d3) {
+  const __m512i quads = sum_quads(d0, d1, d2, d3);
+  if constexpr (!in_place) return quads;
+  return _mm512_srav_epi32(quads,
+                           _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 0, 0, 0, 0, 4, 4, 4, 4));
 }
 
-/// Activation rows that one pass serves, and what it has summed for one weight row.
-template <int kRows>
-struct RowSums {
-  __m512 products[kRows];
-  __m512 offsets[kRows];
-};
+/// Lane g: the sum of block g, from the dot products of pairs 0 to 3 (low) and 4 to 7 (high).
+inline __m512i block_sums(__m512i low, __m512i high) {
+  const __m512i in_order = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+  return _mm512_permutexvar_epi32(in_order,
+                                  _mm512_add_epi32(_mm512_shuffle_i32x4(low, high, 0x88),
+                                                   _mm512_shuffle_i32x4(low, high, 0xdd)));
+}
 
 /// Adds `blocks` blocks at p, which are those from `first` on of their row.
 template <class Format, int kRows>
 __attribute__((always_inline)) inline void sum_row(const uint8_t* p, size_t blocks,
                                                    const float* scales, const float* offsets,
                                                    const QuantRows& x, size_t t0, size_t first,
-                                                   size_t ahead, RowSums<kRows>& sums) {
+                                                   size_t ahead, __m512 (&sums)[kRows]) {
   constexpr bool kInPlace = Format::kIsNibbles && kRows <= 2;
   const int8_t* xc = x.codes + t0 * x.code_stride + first * 32;
   const float* xs = x.scales + t0 * x.group_stride + first;
   const float* xo = x.sums32 + t0 * x.group_stride + first;
-  __m512 combined[kRows];
-  __m512 sixteenth[kRows];
-  const auto combine = [&](__m512 scale, __m512 offset) __attribute__((always_inline)) {
-    if constexpr (Format::kBias != 0)
-      offset = _mm512_mul_ps(scale, _mm512_set1_ps(-static_cast<float>(Format::kBias)));
-    for (int t = 0; t < kRows; ++t) {
-      const size_t at = static_cast<size_t>(t) * x.group_stride;
-      combined[t] = _mm512_mul_ps(scale, _mm512_loadu_ps(xs + at));
-      if constexpr (kInPlace) sixteenth[t] = _mm512_mul_ps(combined[t], _mm512_set1_ps(0.0625F));
-      sums.offsets[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(xo + at), sums.offsets[t]);
-    }
+  /// Adds groups: dots of 16 blocks for one activation row.
+  const auto add = [&](int t, __m512i dots, __m512 scale, __m512 offset)
+                       __attribute__((always_inline)) {
+                         const size_t at = static_cast<size_t>(t) * x.group_stride;
+                         const __m512 both = _mm512_mul_ps(scale, _mm512_loadu_ps(xs + at));
+                         sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), both, sums[t]);
+                         sums[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(xo + at), sums[t]);
+                       };
+  const auto offset_of = [](__m512 scale, __m512 stored) __attribute__((always_inline)) {
+    if constexpr (Format::kBias == 0) return stored;
+    return _mm512_mul_ps(scale, _mm512_set1_ps(-static_cast<float>(Format::kBias)));
   };
-  const auto pair = [&](int j, const uint8_t* a,
-                        const uint8_t* b) __attribute__((always_inline)) {
-    const __m512i codes = pair_codes<Format, kInPlace>(a, b);
-    for (int t = 0; t < kRows; ++t) {
-      const __m512 lanes = pair_scales<kInPlace>(j, combined[t], sixteenth[t]);
-      const __m512 dots = dot64(codes, xc + static_cast<size_t>(t) * x.code_stride + 64 * j);
-      sums.products[t] = _mm512_fmadd_ps(dots, lanes, sums.products[t]);
-    }
+  const auto codes_of = [](const uint8_t* a, const uint8_t* b) __attribute__((always_inline)) {
+    return pair_codes<Format, kInPlace>(a, b);
   };
   for (size_t full = blocks / 16; full != 0; --full) {
     for (int line = 0; line < (16 * Format::kBytes + 63) / 64; ++line)
       _mm_prefetch(reinterpret_cast<const char*>(p + ahead + 64 * line), _MM_HINT_T0);
-    combine(_mm512_loadu_ps(scales),
-            Format::kBias == 0 ? _mm512_loadu_ps(offsets) : _mm512_setzero_ps());
+    const __m512 scale = _mm512_loadu_ps(scales);
+    const __m512 offset =
+        offset_of(scale, Format::kBias == 0 ? _mm512_loadu_ps(offsets) : _mm512_setzero_ps());
+    __m512i codes[8];
 #pragma GCC unroll 8
     for (int j = 0; j < 8; ++j)
-      pair(j, p + 2 * j * Format::kBytes, p + (2 * j + 1) * Format::kBytes);
+      codes[j] = codes_of(p + 2 * j * Format::kBytes, p + (2 * j + 1) * Format::kBytes);
+    for (int t = 0; t < kRows; ++t) {
+      const int8_t* c = xc + static_cast<size_t>(t) * x.code_stride;
+      const __m512i low = pair_quads<kInPlace>(dot64(codes[0], c), dot64(codes[1], c + 64),
+                                               dot64(codes[2], c + 128), dot64(codes[3], c + 192));
+      const __m512i high = pair_quads<kInPlace>(dot64(codes[4], c + 256), dot64(codes[5], c + 320),
+                                                dot64(codes[6], c + 384), dot64(codes[7], c + 448));
+      add(t, block_sums(low, high), scale, offset);
+    }
     p += 16 * Format::kBytes;
     scales += 16;
     offsets += 16;
@@ -193,12 +134,35 @@ __attribute__((always_inline)) inline void sum_row(const uint8_t* p, size_t bloc
   const int rest = static_cast<int>(blocks % 16);
   if (rest == 0) return;
   const auto valid = static_cast<__mmask16>((1U << rest) - 1);
-  combine(_mm512_maskz_loadu_ps(valid, scales),
-          Format::kBias == 0 ? _mm512_maskz_loadu_ps(valid, offsets) : _mm512_setzero_ps());
-  for (int j = 0; 2 * j < rest; ++j) {
+  const __m512 scale = _mm512_maskz_loadu_ps(valid, scales);
+  const __m512 offset = offset_of(
+      scale, Format::kBias == 0 ? _mm512_maskz_loadu_ps(valid, offsets) : _mm512_setzero_ps());
+  const __m512i zero = _mm512_setzero_si512();
+  // Pair j of the rest; the second scale of a last, single block is 0.
+  const auto pair = [&](int j) __attribute__((always_inline)) {
     const uint8_t* a = p + 2 * j * Format::kBytes;
     _mm_prefetch(reinterpret_cast<const char*>(a + ahead), _MM_HINT_T0);
-    pair(j, a, 2 * j + 1 < rest ? a + Format::kBytes : a);  // the second scale is 0 then
+    return codes_of(a, 2 * j + 1 < rest ? a + Format::kBytes : a);
+  };
+  // 576 weights leave one pair, 640 two, 896 six.
+  for (int j0 = 0; 2 * j0 < rest; j0 += 4) {
+    const int pairs = (rest - 2 * j0 + 1) / 2;
+    const __m512i c0 = pair(j0);
+    const __m512i c1 = pairs > 1 ? pair(j0 + 1) : zero;
+    const __m512i c2 = pairs > 2 ? pair(j0 + 2) : zero;
+    const __m512i c3 = pairs > 3 ? pair(j0 + 3) : zero;
+    for (int t = 0; t < kRows; ++t) {
+      const int8_t* c = xc + static_cast<size_t>(t) * x.code_stride + 64 * j0;
+      const __m512i quads = pairs == 1
+                                ? pair_quads<kInPlace>(dot64(c0, c), zero, zero, zero)
+                                : pair_quads<kInPlace>(dot64(c0, c), dot64(c1, c + 64),
+                                                       pairs > 2 ? dot64(c2, c + 128) : zero,
+                                                       pairs > 3 ? dot64(c3, c + 192) : zero);
+      const bool is_low = j0 == 0;
+      const auto half = static_cast<__mmask16>(is_low ? 0x00ff : 0xff00);
+      add(t, is_low ? block_sums(quads, zero) : block_sums(zero, quads),
+          _mm512_maskz_mov_ps(half, scale), _mm512_maskz_mov_ps(half, offset));
+    }
   }
 }
 
@@ -218,8 +182,8 @@ void gemv_simple_rows(const PackedRows& w, const QuantRows& x, size_t t0, const 
     const uint8_t* p = w.data + r0 * w.row_bytes;
     if (!is_long) chunk_scales<Format>(p, rows * blocks, scales, offsets);
     for (size_t r = 0; r < rows; ++r, p += w.row_bytes) {
-      RowSums<kRows> row;
-      for (int t = 0; t < kRows; ++t) row.products[t] = row.offsets[t] = _mm512_setzero_ps();
+      __m512 row[kRows];
+      for (int t = 0; t < kRows; ++t) row[t] = _mm512_setzero_ps();
       if (is_long) {
         for (size_t first = 0; first < blocks; first += kChunkBlocks) {
           const size_t n = blocks - first < kChunkBlocks ? blocks - first : kChunkBlocks;
@@ -231,8 +195,7 @@ void gemv_simple_rows(const PackedRows& w, const QuantRows& x, size_t t0, const 
         sum_row<Format, kRows>(p, blocks, scales + r * blocks, offsets + r * blocks, x, t0, 0,
                                ahead, row);
       }
-      for (int t = 0; t < kRows; ++t)
-        _mm512_store_ps(sums[t] + 16 * r, _mm512_add_ps(row.products[t], row.offsets[t]));
+      for (int t = 0; t < kRows; ++t) _mm512_store_ps(sums[t] + 16 * r, row[t]);
     }
     for (int t = 0; t < kRows; ++t) {
       finish_rows(sums[t], rows, sink.out + (t0 + static_cast<size_t>(t)) * sink.stride + r0,

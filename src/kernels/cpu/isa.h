@@ -21,6 +21,14 @@ struct QuantRows {
   size_t count;
 };
 
+/// What that rounding left of the coarsest groups of each row, at 1 / 254 of their steps.
+struct ExtraRows {
+  QuantRows rows;       // group e of row t is group groups[t * groups_a_row + e] of the row; sums16
+                        // is null; zeros after the last scale and sum
+  uint32_t* groups;     // [count][groups_a_row]
+  size_t groups_a_row;  // even
+};
+
 /// Where a product goes: out[t * stride + row] = product (+ bias[row]) (+ what was there).
 struct Sink {
   float* out;
@@ -40,6 +48,9 @@ struct PackedRows {
 /// out[t][r] for all of x.count activation rows: weights are streamed once for up to kGemvRows of
 /// them.
 using GemvQuant = void (*)(const PackedRows& weights, const QuantRows& x, const Sink& sink);
+/// Adds the products with the extra rows to what GemvQuant wrote. The sink's bias and `accumulate`
+/// have been dealt with.
+using GemvExtra = void (*)(const PackedRows& weights, const ExtraRows& x, const Sink& sink);
 /// The same for f32, f16 and bf16 weights with f32 activations (row t at x + t * x_stride).
 using GemvFloat = void (*)(const PackedRows& weights, const float* x, size_t x_stride,
                            size_t x_count, const Sink& sink);
@@ -56,6 +67,22 @@ struct WideRows {
 /// Decodes a strip of weight rows into `scratch` and multiplies all rows of x with it.
 using GemmWide = void (*)(unsigned dtype, const PackedRows& weights, const WideRows& x,
                           const Sink& sink, void* scratch);
+
+/// Decode rows, several at a time: kernels that pay for a preparation of the activations. A row of
+/// the result has the bits that GemvQuant gives it.
+struct FewKernels {
+  size_t (*rows_min)(unsigned dtype);  // fewer are left to GemvQuant
+  /// Bytes of what pack makes for all rows. `group` is that of the weights: 16 or 32.
+  size_t (*packed_bytes)(size_t length, size_t count, size_t group);
+  /// Packs rows [block * rows_a_block, + rows_a_block) of x.
+  size_t rows_a_block;
+  void (*pack)(const QuantRows& x, size_t length, size_t group, size_t block, void* packed);
+  /// As GemvQuant. `packed` is for the group of `dtype`.
+  void (*multiply)(unsigned dtype, const PackedRows& weights, const QuantRows& x,
+                   const void* packed, const Sink& sink, void* scratch);
+  size_t (*scratch_bytes)();
+  void (*thread_begin)();  // called by each thread before multiply, KernelTable::thread_end after
+};
 
 /// Geometry of a KV page for one head: K rows then V rows, f16.
 struct AttentionJob {
@@ -75,6 +102,11 @@ struct AttentionJob {
   float* out;  // [row_count][out_stride]
   size_t out_stride;
   void* scratch;  // attention_scratch_bytes()
+  // Of attention_decode, which has one row and ignores last_key:
+  int page_begin;  // pages [page_begin, page_end) of those that the row sees
+  int page_end;
+  float* state;  // null: `out` is the result. Else [heads][2]: largest score and sum of weights,
+                 // and `out` the sums of values times weights
 };
 
 /// Activations of a product with trellis codes (tensor/trellis.h): times su, rotated, rounded to
@@ -137,6 +169,7 @@ constexpr size_t kDTypes = 19;  // as DType; dtype.h is not included here
 struct KernelTable {
   const char* name;               // "avx512"
   GemvQuant gemv[kDTypes];        // null for the float types
+  GemvExtra gemv_extra[kDTypes];  // of types with blocks of 32, else null
   GemvFloat gemv_float[kDTypes];  // null for the quantised types
   /// Rounds `length` values to nearest, ties to even; fills codes, scale and sums of row t.
   void (*quantize_row)(const float* x, size_t length, const QuantRows& out, size_t t);
@@ -151,6 +184,8 @@ struct KernelTable {
   /// become zero.
   void (*pack_wide)(const float* x, size_t x_stride, size_t count, size_t length, size_t first,
                     void* packed);
+
+  FewKernels few;  // multiply is null where GemvQuant takes any number of rows
 
   TrellisKernels trellis;
 
@@ -169,7 +204,7 @@ struct KernelTable {
   void (*add)(float* x, const float* y, size_t length);
   void (*softcap)(float* x, float c, size_t length);
   void (*to_f16)(const float* x, size_t length, uint16_t* out);
-  void (*attention_decode)(const AttentionJob& job);   // row_count 1
+  void (*attention_decode)(const AttentionJob& job);   // one decode row
   void (*attention_prefill)(const AttentionJob& job);  // any row_count
   size_t (*attention_scratch_bytes)(int heads, int head_dim);
   void (*thread_begin)();  // called by each thread before wide work (AMX tile state), may be null

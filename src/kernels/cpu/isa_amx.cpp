@@ -1,14 +1,15 @@
-// AMX bf16 tiles for prompts (Sapphire Rapids and later): only what differs from AVX-512, the rest
-// of the table is that one's.
+// AMX tiles (Sapphire Rapids and later), bf16 for prompts and int8 for several decode rows: only
+// what differs from AVX-512, the rest of the table is that one's.
 #include "kernels/cpu/isa.h"
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
+#if defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__AVX512BF16__)
 #include "kernels/cpu/simd_avx512.h"
 namespace squish::cpu {
 // clang-format off: each needs those before it.
 #include "kernels/cpu/blocks_avx512.inl"
 #include "kernels/cpu/unpack_avx512.inl"
 #include "kernels/cpu/gemm_amx.inl"
+#include "kernels/cpu/few_amx.inl"
 #include "kernels/cpu/trellis.inl"
 #include "kernels/cpu/trellis_avx512.inl"
 #include "kernels/cpu/trellis_gemv.inl"
@@ -23,6 +24,8 @@ constexpr KernelTable make_table() {
   table.gemm_strip = kAmxStrip;
   table.gemm_scratch_bytes = amx_scratch_bytes;
   table.pack_wide = pack_bf16;
+  table.few = {few_rows_min, few_packed_bytes,  kFewRows, few_pack,
+               few_multiply, few_scratch_bytes, few_begin};
   table.trellis = kTrellisGemv;  // with the double shifts of VBMI2
   table.trellis.wide[0] = trellis_wide<LanesT2>;
   table.trellis.wide[1] = trellis_wide<LanesT3>;

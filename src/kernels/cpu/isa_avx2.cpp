@@ -7,6 +7,7 @@ namespace squish::cpu {
 // clang-format off: each needs those before it.
 #include "kernels/cpu/elementwise.inl"
 #include "kernels/cpu/attention.inl"
+#include "kernels/cpu/attention_decode.inl"
 #include "kernels/cpu/gemv_float.inl"
 #include "kernels/cpu/quantize_avx2.inl"
 #include "kernels/cpu/formats_avx2.inl"
@@ -23,7 +24,14 @@ constexpr KernelTable make_table() {
   const GemvQuant quant[kDTypes] = {
       nullptr,   nullptr,   nullptr,   gemv<Q4_0>, gemv<Q4_1>, gemv<Q5_0>,  gemv<Q5_1>,  gemv<Q8_0>,
       gemv<Q2K>, gemv<Q3K>, gemv<Q4K>, gemv<Q5K>,  gemv<Q6K>,  gemv<Iq4Nl>, gemv<Iq4Xs>, gemv<I3>};
-  for (size_t i = 0; i < kDTypes; ++i) t.gemv[i] = quant[i];
+  const GemvExtra extra[kDTypes] = {
+      nullptr,          nullptr,          nullptr,          gemv_extra<Q4_0>, gemv_extra<Q4_1>,
+      gemv_extra<Q5_0>, gemv_extra<Q5_1>, gemv_extra<Q8_0>, nullptr,          nullptr,
+      nullptr,          nullptr,          nullptr,          gemv_extra<Iq4Nl>};
+  for (size_t i = 0; i < kDTypes; ++i) {
+    t.gemv[i] = quant[i];
+    t.gemv_extra[i] = extra[i];
+  }
   t.gemv_float[0] = gemv_float<WeightF32>;
   t.gemv_float[1] = gemv_float<WeightF16>;
   t.gemv_float[2] = gemv_float<WeightBf16>;
@@ -45,7 +53,7 @@ constexpr KernelTable make_table() {
   t.add = add;
   t.softcap = softcap;
   t.to_f16 = to_f16;
-  t.attention_decode = attention_tiles;
+  t.attention_decode = attention_decode;
   t.attention_prefill = attention_tiles;
   t.attention_scratch_bytes = attention_scratch_bytes;
   return t;

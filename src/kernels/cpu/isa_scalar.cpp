@@ -13,6 +13,7 @@ namespace squish::cpu {
 // clang-format off: each needs those before it.
 #include "kernels/cpu/elementwise.inl"
 #include "kernels/cpu/attention.inl"
+#include "kernels/cpu/attention_decode.inl"
 #include "kernels/cpu/gemv_float.inl"
 #include "kernels/cpu/trellis.inl"
 #include "kernels/cpu/trellis_scalar.inl"
@@ -80,6 +81,27 @@ void gemv(const PackedRows& w, const QuantRows& x, const Sink& sink) {
   }
 }
 
+template <DType dtype>
+void gemv_extra(const PackedRows& w, const ExtraRows& x, const Sink& sink) {
+  BlockCodes block;
+  for (size_t r = 0; r < w.count; ++r) {
+    for (size_t t = 0; t < x.rows.count; ++t) {
+      float sum = 0;
+      for (size_t e = 0; e < x.groups_a_row; ++e) {
+        const size_t g = x.groups[t * x.groups_a_row + e];
+        unpack_block(dtype, w.data + r * w.row_bytes + g * type_info(dtype).block_bytes, block);
+        const int8_t* codes = x.rows.codes + t * x.rows.code_stride + 32 * e;
+        int dot = 0;
+        for (size_t i = 0; i < 32; ++i) dot += block.codes[i] * codes[i];
+        const size_t at = t * x.rows.group_stride + e;
+        sum += block.scale[0] * x.rows.scales[at] * static_cast<float>(dot) +
+               block.offset[0] * x.rows.sums32[at];
+      }
+      sink.out[t * sink.stride + r] += sum;
+    }
+  }
+}
+
 constexpr GemvQuant kGemv[kDTypes] = {nullptr,
                                       nullptr,
                                       nullptr,
@@ -107,6 +129,12 @@ constexpr KernelTable make_table() {
   KernelTable t = {};
   t.name = "scalar";
   for (size_t i = 0; i < kDTypes; ++i) t.gemv[i] = kGemv[i];
+  t.gemv_extra[static_cast<size_t>(DType::q4_0)] = gemv_extra<DType::q4_0>;
+  t.gemv_extra[static_cast<size_t>(DType::q4_1)] = gemv_extra<DType::q4_1>;
+  t.gemv_extra[static_cast<size_t>(DType::q5_0)] = gemv_extra<DType::q5_0>;
+  t.gemv_extra[static_cast<size_t>(DType::q5_1)] = gemv_extra<DType::q5_1>;
+  t.gemv_extra[static_cast<size_t>(DType::q8_0)] = gemv_extra<DType::q8_0>;
+  t.gemv_extra[static_cast<size_t>(DType::iq4_nl)] = gemv_extra<DType::iq4_nl>;
   t.gemv_float[0] = gemv_float<WeightF32>;
   t.gemv_float[1] = gemv_float<WeightF16>;
   t.gemv_float[2] = gemv_float<WeightBf16>;
@@ -127,7 +155,7 @@ constexpr KernelTable make_table() {
   t.add = add;
   t.softcap = softcap;
   t.to_f16 = to_f16;
-  t.attention_decode = attention_tiles;
+  t.attention_decode = attention_decode;
   t.attention_prefill = attention_tiles;
   t.attention_scratch_bytes = attention_scratch_bytes;
   return t;

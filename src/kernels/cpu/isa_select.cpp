@@ -58,7 +58,9 @@ bool has_amx() {
   asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
   constexpr uint32_t kAmxBf16 = 1U << 22;
   constexpr uint32_t kAmxTile = 1U << 24;
-  if ((d & kAmxBf16) == 0 || (d & kAmxTile) == 0) return false;
+  constexpr uint32_t kAmxInt8 = 1U << 25;
+  constexpr uint32_t kAll = kAmxBf16 | kAmxTile | kAmxInt8;
+  if ((d & kAll) != kAll) return false;
   static const bool granted = request_tiles();
   return granted;
 }
@@ -73,6 +75,7 @@ const KernelTable* amx_table() {
     t.gemm_strip = wide.gemm_strip;
     t.gemm_scratch_bytes = wide.gemm_scratch_bytes;
     t.pack_wide = wide.pack_wide;
+    t.few = wide.few;
     t.trellis = wide.trellis;
     t.thread_begin = wide.thread_begin;
     t.thread_end = wide.thread_end;

@@ -16,6 +16,7 @@ inline __m256i first_lanes(size_t n) {
 struct Vec {
   __m256 v;
   static constexpr size_t kWidth = 8;
+  static constexpr size_t kSums = 8;  // of 16 registers: accumulators that leave room for the rest
   static Vec zero() { return {_mm256_setzero_ps()}; }
   static Vec set1(float x) { return {_mm256_set1_ps(x)}; }
   static Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
@@ -49,6 +50,15 @@ struct Vec {
     __m128 x = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+  }
+  /// Lane i: the sum of the kWidth floats at rows + kWidth * i.
+  static Vec sum_rows(const float* rows) {
+    const auto at = [&](int i) { return _mm256_loadu_ps(rows + 8 * i); };
+    const auto pairs = [&](int i) { return _mm256_hadd_ps(at(i), at(i + 1)); };
+    const __m256 low = _mm256_hadd_ps(pairs(0), pairs(2));   // halves of rows 0 to 3
+    const __m256 high = _mm256_hadd_ps(pairs(4), pairs(6));  // of rows 4 to 7
+    return {_mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20),
+                          _mm256_permute2f128_ps(low, high, 0x31))};
   }
   static Vec round(Vec a) {
     return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};

@@ -10,6 +10,7 @@ namespace {
 struct Vec {
   __m512 v;
   static constexpr size_t kWidth = 16;
+  static constexpr size_t kSums = 16;  // of 32 registers: accumulators that leave room for the rest
   static Vec zero() { return {_mm512_setzero_ps()}; }
   static Vec set1(float x) { return {_mm512_set1_ps(x)}; }
   static Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -41,6 +42,26 @@ struct Vec {
   static Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
   [[nodiscard]] float sum() const { return _mm512_reduce_add_ps(v); }
   [[nodiscard]] float largest() const { return _mm512_reduce_max_ps(v); }
+  /// Lane i: the sum of the kWidth floats at rows + kWidth * i (aligned).
+  static Vec sum_rows(const float* rows) {
+    __m512 a[8];
+    for (int i = 0; i < 8; ++i) {
+      const __m512 even = _mm512_load_ps(rows + 32 * i);
+      const __m512 odd = _mm512_load_ps(rows + 32 * i + 16);
+      a[i] = _mm512_add_ps(_mm512_unpacklo_ps(even, odd), _mm512_unpackhi_ps(even, odd));
+    }
+    __m512 b[4];
+    for (int i = 0; i < 4; ++i) {
+      const __m512d even = _mm512_castps_pd(a[2 * i]);
+      const __m512d odd = _mm512_castps_pd(a[2 * i + 1]);
+      b[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(even, odd)),
+                           _mm512_castpd_ps(_mm512_unpackhi_pd(even, odd)));
+    }
+    const auto fold = [](__m512 x, __m512 y) {
+      return _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
+    };
+    return {fold(fold(b[0], b[1]), fold(b[2], b[3]))};
+  }
   static Vec round(Vec a) {
     return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }

@@ -10,6 +10,7 @@ namespace {
 struct Vec {
   float32x4_t v;
   static constexpr size_t kWidth = 4;
+  static constexpr size_t kSums = 16;  // of 32 registers: accumulators that leave room for the rest
   static Vec zero() { return {vdupq_n_f32(0)}; }
   static Vec set1(float x) { return {vdupq_n_f32(x)}; }
   static Vec load(const float* p) { return {vld1q_f32(p)}; }
@@ -43,6 +44,11 @@ struct Vec {
   static Vec min(Vec a, Vec b) { return {vminnmq_f32(a.v, b.v)}; }
   [[nodiscard]] float sum() const { return vaddvq_f32(v); }
   [[nodiscard]] float largest() const { return vmaxnmvq_f32(v); }
+  /// Lane i: the sum of the kWidth floats at rows + kWidth * i.
+  static Vec sum_rows(const float* rows) {
+    return {vpaddq_f32(vpaddq_f32(vld1q_f32(rows), vld1q_f32(rows + 4)),
+                       vpaddq_f32(vld1q_f32(rows + 8), vld1q_f32(rows + 12)))};
+  }
   static Vec round(Vec a) { return {vrndnq_f32(a.v)}; }
   /// a * 2^n for integral n in [-150, 127], with gradual underflow. Two factors, since 2^-150 is no
   /// float: the first product is exact for |a| >= 2^-50, so that only the second one rounds.

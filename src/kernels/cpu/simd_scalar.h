@@ -12,6 +12,7 @@ namespace {
 struct Vec {
   float v[4];
   static constexpr size_t kWidth = 4;
+  static constexpr size_t kSums = 4;
   template <class Function>
   static Vec make(Function f) {
     return {{f(size_t{0}), f(size_t{1}), f(size_t{2}), f(size_t{3})}};
@@ -61,6 +62,9 @@ struct Vec {
   [[nodiscard]] float sum() const { return (v[0] + v[1]) + (v[2] + v[3]); }
   [[nodiscard]] float largest() const {
     return std::fmax(std::fmax(v[0], v[1]), std::fmax(v[2], v[3]));
+  }
+  static Vec sum_rows(const float* rows) {
+    return make([&](size_t i) { return load(rows + kWidth * i).sum(); });
   }
   static Vec round(Vec a) {
     return make([&](size_t i) { return std::nearbyint(a.v[i]); });

@@ -17,7 +17,11 @@ void unpack_simple(const uint8_t* row, size_t count, uint8_t* codes, float* scal
     const uint8_t* p = row + b0 * Format::kBytes;
     __m512 s;
     __m512 o;
-    simple_scales<Format>(p, valid, s, o);
+    if (n == 16) {
+      simple_scales_of_16<Format>(p, s, o);
+    } else {
+      simple_scales<Format>(p, valid, s, o);
+    }
     _mm512_mask_storeu_ps(scale + b0, valid, s);
     _mm512_mask_storeu_ps(offset + b0, valid, o);
     uint8_t* out = codes + 32 * b0;
@@ -60,24 +64,6 @@ void unpack_k16(const uint8_t* p, size_t count, uint8_t* codes, float* scale, fl
   }
 }
 
-void unpack_iq4_xs(const uint8_t* p, size_t count, uint8_t* codes, float* scale, float* offset) {
-  for (size_t b = 0; b < count / 256; ++b, p += 136) {
-    const uint32_t high = load_u32(p) >> 16;
-    const uint32_t low = load_u32(p + 4);
-    const float d = f16_at(p);
-    for (uint32_t g = 0; g < 8; ++g) {
-      const auto six =
-          static_cast<int>(((low >> (4 * g)) & 15) | (((high >> (2 * g)) & 3) << 4)) - 32;
-      scale[8 * b + g] = d * static_cast<float>(six);
-      offset[8 * b + g] = -128.0F * scale[8 * b + g];
-    }
-    for (int i = 0; i < 4; ++i) {
-      _mm512_storeu_si512(codes + 256 * b + 64 * i,
-                          iq4_bytes(nibbles_of_two(p + 8 + 32 * i, p + 24 + 32 * i)));
-    }
-  }
-}
-
 struct UnpackEntry {
   UnpackRow unpack;
   uint32_t group;
@@ -100,7 +86,7 @@ constexpr UnpackEntry kUnpack[kDTypes] = {
     {unpack_k45<K5>, 32, 256, 176},
     {unpack_k16<K6>, 16, 256, 210},
     {unpack_simple<SimpleIq4Nl>, 32, 32, 18},
-    {unpack_iq4_xs, 32, 256, 136},
+    {unpack_k45<Iq4Xs>, 32, 256, 136},
     {unpack_k45<I3>, 32, 256, 108},
 };
 
