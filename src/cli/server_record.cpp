@@ -29,6 +29,7 @@ uint64_t start_of(int pid) {
   const auto fields = split(trim(std::string_view(*text).substr(end + 1)), ' ');
   constexpr size_t kStart = 19;
   if (fields.size() <= kStart) return 0;
+  if (fields[0] == "Z" || fields[0] == "X") return 0;  // ended; only its parent has not looked yet
   return static_cast<uint64_t>(std::max<int64_t>(0, parse_int(fields[kStart]).value_or(0)));
 }
 
