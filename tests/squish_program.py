@@ -116,6 +116,16 @@ class Terminal:
         return bool(data)
 
 
+def give_model(home, model, name="smollm2-135m"):
+    """Puts `model` into the models directory of `home`, as the only one there."""
+    directory = home / "squish" / "models" / name
+    directory.mkdir(parents=True)
+    try:
+        (directory / model.name).hardlink_to(model)
+    except OSError:  # another file system
+        (directory / model.name).write_bytes(model.read_bytes())
+
+
 def built(path):
     if not path.exists():
         pytest.skip(f"{path} is not built; SQUISH_BUILD_DIR names another build directory")

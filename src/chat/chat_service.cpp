@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/strings.h"
+#include "chat/thought_budget.h"
 #include "chat/tool_prompt.h"
 
 namespace squish {
@@ -59,7 +60,10 @@ Error no_template(const std::string& path) {
 
 ChatStream::ChatStream(RequestHandle handle, TokenStream text, bool starts_thinking,
                        const AnswerOptions& options)
-    : handle_(std::move(handle)), text_(std::move(text)), reasoning_(starts_thinking) {
+    : handle_(std::move(handle)),
+      text_(std::move(text)),
+      reasoning_(starts_thinking),
+      tells_end_(options.prompt_logprobs.has_value()) {
   if (options.tools && !options.tools->empty()) calls_.emplace(options.tools, options.tool_calls);
 }
 
@@ -101,12 +105,14 @@ std::optional<ChatDelta> ChatStream::next(std::chrono::milliseconds timeout) {
     event = handle_.try_next();
   if (!event) return std::nullopt;
   ChatDelta delta;
+  delta.prompt = handle_.take_prompt_logprobs();
   if (event->is_terminal()) {
     add_text(delta, text_.flush());
     delta.stop_index = text_.matched();
     const bool has_ended = delta.stop_index.has_value() || has_all_calls();
     delta.finish = has_ended ? FinishReason::stop : event->finish;
     if (!has_ended) delta.error = event->error;
+    if (tells_end_ && !has_ended && event->token >= 0) delta.tokens.push_back(*event);
     end(delta);
     return delta;
   }
@@ -141,8 +147,8 @@ Result<PreparedPrompt> ChatService::prepare(const ChatRequest& request) const {
   // A template that ignores tools would leave the model without a word about them.
   const bool has_tools = request.tools.is_list() && request.tools.size() > 0;
   const bool tells_tools = has_tools && !chat_template->supports_tools();
-  input.messages = message_list(
-      tells_tools ? with_tools_in_words(request.messages, request.tools) : request.messages);
+  input.messages = message_list(tells_tools ? with_tools_in_words(request.messages, request.tools)
+                                            : request.messages);
   if (!tells_tools) input.tools = request.tools;
   input.add_generation_prompt = request.add_generation_prompt;
   input.bos_token = model_.tokenizer().bos_text();
@@ -209,12 +215,18 @@ Result<ChatStream> ChatService::start(PreparedPrompt prompt, const AnswerOptions
   const auto ends = model_.tokenizer().end_tokens();
   request.end_tokens.assign(ends.begin(), ends.end());
   request.client = options.client;
+  request.prompt_logprobs = options.prompt_logprobs;
   request.on_event = options.on_event;
   if (prompt.grammar != nullptr) {
     const auto thought = prompt.starts_thinking ? Grammar::Thought::open
                          : prompt.may_think     ? Grammar::Thought::possible
                                                 : Grammar::Thought::none;
     request.constraint = prompt.grammar->start(thought);
+  }
+  if (options.thinking_budget && (prompt.starts_thinking || prompt.may_think)) {
+    request.constraint = std::make_unique<ThoughtBudget>(
+        model_.tokenizer(), static_cast<size_t>(model_.config().vocabulary_size),
+        *options.thinking_budget, prompt.starts_thinking, std::move(request.constraint));
   }
   SQ_TRY(RequestHandle handle, model_.engine().submit(std::move(request)));
   return ChatStream(std::move(handle), std::move(text), prompt.starts_thinking, options);

@@ -42,6 +42,7 @@ class ChatStream {
   TokenStream text_;
   ReasoningSplitter reasoning_;
   std::optional<ToolCallSplitter> calls_;  // when tools are offered
+  bool tells_end_ = false;                 // the end token is among the last piece's tokens
   bool finished_ = false;
 };
 

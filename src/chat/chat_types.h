@@ -40,6 +40,10 @@ struct AnswerOptions {
   std::vector<std::string> stops = {};  // at most limits::kStopStringsMax
   /// What the answer must look like; after the thought of a model that thinks.
   std::optional<GrammarSource> constraint = {};
+  /// See Request::prompt_logprobs: told with the first piece. The last has the end token, too.
+  std::optional<PromptLogprobsWish> prompt_logprobs = {};
+  /// Most tokens of the thought before the answer; then it is closed and the answer goes on.
+  std::optional<int32_t> thinking_budget = {};
   std::string client = {};              // see Request::client
   std::function<void()> on_event = {};  // see Request::on_event; ChatStream::next() has news
   std::shared_ptr<const ToolSet> tools =
@@ -80,6 +84,7 @@ struct ChatDelta {
   std::vector<ToolCallPiece> tool_calls = {};
   std::vector<TokenEvent> tokens =
       {};  // those that this piece was made of, without terminal events
+  std::vector<ScoredToken> prompt = {};  // of the first piece, with AnswerOptions::prompt_logprobs
   std::optional<FinishReason> finish = {};
   std::optional<size_t> stop_index =
       {};                           // with FinishReason::stop: which stop string ended the answer

@@ -153,6 +153,12 @@ bool ModelManager::unload(const std::string& name) {
   return true;
 }
 
+void ModelManager::limit_caches(double share) {
+  const std::lock_guard lock(mutex_);
+  cache_share_ = share;
+  for (const Entry& entry : entries_) entry->model->engine().limit_cache(share);
+}
+
 void ModelManager::forget_names() {
   const std::lock_guard lock(mutex_);
   names_.clear();
@@ -386,7 +392,10 @@ void ModelManager::finish_first(const Result<Entry>& result, bool was_loaded_now
     waiting_.pop_front();
     waiting_count_ -= first.callbacks.size();
     if (result) {
-      if (was_loaded_now) entries_.push_back(*result);
+      if (was_loaded_now) {
+        entries_.push_back(*result);
+        if (cache_share_ < 1) (*result)->model->engine().limit_cache(cache_share_);
+      }
       // Spellings are without number; those past the limit are looked up each time.
       if (names_.size() < kNamesMax) names_[first.name] = *result;
       last_error_.clear();

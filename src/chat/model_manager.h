@@ -123,6 +123,8 @@ class ModelManager {
 
   /// Unloads the model as soon as nobody uses it. False when no such model is loaded.
   bool unload(const std::string& name);
+  /// Engine::limit_cache of all models, those that are loaded later too.
+  void limit_caches(double share);
   /// Names are looked up anew: what they mean may have changed on disk. Loaded models stay.
   void forget_names();
   /// In the order in which they were loaded.
@@ -179,6 +181,7 @@ class ModelManager {
   std::deque<Waiting> waiting_;
   size_t waiting_count_ = 0;
   bool is_stopped_ = false;
+  double cache_share_ = 1;
   std::string last_error_;
 
   std::thread thread_;

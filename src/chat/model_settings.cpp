@@ -7,8 +7,12 @@
 
 namespace squish {
 
+bool was_created(const hub::LocalModel& local) {
+  return local.source.starts_with(hub::kCreatedSource);
+}
+
 Result<hub::ModelSettings> read_model_settings(const hub::LocalModel& local) {
-  if (!local.source.starts_with(hub::kCreatedSource)) return hub::ModelSettings();
+  if (!was_created(local)) return hub::ModelSettings();
   SQ_TRY(hub::CreatedModel created, hub::read_created(local.directory));
   return std::move(created.settings);
 }

@@ -12,6 +12,9 @@
 
 namespace squish {
 
+/// Made here of another model or of files (`squish serve` has /api/create): it may have settings.
+bool was_created(const hub::LocalModel& local);
+
 /// The settings of a model; all empty for one that was not created here. Reads a small file: worker
 /// thread. Errors: bad_file.
 Result<hub::ModelSettings> read_model_settings(const hub::LocalModel& local);

@@ -74,8 +74,8 @@ Result<ServerClient> ServerClient::from(Context& context, const Arguments& argum
   return out;
 }
 
-Result<std::string> ServerClient::request(const std::string& method,
-                                          const std::string& path) const {
+Result<std::string> ServerClient::request(const std::string& method, const std::string& path,
+                                          const std::string& sent) const {
   const std::unique_ptr<CURL, void (*)(CURL*)> curl(curl_easy_init(), curl_easy_cleanup);
   if (curl == nullptr) return Error{ErrorCode::internal, "libcurl does not start"};
   std::string body;
@@ -92,8 +92,13 @@ Result<std::string> ServerClient::request(const std::string& method,
   std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(nullptr, curl_slist_free_all);
   if (!key_.empty()) {
     headers.reset(curl_slist_append(nullptr, ("Authorization: Bearer " + key_).c_str()));
-    curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
   }
+  if (!sent.empty()) {
+    headers.reset(curl_slist_append(headers.release(), "Content-Type: application/json"));
+    curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, sent.c_str());
+    curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDSIZE, static_cast<long>(sent.size()));
+  }
+  curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
   const CURLcode code = curl_easy_perform(curl.get());
   if (code != CURLE_OK) {
     return Error{ErrorCode::unreachable,
@@ -105,6 +110,7 @@ Result<std::string> ServerClient::request(const std::string& method,
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
   if (status >= 200 && status < 300) return body;
   const bool is_key = status == 401;
+  if (status == 404) return Error{ErrorCode::not_found, message_of(body)};
   return Error{is_key ? ErrorCode::refused : ErrorCode::unreachable,
                fmt::format("{} {} at {} is answered {}: {}{}", method, path, base_, status,
                            message_of(body), is_key ? "; give --api-key or SQUISH_API_KEY" : "")};

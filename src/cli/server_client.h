@@ -22,9 +22,11 @@ class ServerClient {
   static Result<ServerClient> from(Context& context, const Arguments& arguments);
 
   /// The body of a 2xx answer. Errors: unreachable when nobody answers (exit code 3) or the answer
-  /// is over 64 MiB; what the server says, with its status, else.
-  [[nodiscard]] Result<std::string> request(const std::string& method,
-                                            const std::string& path) const;
+  /// is over 64 MiB; not_found for 404; what the server says, with
+  /// its status, else.
+  /// `body` is JSON, or empty: none.
+  [[nodiscard]] Result<std::string> request(const std::string& method, const std::string& path,
+                                            const std::string& body = {}) const;
   /// The same as JSON. Errors: bad_file when it is none.
   [[nodiscard]] Result<Value> json(const std::string& method, const std::string& path) const;
 

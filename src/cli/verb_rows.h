@@ -8,6 +8,8 @@ Verb make_run_verb();
 Verb make_chat_verb();
 Verb make_serve_verb();
 Verb make_ps_verb();
+Verb make_stop_verb();
+Verb make_logs_verb();
 Verb make_trace_verb();
 Verb make_quality_verb();
 Verb make_compress_verb();

@@ -10,12 +10,14 @@
 #include "base/strings.h"
 #include "chat/keep_alive.h"
 #include "chat/model_manager.h"
-#include "cli/input.h"
-#include "cli/byte_size.h"
-#include "cli/model_choice.h"
-#include "cli/revision.h"
-#include "cli/verb_rows.h"
 #include "chat/startup_trace.h"
+#include "cli/byte_size.h"
+#include "cli/input.h"
+#include "cli/model_choice.h"
+#include "cli/otlp_settings.h"
+#include "cli/revision.h"
+#include "cli/server_record.h"
+#include "cli/verb_rows.h"
 #include "hub/resolve.h"
 #include "server/http_message.h"
 #include "server/openapi.h"
@@ -41,9 +43,9 @@ Result<std::optional<std::string>> setting(Context& context, const Arguments& ar
 Result<uint16_t> parse_port(std::string_view text) {
   const auto number = parse_int(trim(text));
   if (number && *number >= 0 && *number <= UINT16_MAX) return static_cast<uint16_t>(*number);
-  return Error{ErrorCode::invalid_argument,
-               fmt::format("the port is '{}'; it must be from 0 (any free one) to 65535",
-                           printable(text))};
+  return Error{
+      ErrorCode::invalid_argument,
+      fmt::format("the port is '{}'; it must be from 0 (any free one) to 65535", printable(text))};
 }
 
 Result<std::chrono::seconds> seconds_of(const Arguments& arguments, std::string_view flag,
@@ -70,41 +72,6 @@ Result<std::vector<std::string>> read_keys(Context& context, const Arguments& ar
 /// "127.0.0.1" and its like: addresses that a name cannot be rebound to by others.
 bool is_loopback_host(const std::string& host) {
   return host == "localhost" || server::is_loopback_address(host);
-}
-
-/// The variables of OpenTelemetry that concern where spans go.
-Status add_export(const Context& context, server::ServerOptions& out) {
-  const hub::Environment& environment = context.environment;
-  const std::string endpoint = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT").value_or("");
-  if (endpoint.empty() || to_lower(environment.get("OTEL_SDK_DISABLED").value_or("")) == "true")
-    return {};
-  if (!endpoint.starts_with("http://") && !endpoint.starts_with("https://")) {
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("OTEL_EXPORTER_OTLP_ENDPOINT is '{}'; it must begin with http:// or "
-                             "https://",
-                             printable(endpoint))};
-  }
-  if (environment.flag("SQUISH_OFFLINE")) {
-    log::warning("server", "SQUISH_OFFLINE is set: no spans go to OTEL_EXPORTER_OTLP_ENDPOINT");
-    return {};
-  }
-  out.otlp_endpoint = endpoint;
-  out.service_name = environment.get("OTEL_SERVICE_NAME").value_or(out.service_name);
-  const std::string headers = environment.get("OTEL_EXPORTER_OTLP_HEADERS").value_or("");
-  for (const std::string_view pair : split(headers, ',')) {
-    const size_t equals = pair.find('=');
-    const auto value = equals == std::string_view::npos
-                           ? std::nullopt
-                           : server::percent_decode(trim(pair.substr(equals + 1)));
-    if (trim(pair).empty()) continue;
-    if (!value || value->find_first_of("\r\n") != std::string::npos) {
-      return Error{ErrorCode::invalid_argument,
-                   "OTEL_EXPORTER_OTLP_HEADERS must be name=value pairs, with commas between them"};
-    }
-    out.otlp_headers.push_back(fmt::format("{}: {}", trim(pair.substr(0, equals)), *value));
-  }
-  out.traces = true;
-  return {};
 }
 
 Result<server::ServerOptions> server_options(Context& context, const Arguments& arguments) {
@@ -152,10 +119,11 @@ Result<server::ServerOptions> server_options(Context& context, const Arguments& 
 
 Result<KeepAlive> read_keep_alive(const std::string& text) {
   if (const auto parsed = parse_keep_alive(text)) return *parsed;
-  return Error{ErrorCode::invalid_argument,
-               fmt::format("--keep-alive is '{}'; write seconds or a time such as 5m or 1h30m, 0 to "
-                           "unload at once, -1 for ever",
-                           printable(text))};
+  return Error{
+      ErrorCode::invalid_argument,
+      fmt::format("--keep-alive is '{}'; write seconds or a time such as 5m or 1h30m, 0 to "
+                  "unload at once, -1 for ever",
+                  printable(text))};
 }
 
 /// "8GB", "4.5GiB", "6000000000".
@@ -207,8 +175,8 @@ void add_lookup(const Context& context, const hub::Store& store,
                                hub::kDefaultModel)};
     }
     // Clients of Ollama write a tag after every name.
-    const bool is_chosen = chosen && (name == chosen->id || name == chosen->path ||
-                                      name == chosen->id + ":latest");
+    const bool is_chosen =
+        chosen && (name == chosen->id || name == chosen->path || name == chosen->id + ":latest");
     if (means_default || is_chosen) return *chosen;
     auto found = hub::resolve_model(name, store, hub::Catalog::builtin(), environment);
     // A request must not open any file of this machine by its path.
@@ -225,11 +193,12 @@ void add_lookup(const Context& context, const hub::Store& store,
 }
 
 void print_banner(const Context& context, const server::Server& running,
-                  const server::ServerOptions& options, const std::optional<hub::LocalModel>& model) {
+                  const server::ServerOptions& options,
+                  const std::optional<hub::LocalModel>& model) {
   const Terminal& terminal = context.terminal;
   const std::string& address = running.addresses().front();
-  std::string text = fmt::format("{} {}\n", terminal.paint_talk(Role::strong, "squish serve"),
-                                 kVersion);
+  std::string text =
+      fmt::format("{} {}\n", terminal.paint_talk(Role::strong, "squish serve"), kVersion);
   const auto line = [&text](std::string_view name, std::string_view value) {
     text += fmt::format("  {:<17} {}\n", name, value);
   };
@@ -297,6 +266,7 @@ Result<int> run(Context& context, const Arguments& arguments) {
 
   SQ_TRY(const hub::Paths paths, context.paths());
   if (make_directories(paths.home)) options.responses_path = paths.home + "/responses.db";
+  log::set_file(arguments.text("--log-file").value_or(default_log_file(paths)), log::Level::info);
   trace.mark("config");
   ModelManager models(std::move(managed));
   SQ_TRY(const std::unique_ptr<server::Server> running, server::Server::open(options, models));
@@ -312,6 +282,7 @@ Result<int> run(Context& context, const Arguments& arguments) {
     });
   }
   if (options.profiles_start) running->set_startup(trace);
+  const ServerRecordFile record(paths, running->addresses());
   running->run([&] { print_banner(context, *running, options, model); });
   if (const auto path = arguments.text("--trace-output")) {
     const std::string text = running->chrome_trace();
@@ -327,14 +298,18 @@ Verb make_serve_verb() {
       .name = "serve",
       .summary = "Answer HTTP requests in the ways of OpenAI's API",
       .details =
-          "  squish serve                              the default model at http://127.0.0.1:11435\n"
+          "  squish serve                              the default model at "
+          "http://127.0.0.1:11435\n"
           "  squish serve qwen2.5-coder:1.5b --port 8080 --api-key secret\n"
           "  squish serve --lazy --memory 8GB          models as requests name them, within 8 GB\n"
           "  squish serve --host 0.0.0.0 --api-key-file keys.txt --tls-cert c.pem --tls-key k.pem\n"
           "\n"
-          "Requests may name any model of `squish models`; it is loaded when it is first asked for. "
+          "Requests may name any model of `squish models`; it is loaded when it is first asked "
+          "for. "
           "Routes and\n"
-          "fields are in docs/api.md. SIGTERM lets open answers end; a second one does not. Keys may "
+          "fields are in docs/api.md. SIGTERM, or `squish stop`, lets open answers end; a second "
+          "one "
+          "does not. Keys may "
           "also be in\n"
           "SQUISH_API_KEY.",
       .arguments = {{.name = "MODEL",
@@ -343,7 +318,8 @@ Verb make_serve_verb() {
       .options =
           {{.flag = "--host",
             .value = "ADDRESS",
-            .help = "where to listen (default 127.0.0.1); others than this machine's own need a key"},
+            .help =
+                "where to listen (default 127.0.0.1); others than this machine's own need a key"},
            {.flag = "--port", .short_flag = "-p", .value = "N", .help = "default 11435; 0 = any"},
            {.flag = "--also-listen",
             .value = "PORT",
@@ -417,6 +393,11 @@ Verb make_serve_verb() {
            {.flag = "--trace-output",
             .value = "FILE",
             .help = "write the spans at the end, for chrome://tracing",
+            .completion = Completion::file},
+           {.flag = "--log-file",
+            .value = "FILE",
+            .help = "where the log also goes, for `squish logs` (default daemon.log in Squish's "
+                    "home directory)",
             .completion = Completion::file},
            {.flag = "--ollama-version",
             .value = "VERSION",

@@ -111,6 +111,18 @@ void BlockPool::set_kept(int32_t page, bool kept) {
   settle(page);
 }
 
+void BlockPool::drop_kept(int32_t kept_max, std::vector<int32_t>& freed) {
+  while (kept_count_ > std::max(kept_max, 0)) {
+    const int32_t page = kept_oldest_;
+    unlink_kept(page);
+    erase_key(page);
+    at(page).keep = false;
+    ++at(page).generation;
+    settle(page);
+    freed.push_back(page);
+  }
+}
+
 /// The slot that holds `key`, or the empty one where it would go.
 size_t BlockPool::slot_of(PageKey key) const {
   const size_t mask = slots_.size() - 1;

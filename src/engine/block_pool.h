@@ -47,8 +47,13 @@ class BlockPool {
   void erase_key(int32_t page);
   /// Keeps a page that has no key when it is released, or ends that.
   void set_kept(int32_t page, bool kept);
-  /// Grows by one each time that `page` is allocated: tells whether a remembered page still holds
-  /// what it held.
+  /// Frees kept pages, least recently used first, until at most `kept_max` are left; appends them
+  /// to `freed`.
+  void drop_kept(int32_t kept_max, std::vector<int32_t>& freed);
+  /// The free pages, in no order.
+  [[nodiscard]] std::span<const int32_t> free_pages() const { return free_; }
+  /// Grows by one each time that `page` is allocated or dropped: tells whether a remembered page
+  /// still holds what it held.
   [[nodiscard]] uint32_t generation(int32_t page) const { return at(page).generation; }
   [[nodiscard]] int32_t reference_count(int32_t page) const { return at(page).references; }
 

@@ -172,6 +172,46 @@ TEST(PromptCache, finds_the_logits_of_equal_prompts_until_their_page_is_given_aw
   EXPECT_FALSE(cache.find(9, tail).has_value());
 }
 
+TEST(BlockPool, drops_kept_pages_that_were_not_used_for_longest) {
+  BlockPool pool(4);
+  const std::vector<TokenId> tokens(kPageTokens, 7);
+  std::vector<int32_t> pages;
+  for (PageKey key = 0; key < 3; ++key) {
+    pages.push_back(*pool.allocate());
+    EXPECT_TRUE(pool.insert(key, pages.back(), tokens));
+  }
+  for (const int32_t page : pages) pool.release(page);
+  const uint32_t generation = pool.generation(pages[0]);
+  std::vector<int32_t> freed;
+  pool.drop_kept(1, freed);
+  EXPECT_EQ(freed, (std::vector<int32_t>{pages[0], pages[1]}));
+  EXPECT_EQ(pool.kept_count(), 1);
+  EXPECT_EQ(pool.free_pages().size(), 3U);
+  EXPECT_FALSE(pool.find(0, tokens).has_value());
+  EXPECT_TRUE(pool.find(2, tokens).has_value());
+  EXPECT_NE(pool.generation(pages[0]), generation) << "whoever remembers it sees that it is void";
+  EXPECT_TRUE(pool.is_consistent());
+}
+
+TEST(PromptCache, trimming_forgets_void_entries_or_all) {
+  BlockPool pool(2);
+  PromptCache cache(pool, 2);
+  const std::vector<TokenId> tail = {1};
+  const std::vector<float> logits = {0};
+  const int32_t page = *pool.allocate();
+  cache.insert(0, tail, page, logits);
+  cache.insert(1, {}, -1, logits);
+  pool.release(page);
+  std::vector<int32_t> freed;
+  pool.drop_kept(0, freed);
+  cache.trim(false);
+  EXPECT_FALSE(cache.find(0, tail).has_value());
+  EXPECT_TRUE(cache.find(1, {}).has_value()) << "it needs no page";
+  cache.trim(true);
+  EXPECT_FALSE(cache.find(1, {}).has_value());
+  EXPECT_TRUE(pool.is_consistent());
+}
+
 TEST(PromptCache, a_full_cache_forgets_the_entry_used_longest_ago_and_frees_its_page) {
   BlockPool pool(3);
   PromptCache cache(pool, 2);

@@ -27,6 +27,8 @@ class Constraint {
   virtual void rollback(int32_t count) = 0;
   /// The answer is complete and nothing but its end can follow. As costly as allowed().
   virtual bool must_end() = 0;
+  /// Whatever comes now may come: the engine may forget the constraint.
+  [[nodiscard]] virtual bool is_over() const { return false; }
   /// The one token that may come next, when it is only one and no end token: no need to compute
   /// logits for it. As costly as allowed().
   virtual std::optional<TokenId> forced() = 0;

@@ -93,6 +93,19 @@ Status Engine::check_kind(const Request& request) const {
                              "/v1/embeddings",
                              model_.config().name)};
   }
+  if (request.prompt_logprobs) {
+    const int32_t count = request.prompt_logprobs->top_count;
+    if (request.embedding) {
+      return Error{ErrorCode::invalid_argument,
+                   "an embedding has no log probabilities; ask for one of them"};
+    }
+    if (count < 0 || count > 20 || count > model_.config().vocabulary_size) {
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("{} likeliest tokens at each place of the prompt are wanted; it "
+                               "must be a number from 0 to 20",
+                               count)};
+    }
+  }
   if (request.embedding && request.embedding->wants_score && !encoder.has_score) {
     return Error{ErrorCode::unsupported,
                  fmt::format("{} has no head that scores two texts", model_.config().name)};
@@ -198,13 +211,38 @@ void Engine::step() {
   admit();
   const Step& step = scheduler_.schedule();
   forward(step);
+  score_prompts(step);
   sample(step);
-  publish(scheduler_.commit(step, samples_, logits_used_));
+  const std::span<Outcome> outcomes = scheduler_.commit(step, samples_, logits_used_);
+  trim_cache();
+  publish(outcomes);
 }
 
 void Engine::admit() {
   step_begin_ = Clock::now();
-  for (auto& sequence : inbox_.drain()) scheduler_.add(std::move(sequence));
+  for (auto& sequence : inbox_.drain()) {
+    if (sequence != nullptr) scheduler_.add(std::move(sequence));  // null only wakes
+  }
+}
+
+void Engine::limit_cache(double share) {
+  cache_share_ = share;
+  // Full means that there is a step to come anyway.
+  [[maybe_unused]] const bool sent = inbox_.try_send(nullptr);
+}
+
+void Engine::trim_cache() {
+  const double share = cache_share_;
+  const bool is_lower = share < cache_share_used_;
+  cache_share_used_ = share;
+  if (share >= 1) {
+    scheduler_.set_cache_share(1);
+    return;
+  }
+  scheduler_.set_cache_share(share);
+  const std::span<const int32_t> freed = scheduler_.trim_cache();
+  // Once also those that are free but were written before.
+  kv_.discard_pages(is_lower ? scheduler_.pool().free_pages() : freed);
 }
 
 void Engine::forward(const Step& step) {
@@ -221,6 +259,32 @@ void Engine::forward(const Step& step) {
   }
   Counters::add(counters_->steps, 1);
   Counters::add(counters_->step_rows, step.batch.tokens.size());
+}
+
+/// A few rows at a time: all logits of a prompt of 8,000 tokens would be 4.9 GB at 152k tokens,
+/// these are 19 MB.
+void Engine::score_prompts(const Step& step) {
+  constexpr size_t kRows = 32;
+  if (step.scores.empty()) return;
+  score_logits_.resize(kRows * vocabulary_size_);
+  const auto length = static_cast<size_t>(model_.config().hidden);
+  for (const StepScores& scores : step.scores) {
+    Sequence& sequence = *scores.sequence;
+    const auto top_count = static_cast<size_t>(sequence.prompt_logprobs->top_count);
+    for (size_t begin = 0; begin < scores.count; begin += kRows) {
+      const size_t count = std::min(kRows, scores.count - begin);
+      const auto hidden =
+          step.batch.hidden.subspan((scores.begin + begin) * length, count * length);
+      const auto logits = std::span(score_logits_).first(count * vocabulary_size_);
+      model_.logits_of(hidden, count, logits);
+      for (size_t i = 0; i < count; ++i) {
+        const size_t position = static_cast<size_t>(scores.position) + begin + i;
+        ScoredToken& out = sequence.prompt_scores[position];
+        out = sampler_.score(logits.subspan(i * vocabulary_size_, vocabulary_size_), out.token,
+                             top_count);
+      }
+    }
+  }
 }
 
 void Engine::sample(const Step& step) {
@@ -316,7 +380,7 @@ void Engine::run() {
       if (scheduler_.is_idle()) {
         auto sequence = inbox_.receive();
         if (!sequence.has_value()) break;
-        scheduler_.add(std::move(*sequence));
+        if (*sequence != nullptr) scheduler_.add(std::move(*sequence));
       }
       step();
     }

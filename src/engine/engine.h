@@ -68,6 +68,10 @@ class RequestHandle {
   /// The vector [ModelConfig::hidden], or one score, of a request with Request::embedding that
   /// ended with FinishReason::stop; empty otherwise. Not before finished().
   [[nodiscard]] const std::vector<float>& embedding() const;
+  /// Of a request with Request::prompt_logprobs, once the first event has come: one entry for each
+  /// token of the prompt, of which the first, that nothing precedes, has no log probability. Gives
+  /// them once; empty for other requests, and when the request ended within its prompt.
+  std::vector<ScoredToken> take_prompt_logprobs() { return std::move(state_->prompt_logprobs); }
 
  private:
   friend class Engine;
@@ -90,6 +94,11 @@ class Engine {
   /// with both numbers); invalid_argument (no tokens, a token outside the vocabulary, a sampling
   /// parameter); cancelled (stopped).
   Result<RequestHandle> submit(Request request);
+
+  /// Keeps at most `share` (0 to 1) of the cache's pages for prompts to come and gives the memory
+  /// of the others back to the system, soon; 1 again keeps all. Any thread, never blocks. Changes
+  /// no answer.
+  void limit_cache(double share);
 
   /// Starts the engine's thread, which sleeps while there is nothing to do. Call once, and not
   /// together with step().
@@ -118,7 +127,9 @@ class Engine {
   [[nodiscard]] Status check(const Request& request) const;
   [[nodiscard]] Status check_kind(const Request& request) const;
   void admit();
+  void trim_cache();
   void forward(const Step& step);
+  void score_prompts(const Step& step);
   void sample(const Step& step);
   void publish(std::span<Outcome> outcomes);
   void count_finished(FinishReason reason, const RequestStats& stats);
@@ -133,6 +144,7 @@ class Engine {
   Channel<std::unique_ptr<Sequence>> inbox_;
   std::atomic<bool> stopping_ = false;
   std::atomic<uint64_t> next_arrival_ = 0;
+  std::atomic<double> cache_share_ = 1;
   const size_t inbox_capacity_;
   const uint64_t seed_;
   std::unique_ptr<Counters> counters_;
@@ -142,8 +154,10 @@ class Engine {
   Scheduler scheduler_;
   Sampler sampler_;
   Clock::time_point step_begin_;
-  std::vector<float> logits_;     // grows to the largest step
-  std::span<float> logits_used_;  // [rows, vocabulary] of this step
+  double cache_share_used_ = 1;
+  std::vector<float> logits_;        // grows to the largest step
+  std::span<float> logits_used_;     // [rows, vocabulary] of this step
+  std::vector<float> score_logits_;  // of a few rows of prompts; sized when first wanted
   std::vector<Result<Sample>> samples_;
   std::thread thread_;
 };

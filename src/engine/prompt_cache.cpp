@@ -37,6 +37,14 @@ void PromptCache::insert(PageKey key, std::span<const TokenId> tail, int32_t pag
   if (page >= 0) pool_.set_kept(page, true);
 }
 
+void PromptCache::trim(bool all) {
+  std::erase_if(entries_, [&](const Entry& entry) {
+    if (!all && is_valid(entry)) return false;
+    give_up_page(entry);
+    return true;
+  });
+}
+
 void PromptCache::give_up_page(const Entry& entry) {
   if (entry.page >= 0 && is_valid(entry)) pool_.set_kept(entry.page, false);
 }

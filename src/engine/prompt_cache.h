@@ -28,6 +28,9 @@ class PromptCache {
   void insert(PageKey key, std::span<const TokenId> tail, int32_t page,
               std::span<const float> logits);
 
+  /// Gives up the memory of void entries, or of all.
+  void trim(bool all);
+
  private:
   struct Entry {
     PageKey key = 0;

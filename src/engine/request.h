@@ -24,10 +24,17 @@ struct EmbeddingWish {
   int32_t second_begin = 0;
 };
 
+/// Log probabilities of the prompt's own tokens, beside the answer. The whole prompt is computed
+/// for it: nothing is taken from the prefix cache.
+struct PromptLogprobsWish {
+  int32_t top_count = 0;  // likeliest tokens that are told at each place, 0 to 20
+};
+
 struct Request {
   std::vector<TokenId> tokens;  // the prompt; at least one
   SamplingParams sampling;
   std::optional<EmbeddingWish> embedding = {};
+  std::optional<PromptLogprobsWish> prompt_logprobs = {};
   std::vector<TokenId> end_tokens;  // any of them ends the answer and is not reported
   std::string
       client;  // requests of different clients take turns; of the same one they go by arrival
@@ -56,8 +63,15 @@ struct TokenLogprob {
                       // and temperature
 };
 
-/// One step of an answer: a token, or the terminal event, which has no token. Each request gets
-/// exactly one terminal event, after all its tokens.
+/// A token of a prompt and how likely the model found it there.
+struct ScoredToken {
+  TokenId token = 0;
+  float logprob = 0;              // as in TokenLogprob
+  std::vector<TokenLogprob> top;  // likeliest first
+};
+
+/// A token of an answer, or the terminal event: exactly one, after all tokens, and without a token
+/// of its own unless logprobs were asked for and an end token came.
 struct TokenEvent {
   TokenId token = -1;
   float logprob = 0;              // of `token`, when the request asked for logprobs

@@ -71,18 +71,8 @@ Result<Sample> Sampler::sample(const SampleInput& input, const SamplingParams& p
   double log_total = 0;
   const bool wants_logprobs = params.logprobs || params.top_logprobs > 0;
   if (wants_logprobs) {
-    max_ = scan_max(input.logits, block_max_);
-    if (std::isfinite(max_)) {
-      log_total = static_cast<double>(max_) +
-                  std::log(scan_exp_sum(input.logits, block_max_, max_, 1, block_sum_));
-    }
-    gather_top(input.logits, static_cast<size_t>(params.top_logprobs));
-    scratch_ = candidates_;
-    std::ranges::sort(scratch_, is_likelier);
-    for (const Candidate& candidate : scratch_) {
-      sample.top.push_back(
-          {candidate.token, static_cast<float>(static_cast<double>(candidate.logit) - log_total)});
-    }
+    log_total = log_total_of(input.logits);
+    sample.top = likeliest(input.logits, static_cast<size_t>(params.top_logprobs), log_total);
   }
   const std::span<float> logits = apply_mask(input);
   modify(input, params, logits);
@@ -100,6 +90,36 @@ Result<Sample> Sampler::sample(const SampleInput& input, const SamplingParams& p
     sample.logprob = static_cast<float>(logit - log_total);
   }
   return sample;
+}
+
+ScoredToken Sampler::score(std::span<const float> logits, TokenId token, size_t top_count) {
+  SQ_CHECK(logits.size() == vocabulary_size_ && static_cast<size_t>(token) < vocabulary_size_);
+  const double log_total = log_total_of(logits);
+  const double logit = static_cast<double>(logits[static_cast<size_t>(token)]);
+  return {token, static_cast<float>(logit - log_total), likeliest(logits, top_count, log_total)};
+}
+
+/// The logarithm of the sum of exp(logit). Leaves max_ and block_max_ those of `logits`.
+double Sampler::log_total_of(std::span<const float> logits) {
+  max_ = scan_max(logits, block_max_);
+  if (!std::isfinite(max_)) return 0;
+  return static_cast<double>(max_) +
+         std::log(scan_exp_sum(logits, block_max_, max_, 1, block_sum_));
+}
+
+/// block_max_ must be that of `logits`.
+std::vector<TokenLogprob> Sampler::likeliest(std::span<const float> logits, size_t count,
+                                             double log_total) {
+  gather_top(logits, count);
+  scratch_ = candidates_;
+  std::ranges::sort(scratch_, is_likelier);
+  std::vector<TokenLogprob> out;
+  out.reserve(scratch_.size());
+  for (const Candidate& candidate : scratch_) {
+    out.push_back(
+        {candidate.token, static_cast<float>(static_cast<double>(candidate.logit) - log_total)});
+  }
+  return out;
 }
 
 // --- changes of the logits

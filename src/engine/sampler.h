@@ -55,12 +55,19 @@ class Sampler {
   /// allowed).
   Result<Sample> sample(const SampleInput& input, const SamplingParams& params);
 
+  /// How likely `token` is in `logits` [vocabulary_size], and the `top_count` likeliest. As the
+  /// log probabilities of sample().
+  ScoredToken score(std::span<const float> logits, TokenId token, size_t top_count);
+
  private:
   struct Undo {
     TokenId token = 0;
     float logit = 0;
   };
 
+  double log_total_of(std::span<const float> logits);
+  std::vector<TokenLogprob> likeliest(std::span<const float> logits, size_t count,
+                                      double log_total);
   void modify(const SampleInput& input, const SamplingParams& params, std::span<float> logits);
   void penalize_repetition(const SampleInput& input, const SamplingParams& params,
                            std::span<float> logits);

@@ -80,7 +80,8 @@ void Scheduler::admit_waiting() {
     // With nothing running it always fits: the pool holds the longest sequence.
     if (!running_.empty() && available < pages_missing(*next)) return;
     leave_queue(*next);
-    if (!next->embedding && next->answer_count() >= next->answer_count_max) {
+    const bool wants_prompt = next->embedding || next->prompt_logprobs;
+    if (!wants_prompt && next->answer_count() >= next->answer_count_max) {
       finish(*next, FinishReason::length, std::nullopt);  // max_tokens is 0
     } else {
       insert_by_arrival(running_, std::move(next));
@@ -203,6 +204,7 @@ void Scheduler::build_step() {
   batch.types.clear();
   step_.samples.clear();
   step_.states.clear();
+  step_.scores.clear();
   for (const Plan& plan : plans_) {
     const int32_t end = std::min(plan.end, plan.sequence->prefill_end);
     if (end <= plan.sequence->computed) continue;
@@ -231,6 +233,7 @@ void Scheduler::add_rows(Sequence& sequence, int32_t begin, int32_t end) {
   batch.tokens.insert(batch.tokens.end(), sequence.tokens.begin() + begin,
                       sequence.tokens.begin() + end);
   if (sequence.embedding) add_states(sequence, begin, end);
+  if (sequence.prompt_logprobs) add_scores(sequence, begin, end);
 }
 
 /// Asks for the states of the rows added last that the embedding is made of.
@@ -257,7 +260,9 @@ void Scheduler::add_states(Sequence& sequence, int32_t begin, int32_t end) {
 /// If the plan reaches the last token, the sequence gets a token from the row added last, or from
 /// the cached logits; with a draft, from the row before it and those of the draft.
 void Scheduler::add_sample(const Plan& plan) {
-  if (plan.end < plan.sequence->token_count() || plan.sequence->embedding) return;
+  const Sequence& sequence = *plan.sequence;
+  if (plan.end < sequence.token_count() || sequence.embedding) return;
+  if (sequence.answer_count() >= sequence.answer_count_max) return;  // only the prompt is wanted
   Batch& batch = step_.batch;
   const int32_t draft_count = plan.sequence->draft_count;
   step_.samples.push_back({plan.sequence, batch.logit_rows.size(), plan.cached_logits,
@@ -275,6 +280,7 @@ std::span<Outcome> Scheduler::commit(const Step& step, std::span<Result<Sample>>
   SQ_CHECK(samples.size() >= step.samples.size());
   for (const Plan& plan : plans_) {
     plan.sequence->computed = plan.end - plan.sequence->draft_count;
+    tell_scores(*plan.sequence);
     register_pages(*plan.sequence);
   }
   const size_t row_count = step.batch.logit_rows.size();
@@ -292,6 +298,7 @@ std::span<Outcome> Scheduler::commit(const Step& step, std::span<Result<Sample>>
   SQ_CHECK(taken == samples.size());
   for (const StepStates& states : step.states) pool_states(states);
   finish_embeddings();
+  finish_scored();
   plans_.clear();
   remove_finished(running_);
   return outcomes_;
@@ -352,6 +359,11 @@ void Scheduler::append(Sequence& sequence, Result<Sample>& sample, bool is_last)
   }
   if (sequence.is_end_token(sample->token)) {
     finish(sequence, FinishReason::stop, std::nullopt);
+    if (!sequence.sampling.logprobs) return;
+    TokenEvent& end = outcomes_.back().event;
+    end.token = sample->token;
+    end.logprob = sample->logprob;
+    end.top = std::move(sample->top);
     return;
   }
   if (sequence.answer_count() == 0) sequence.first_token = Clock::now();

@@ -57,12 +57,22 @@ struct StepStates {
   size_t count = 0;
 };
 
+/// States of this step that tell how likely tokens of a prompt are: rows [begin, begin + count) of
+/// Batch::hidden, of which the first speaks about the token at `position`.
+struct StepScores {
+  Sequence* sequence = nullptr;
+  size_t begin = 0;
+  size_t count = 0;
+  int32_t position = 0;
+};
+
 /// What one step computes. Page tables in `batch` point into the sequences and hold until commit().
 struct Step {
   Batch batch;
   std::vector<PageCopy> copies;
   std::vector<StepSample> samples;
   std::vector<StepStates> states;
+  std::vector<StepScores> scores;
 };
 
 /// Something to tell a request.
@@ -128,6 +138,11 @@ class Scheduler {
     draft_policy_.observe_step(rows, microseconds);
   }
   [[nodiscard]] const BlockPool& pool() const { return pool_; }
+  /// Keeps at most `share` of all pages for prompts to come, from the next trim_cache() on.
+  void set_cache_share(double share) { cache_share_ = share; }
+  /// Gives up what is kept beyond that; the pages that became free by it, valid until the next
+  /// call. Between steps. Cost: nothing while the share is 1.
+  std::span<const int32_t> trim_cache();
   /// Pool consistent, and every reference to a page is that of a running sequence. Cost: all pages;
   /// between steps.
   [[nodiscard]] bool is_consistent() const;
@@ -155,6 +170,9 @@ class Scheduler {
   void add_rows(Sequence& sequence, int32_t begin, int32_t end);
   void add_sample(const Plan& plan);
   void add_states(Sequence& sequence, int32_t begin, int32_t end);
+  void add_scores(Sequence& sequence, int32_t begin, int32_t end);
+  static void tell_scores(Sequence& sequence);
+  void finish_scored();
   void pool_states(const StepStates& states);
   void finish_embeddings();
   size_t append_all(const StepSample& entry, std::span<Result<Sample>> samples);
@@ -191,6 +209,8 @@ class Scheduler {
   std::vector<float> hidden_;  // where Batch::hidden lies; grows to the largest step
   std::vector<Outcome> outcomes_;
   MaskTimes mask_times_;
+  double cache_share_ = 1;
+  std::vector<int32_t> freed_pages_;
   uint64_t preemption_count_ = 0;
   uint64_t departed_count_ = 0;
   uint64_t drafted_count_ = 0;

@@ -67,6 +67,10 @@ void MaskTimes::add(Clock::duration time) {
 void Scheduler::follow_constraint(Sequence& sequence) {
   const bool wants_logits = sequence.sampling.logprobs || sequence.sampling.top_logprobs > 0;
   for (int32_t count = 0; !sequence.is_finished; ++count) {
+    if (sequence.constraint->is_over()) {
+      sequence.constraint.reset();
+      return;
+    }
     mask_of(sequence);
     if (sequence.constraint->must_end()) {
       finish(sequence, FinishReason::stop, std::nullopt);

@@ -111,6 +111,15 @@ void Scheduler::register_pages(Sequence& sequence) {
   }
 }
 
+std::span<const int32_t> Scheduler::trim_cache() {
+  freed_pages_.clear();
+  if (cache_share_ >= 1) return freed_pages_;
+  const auto kept_max = static_cast<int32_t>(cache_share_ * pool_.page_count());
+  pool_.drop_kept(kept_max, freed_pages_);
+  if (!freed_pages_.empty() || cache_share_ <= 0) prompt_cache_.trim(cache_share_ <= 0);
+  return freed_pages_;
+}
+
 /// Last page first, so that of kept pages those nobody can reach without the earlier ones are given
 /// up first.
 void Scheduler::release_pages(Sequence& sequence) {

@@ -33,6 +33,7 @@ Sequence::Sequence(Request&& request, std::shared_ptr<RequestState> shared, int3
       sampling(std::move(request.sampling)),
       end_tokens(std::move(request.end_tokens)),
       embedding(request.embedding),
+      prompt_logprobs(request.prompt_logprobs),
       client(std::move(request.client)),
       constraint(std::move(request.constraint)),
       seed(sampling.seed >= 0 ? static_cast<uint64_t>(sampling.seed) : seed_bits),
@@ -44,6 +45,10 @@ Sequence::Sequence(Request&& request, std::shared_ptr<RequestState> shared, int3
   const int32_t room = context_tokens - prompt_count + 1;
   answer_count_max = sampling.max_tokens < 0 ? room : std::min(room, sampling.max_tokens);
   if (embedding.has_value()) answer_count_max = 0;
+  if (prompt_logprobs.has_value()) {
+    prompt_scores.resize(static_cast<size_t>(prompt_count));
+    for (size_t i = 0; i < prompt_scores.size(); ++i) prompt_scores[i].token = tokens[i];
+  }
   const int32_t total = prompt_count + answer_count_max;
   tokens.reserve(static_cast<size_t>(total));
   pages.reserve(static_cast<size_t>(page_count_of(total)));

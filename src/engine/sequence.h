@@ -29,7 +29,9 @@ struct RequestState {
   std::function<void()> on_event;       // see Request::on_event
   std::atomic<bool> cancelled = false;  // handle sets, engine reads
   std::vector<float> embedding;         // as `stats`
-  bool wants_score = false;             // see EmbeddingWish; constant
+  /// The engine writes it before it sends the first event and never after that.
+  std::vector<ScoredToken> prompt_logprobs;
+  bool wants_score = false;  // see EmbeddingWish; constant
   RequestStats stats;  // engine writes before it sends the terminal event, handle reads after that
 };
 
@@ -49,6 +51,8 @@ struct Sequence {
   SamplingParams sampling;
   std::vector<TokenId> end_tokens;
   std::optional<EmbeddingWish> embedding;
+  std::optional<PromptLogprobsWish> prompt_logprobs;  // until they are known
+  std::vector<ScoredToken> prompt_scores;             // [prompt_count], as far as computed
   std::vector<double> pooled;  // [hidden], of the positions computed so far; empty: of none
   std::string client;
   std::unique_ptr<Constraint> constraint;  // null: any token may come; has taken the answer so far
@@ -96,8 +100,11 @@ struct Sequence {
   [[nodiscard]] std::span<const TokenId> page_tokens(size_t page_index) const;
   /// Tokens of the prompt after its last complete page.
   [[nodiscard]] std::span<const TokenId> prompt_tail() const;
-  /// Vectors need the states of all positions, so nothing computed before helps.
-  [[nodiscard]] bool shares_pages() const { return !embedding.has_value(); }
+  /// Vectors and log probabilities of a prompt need the states of all positions, so nothing
+  /// computed before helps.
+  [[nodiscard]] bool shares_pages() const {
+    return !embedding.has_value() && !prompt_logprobs.has_value();
+  }
   [[nodiscard]] bool is_end_token(TokenId token) const;
   /// Takes the guesses off `tokens`.
   void drop_draft();

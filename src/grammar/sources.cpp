@@ -82,7 +82,7 @@ Result<GrammarSource> choice_source(const std::vector<std::string>& texts) {
   return ebnf_source(grammar);
 }
 
-Result<GrammarSource> tool_source(const Value& tools, const ToolChoice& choice,
+Result<GrammarSource> tool_source(const Value& tools, const ToolRule& choice,
                                   const ToolCallForm& form) {
   const bool is_required = choice.is_required || !choice.name.empty();
   Value::List tags;

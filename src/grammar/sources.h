@@ -28,8 +28,8 @@ struct ToolCallForm {
   std::string middle = "\", \"arguments\": ";        // then the arguments as JSON
   std::string end = "}\n</tool_call>";
 };
-/// What tool_choice allows.
-struct ToolChoice {
+/// What a request says about calls: the part of its tool_choice that is a grammar.
+struct ToolRule {
   bool is_required = false;  // at least one call and no text; else text, with calls in it or not
   std::string name = {};     // required, and only this tool; empty: any
   bool parallel = true;      // more than one call
@@ -39,7 +39,7 @@ struct ToolChoice {
 /// [{"type": "function", "function": {"name", "parameters", "strict"}}]. A tool that is not
 /// required and not strict may have parameters that are not supported: then nothing is said about
 /// them. Errors: invalid_argument with the tool and the keyword, or for a name that is no tool.
-Result<GrammarSource> tool_source(const Value& tools, const ToolChoice& choice,
+Result<GrammarSource> tool_source(const Value& tools, const ToolRule& choice,
                                   const ToolCallForm& form = {});
 
 }  // namespace squish

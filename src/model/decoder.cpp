@@ -263,20 +263,29 @@ void Decoder::take_hidden(std::span<float> hidden) {
 }
 
 void Decoder::head(const Batch& batch, std::span<float> logits) {
-  const auto vocabulary = static_cast<size_t>(config_.vocabulary_size);
   norm(weights_.final_norm, rows_of(residual_, row_count_, hidden_of(config_)),
        rows_of(normed_, row_count_, hidden_of(config_)));
   if (!hidden_places_.empty()) take_hidden(batch.hidden);
-  SQ_CHECK(logits.size() == row_count_ * vocabulary);
-  if (row_count_ == 0) return;
-  const Rows x = rows_of(normed_, row_count_, hidden_of(config_));
-  const Rows out = {logits.data(), row_count_, vocabulary, vocabulary};
+  project_to_vocabulary(rows_of(normed_, row_count_, hidden_of(config_)), prefill_count_, logits);
+}
+
+void Decoder::logits_of(std::span<const float> hidden, size_t row_count, std::span<float> logits) {
+  const size_t length = hidden_of(config_);
+  SQ_CHECK(hidden.size() == row_count * length);
+  project_to_vocabulary({hidden.data(), row_count, length, length}, row_count, logits);
+}
+
+void Decoder::project_to_vocabulary(ConstRows x, size_t prefill_count, std::span<float> logits) {
+  const auto vocabulary = static_cast<size_t>(config_.vocabulary_size);
+  SQ_CHECK(logits.size() == x.count * vocabulary);
+  if (x.count == 0) return;
+  const Rows out = {logits.data(), x.count, vocabulary, vocabulary};
   const MatmulTarget target = {weights_.head, nullptr, out, false};
   if (!weights_.layers.empty()) {
     const LayerWeights& first = weights_.layers.front();
     expect({first.k, first.v, first.q});
   }
-  backend_.matmul(x, {&target, 1}, prefill_count_);
+  backend_.matmul(x, {&target, 1}, prefill_count);
   if (config_.logit_scale != 1) {
     for (float& value : logits) value *= config_.logit_scale;
   }

@@ -32,6 +32,7 @@ class Decoder final : public Model {
   [[nodiscard]] uint64_t bytes_per_token() const override { return weights_.bytes_per_token; }
   [[nodiscard]] uint64_t parameter_count() const override { return weights_.parameter_count; }
   void forward(const Batch& batch, KvCache& kv, std::span<float> logits) override;
+  void logits_of(std::span<const float> hidden, size_t row_count, std::span<float> logits) override;
 
   // One layer at a time, so that calibration can carry many tokens through one layer before the
   // next one's weights are touched.
@@ -62,6 +63,7 @@ class Decoder final : public Model {
   void keep_rows(const Batch& batch);
   void take_hidden(std::span<float> hidden);
   void head(const Batch& batch, std::span<float> logits);
+  void project_to_vocabulary(ConstRows x, size_t prefill_count, std::span<float> logits);
   void norm(const float* weight, ConstRows x, Rows out);
   void norm_heads(const float* weight, Rows x, size_t head_count);
   void add_block_output(const float* post_norm);

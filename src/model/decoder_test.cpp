@@ -51,6 +51,48 @@ TEST_P(Decoder, logits_do_not_depend_on_the_order_of_pages) {
   EXPECT_EQ(loaded.run(prompt, 9, used, {1, 0}), ordered);
 }
 
+TEST_P(Decoder, logits_of_states_are_those_that_the_pass_itself_gives) {
+  const size_t count = 20;
+  const std::vector<int32_t> ids(prompt.begin(), prompt.begin() + count);
+  const std::vector<float> whole = loaded.run(ids, count);
+  KvCache cache = loaded.make_cache(1);
+  const std::vector<int32_t> pages = {0};
+  Batch batch;
+  batch.tokens = ids;
+  batch.sequences = {{pages.data(), 0, 0, count}};
+  batch.prefill_row_count = count;
+  batch.hidden_rows = {0, 4, 18};
+  batch.logit_rows = {19};
+  const auto length = static_cast<size_t>(loaded.model->config().hidden);
+  std::vector<float> hidden(3 * length);
+  batch.hidden = hidden;
+  std::vector<float> last(loaded.vocabulary());
+  loaded.model->forward(batch, cache, last);
+  std::vector<float> logits(3 * loaded.vocabulary());
+  loaded.model->logits_of(hidden, 3, logits);
+  EXPECT_EQ(row(logits, 0), row(whole, 0));
+  EXPECT_EQ(row(logits, 1), row(whole, 4));
+  EXPECT_EQ(row(logits, 2), row(whole, 18));
+  EXPECT_EQ(last, row(whole, 19));
+}
+
+TEST_P(Decoder, pages_that_are_discarded_leave_the_others_alone) {
+  const std::vector<int32_t> ids(prompt.begin(), prompt.begin() + 20);
+  const std::vector<float> expected = loaded.run(ids, ids.size());
+  KvCache cache = loaded.make_cache(8);
+  loaded.run({ids.begin(), ids.begin() + 12}, 12, cache, {3});
+  cache.discard_pages(std::vector<int32_t>{7, 2, 4, 1, 0});
+  Batch batch;
+  batch.tokens.assign(ids.begin() + 12, ids.end());
+  const std::vector<int32_t> pages = {3};
+  batch.sequences = {{pages.data(), 12, 0, 8}};
+  batch.prefill_row_count = 8;
+  batch.logit_rows = {7};
+  std::vector<float> logits(loaded.vocabulary());
+  loaded.model->forward(batch, cache, logits);
+  EXPECT_EQ(logits, row(expected, 19));
+}
+
 TEST_P(Decoder, rows_do_not_depend_on_the_other_rows_of_the_batch) {
   const size_t count = 20;
   const std::vector<int32_t> a(prompt.begin(), prompt.begin() + count);

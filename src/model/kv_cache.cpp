@@ -1,10 +1,12 @@
 #include "model/kv_cache.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/strings.h"
 
@@ -59,6 +61,27 @@ void KvCache::copy_page(int32_t from, int32_t to) {
     std::byte* base = data_ + offsets_[i];
     std::memcpy(base + static_cast<size_t>(to) * bytes, base + static_cast<size_t>(from) * bytes,
                 bytes);
+  }
+}
+
+void KvCache::discard_pages(std::span<const int32_t> pages) {
+  std::vector<int32_t> sorted(pages.begin(), pages.end());
+  std::ranges::sort(sorted);
+  const auto unit = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  for (size_t begin = 0; begin < sorted.size();) {
+    size_t end = begin + 1;
+    while (end < sorted.size() && sorted[end] == sorted[end - 1] + 1) ++end;
+    SQ_CHECK(sorted[begin] >= 0 && sorted[end - 1] < page_count_);
+    for (size_t i = 0; i < layouts_.size(); ++i) {
+      const size_t bytes = layouts_[i].page_bytes();
+      const auto base = reinterpret_cast<uintptr_t>(data_ + offsets_[i]);
+      // Inwards to whole pages of the system: the neighbours are not ours to give back.
+      const uintptr_t first = (base + static_cast<size_t>(sorted[begin]) * bytes + unit - 1) / unit;
+      const uintptr_t last = (base + static_cast<size_t>(sorted[end - 1] + 1) * bytes) / unit;
+      if (first < last)
+        ::madvise(reinterpret_cast<void*>(first * unit), (last - first) * unit, MADV_DONTNEED);
+    }
+    begin = end;
   }
 }
 

@@ -3,6 +3,7 @@
 // the engine's matter.
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -28,6 +29,9 @@ class KvCache {
   [[nodiscard]] size_t bytes_per_token() const { return page_bytes_ / kPageTokens; }
   /// Copies page `from` to page `to` in every layer (copy-on-write of a shared page).
   void copy_page(int32_t from, int32_t to);
+  /// Gives the memory of pages whose content nobody needs back to the system; it comes again when
+  /// they are written. Cost: a system call for each layer and run of neighbouring pages.
+  void discard_pages(std::span<const int32_t> pages);
 
  private:
   KvCache() = default;

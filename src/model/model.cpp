@@ -33,6 +33,11 @@ Result<std::unique_ptr<Model>> Model::create(const ModelFiles& files, Backend& b
   return model;
 }
 
+void Model::logits_of(std::span<const float> /*hidden*/, size_t /*row_count*/,
+                      std::span<float> /*logits*/) {
+  SQ_CHECK(!"this model has no logits");
+}
+
 float Model::score(std::span<const float> /*hidden*/) {
   SQ_CHECK(config().encoder.has_score);
   return 0;

@@ -58,6 +58,11 @@ class Model {
   /// Engine thread only.
   virtual void forward(const Batch& batch, KvCache& kv, std::span<float> logits) = 0;
 
+  /// The logits [row_count, vocabulary_size] of states that Batch::hidden gave for rows of prompts:
+  /// those that forward() would have given for these rows. For when there are more rows than logits
+  /// should be held at a time. Not for encoders. Engine thread only.
+  virtual void logits_of(std::span<const float> hidden, size_t row_count, std::span<float> logits);
+
   /// How well the two texts of an encoder's input fit, from the state of its first row. Only where
   /// config().encoder.has_score. Engine thread only.
   virtual float score(std::span<const float> hidden);

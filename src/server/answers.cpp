@@ -88,6 +88,8 @@ void Receiver::take(size_t index, ChatDelta delta) {
   answer.reasoning += delta.reasoning;
   const auto count = static_cast<int64_t>(delta.tokens.size());
   answer.token_count += count;
+  // A stream tells it with this piece, other answers at their end.
+  if (!plan_.is_stream && !delta.prompt.empty()) answer.prompt = std::move(delta.prompt);
   add_pieces(answer.tool_calls, delta.tool_calls);
   const bool is_thinking = answer.text.empty() && answer.tool_calls.empty();
   if (is_thinking && !answer.reasoning.empty()) answer.reasoning_token_count += count;

@@ -21,7 +21,8 @@ struct Answer {
   std::string text;
   std::string reasoning;
   std::vector<ToolCallText> tool_calls;
-  std::vector<TokenEvent> tokens;  // only when log probabilities were asked for
+  std::vector<TokenEvent> tokens;   // only when log probabilities were asked for
+  std::vector<ScoredToken> prompt;  // the same, of the prompt's own
   std::vector<TokenId> token_ids;
   int64_t token_count = 0;
   int64_t reasoning_token_count = 0;

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/strings.h"
+#include "grammar/sources.h"
 #include "server/openai_messages.h"
 #include "server/tool_fields.h"
 
@@ -40,11 +41,20 @@ constexpr std::array kMessagesFields = {
           .help = "functions that the model may call: name, description, input_schema"},
     Field{.name = "tool_choice",
           .type = FieldType::object,
-          .help = "{\"type\": \"auto\" or \"none\"}, with disable_parallel_tool_use"},
+          .help = "{\"type\": \"auto\", \"any\", \"tool\" (with name) or \"none\"}, with "
+                  "disable_parallel_tool_use"},
     Field{.name = "thinking",
           .type = FieldType::object,
           .help = "{\"type\": \"enabled\" or \"disabled\"}: thinking of models that have a switch "
-                  "for it"},
+                  "for it; budget_tokens: a thought of so many tokens is closed and the answer "
+                  "goes on"},
+    Field{.name = "output_config",
+          .type = FieldType::object,
+          .help = "format: {\"type\": \"json_schema\", \"schema\"}, what the answer has to fit; "
+                  "effort: given to the chat template"},
+    Field{.name = "output_format",
+          .type = FieldType::object,
+          .help = "the same as output_config.format"},
     Field{.name = "metadata",
           .type = FieldType::object,
           .help = "user_id: requests of different users take turns"},
@@ -208,11 +218,11 @@ Checked read_tool_list(const Value& body, Value& out) {
     const Value* schema = find_present(tool, "input_schema");
     if (name.empty() || schema == nullptr || !schema->is_dict())
       return bad_field(where, fmt::format("{} must have a name and an input_schema", where));
-    list.push_back(
-        Value::dict({{"type", "function"},
-                     {"function", Value::dict({{"name", name},
-                                               {"description", text_of(tool, "description")},
-                                               {"parameters", *schema}})}}));
+    Value function = Value::dict(
+        {{"name", name}, {"description", text_of(tool, "description")}, {"parameters", *schema}});
+    if (const Value* strict = find_present(tool, "strict"); strict != nullptr)
+      function.set("strict", *strict);
+    list.push_back(Value::dict({{"type", "function"}, {"function", std::move(function)}}));
   }
   if (list.size() > 0) out = std::move(list);
   return Nothing{};
@@ -222,6 +232,7 @@ Parsed<ToolChoice> read_choice(const Value& body) {
   ToolChoice out;
   const Value* choice = find_present(body, "tool_choice");
   if (choice == nullptr) return out;
+  if (!choice->is_dict()) return bad_field("tool_choice", "tool_choice must be an object");
   const std::string type = text_of(*choice, "type");
   const auto single = read_boolean(*choice, "disable_parallel_tool_use", false);
   if (!single) return single.error();
@@ -234,6 +245,7 @@ Parsed<ToolChoice> read_choice(const Value& body) {
   } else if (type == "tool") {
     out.kind = ToolChoice::Kind::named;
     out.name = text_of(*choice, "name");
+    if (out.name.empty()) return bad_field("tool_choice.name", "tool_choice.name is missing");
   } else {
     return bad_field("tool_choice", "tool_choice.type must be auto, any, tool or none");
   }
@@ -248,17 +260,33 @@ Checked read_thinking(const Value& body, ChatRequest& out) {
       return bad_field("thinking", "thinking.type must be enabled, adaptive or disabled");
     const auto budget = read_integer(*thinking, "budget_tokens", 1, kAnswerTokensMax);
     if (!budget) return budget.error();
+    if (type == "enabled" && budget->has_value())
+      out.options.thinking_budget = static_cast<int32_t>(**budget);
   }
   out.template_arguments.emplace_back("enable_thinking", type != "disabled");
   const Value* output = find_present(body, "output_config");
   if (output == nullptr) return Nothing{};
-  if (find_present(*output, "format") != nullptr)
-    return ApiError{.status = 400,
-                    .message = "output_config.format: constrained output is not supported here",
-                    .code = "unsupported_value",
-                    .param = "output_config"};
   if (const std::string effort = text_of(*output, "effort"); !effort.empty())
     out.template_arguments.emplace_back("reasoning_effort", effort);
+  return Nothing{};
+}
+
+/// output_config.format, and output_format as the first clients sent it.
+Checked read_output_format(const Value& body, ChatRequest& out) {
+  const Value* output = find_present(body, "output_config");
+  if (output != nullptr && !output->is_dict())
+    return bad_field("output_config", "output_config must be an object");
+  const Value* format = output != nullptr ? find_present(*output, "format") : nullptr;
+  const std::string name = format != nullptr ? "output_config.format" : "output_format";
+  if (format == nullptr) format = find_present(body, "output_format");
+  if (format == nullptr) return Nothing{};
+  if (text_of(*format, "type") != "json_schema")
+    return bad_field(name, fmt::format("{}.type must be json_schema", name));
+  const Value* schema = find_present(*format, "schema");
+  if (schema == nullptr) return bad_field(name, fmt::format("{}.schema is missing", name));
+  auto source = json_schema_source(*schema, false);
+  if (!source) return bad_field(name, fmt::format("{}: {}", name, source.error().message));
+  out.options.constraint = std::move(*source);
   return Nothing{};
 }
 
@@ -266,22 +294,24 @@ Checked read_thinking(const Value& body, ChatRequest& out) {
 
 std::span<const Field> messages_fields() { return kMessagesFields; }
 
-Parsed<MessagesCall> parse_messages_call(const Value& body, bool needs_limit) {
+Parsed<MessagesCall> parse_messages_call(const Value& body, bool needs_limit,
+                                         const AnswerOptions& defaults) {
   MessagesCall out;
   ChatRequest& request = out.request;
+  request.options = defaults;
   const auto limit = read_integer(body, "max_tokens", 1, kAnswerTokensMax);
   if (!limit) return limit.error();
   if (needs_limit && !limit->has_value())
     return bad_field("max_tokens", "max_tokens is missing; it must be a whole number from 1 on");
   for (Checked checked : {read_conversation(body, request), read_tool_list(body, request.tools),
                           read_sampling(body, Dialect::anthropic, request.options.sampling),
-                          read_thinking(body, request)}) {
+                          read_thinking(body, request), read_output_format(body, request)}) {
     if (!checked) return checked.error();
   }
   const auto choice = read_choice(body);
   const auto model = read_text(body, "model");
   const auto stream = read_boolean(body, "stream", false);
-  auto stops = read_texts(body, "stop_sequences", limits::kStopStringsMax);
+  auto stops = read_stops(body, "stop_sequences", defaults.stops);
   if (!choice) return choice.error();
   if (!model) return model.error();
   if (!stream) return stream.error();

@@ -17,10 +17,12 @@ struct MessagesCall {
   bool is_stream = false;
 };
 
-/// `needs_limit`: max_tokens is required. Errors: 400 naming the field. Unknown fields,
-/// cache_control and metadata are let pass; the billing line that Claude Code changes with every
-/// request is left out of the system message, so that the prefix cache can work.
-Parsed<MessagesCall> parse_messages_call(const Value& body, bool needs_limit);
+/// `needs_limit`: max_tokens is required. `defaults`: sampling and stops where the body has none.
+/// Errors: 400 naming the field. Unknown fields, cache_control and metadata are let pass; the
+/// billing line that Claude Code changes with every request is left out of the system message, so
+/// that the prefix cache can work.
+Parsed<MessagesCall> parse_messages_call(const Value& body, bool needs_limit,
+                                         const AnswerOptions& defaults = {});
 std::span<const Field> messages_fields();
 
 /// Writes messages and their events. `prompt_tokens` is what the prompt has.

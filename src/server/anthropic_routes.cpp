@@ -7,6 +7,7 @@
 #include "server/anthropic_messages.h"
 #include "server/json_writer.h"
 #include "server/model_list.h"
+#include "server/prepared_call.h"
 #include "server/route.h"
 
 namespace squish::server {
@@ -55,52 +56,23 @@ std::string anthropic_model_json(const ListedModel& model) {
 }
 
 asio::awaitable<void> handle_messages(Exchange& exchange, const Value& body) {
-  auto call = parse_messages_call(body, true);
-  if (!call) {
-    co_await exchange.fail(call.error());
-    co_return;
-  }
-  auto lease = co_await exchange.model(call->model);
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> model = *lease;
-  auto prompt =
-      co_await exchange.offload([&] { return ChatService(model->model()).prepare(call->request); });
-  if (!prompt) {
-    co_await exchange.fail(to_api_error(prompt.error()));
-    co_return;
-  }
-  const size_t prompt_tokens = prompt->tokens.size();
-  AnswerPlan plan;
-  plan.prompts.push_back(std::move(prompt).value());
-  plan.options = call->request.options;
-  plan.options.client = exchange.request().client_address + "/" + plan.options.client;
-  plan.is_stream = call->is_stream;
-  const auto writer = make_messages_writer(model->local().id, *call, prompt_tokens);
-  co_await answer(exchange, model, std::move(plan), *writer);
+  auto ready = co_await prepare_chat_call(exchange, [&](const AnswerOptions& defaults) {
+    return parse_messages_call(body, true, defaults);
+  });
+  if (!ready) co_return;
+  const std::shared_ptr<ModelLease> model = ready->model;
+  const auto writer =
+      make_messages_writer(model->local().id, ready->call, ready->prompts.front().tokens.size());
+  co_await answer(exchange, model, plan_of(exchange, *ready), *writer);
 }
 
 asio::awaitable<void> handle_count_tokens(Exchange& exchange, const Value& body) {
-  auto call = parse_messages_call(body, false);
-  if (!call) {
-    co_await exchange.fail(call.error());
-    co_return;
-  }
-  auto lease = co_await exchange.model(call->model);
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> model = *lease;
-  const auto prompt =
-      co_await exchange.offload([&] { return ChatService(model->model()).prepare(call->request); });
-  if (!prompt) {
-    co_await exchange.fail(to_api_error(prompt.error()));
-    co_return;
-  }
-  const std::string out = fmt::format("{{\"input_tokens\":{}}}", prompt->tokens.size());
+  const auto ready = co_await prepare_chat_call(exchange, [&](const AnswerOptions& defaults) {
+    return parse_messages_call(body, false, defaults);
+  });
+  if (!ready) co_return;
+  const std::string out =
+      fmt::format("{{\"input_tokens\":{}}}", ready->prompts.front().tokens.size());
   co_await exchange.reply_json(out);
 }
 

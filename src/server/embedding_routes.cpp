@@ -8,6 +8,8 @@
 #include "base/limits.h"
 #include "server/embeddings.h"
 #include "server/json_writer.h"
+#include "server/ollama_call.h"
+#include "server/prepared_call.h"
 #include "server/route.h"
 
 namespace squish::server {
@@ -211,18 +213,16 @@ std::string rerank_json(const RerankResult& result, const std::string& id, const
 std::span<const Field> embedding_fields() { return kEmbeddingFields; }
 std::span<const Field> rerank_fields() { return kRerankFields; }
 
-asio::awaitable<void> handle_embeddings(Exchange& exchange, const Value& body) {
-  auto call = parse_embedding_call(body);
-  if (!call) {
-    co_await exchange.fail(call.error());
+/// `ttl`: how long the model is to stay.
+asio::awaitable<void> answer_embeddings(Exchange& exchange, Parsed<EmbeddingCall> call,
+                                        Parsed<std::optional<KeepAlive>> ttl) {
+  if (!call || !ttl) {
+    co_await exchange.fail(!call ? call.error() : ttl.error());
     co_return;
   }
-  auto lease = co_await exchange.model(call->model);
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> model = *lease;
+  const std::shared_ptr<ModelLease> model = co_await lease_or_fail(exchange, call->model);
+  if (model == nullptr) co_return;
+  if (*ttl) model->set_keep_alive(**ttl);
   const auto result =
       co_await embed(exchange, model, std::move(call->texts), call->long_text, call->dimensions);
   if (!result) {
@@ -234,18 +234,22 @@ asio::awaitable<void> handle_embeddings(Exchange& exchange, const Value& body) {
   co_await exchange.reply_json(out);
 }
 
+asio::awaitable<void> handle_embeddings(Exchange& exchange, const Value& body) {
+  return answer_embeddings(exchange, parse_embedding_call(body), std::optional<KeepAlive>());
+}
+
+asio::awaitable<void> handle_lmstudio_embeddings(Exchange& exchange, const Value& body) {
+  return answer_embeddings(exchange, parse_embedding_call(body), read_keep_alive(body, "ttl"));
+}
+
 asio::awaitable<void> handle_rerank(Exchange& exchange, const Value& body) {
   auto request = parse_rerank(body);
   if (!request) {
     co_await exchange.fail(request.error());
     co_return;
   }
-  auto lease = co_await exchange.model(request->model);
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> model = *lease;
+  const std::shared_ptr<ModelLease> model = co_await lease_or_fail(exchange, request->model);
+  if (model == nullptr) co_return;
   std::vector<std::string> documents;
   if (request->wants_documents) documents = request->call.documents;
   const auto result = co_await rerank(exchange, model, std::move(request->call));

@@ -50,7 +50,7 @@ const std::string& http_date() {
 
 }  // namespace
 
-Exchange::Exchange(Services& services, ByteStream& stream, HttpRequest request)
+Exchange::Exchange(Services& services, ByteStream* stream, HttpRequest request)
     : services_(services),
       stream_(stream),
       request_(std::move(request)),
@@ -65,7 +65,7 @@ Exchange::Exchange(Services& services, ByteStream& stream, HttpRequest request)
 
 Exchange::~Exchange() {
   // A stopped io_context is being taken apart: its sockets can no longer be asked.
-  if (is_watched_ && !services_.network.stopped()) stream_.unwatch();
+  if (is_watched_ && !services_.network.stopped()) stream_->unwatch();
 }
 
 std::string Exchange::head(int status, std::string_view content_type,
@@ -91,8 +91,8 @@ std::string Exchange::head(int status, std::string_view content_type,
 }
 
 asio::awaitable<void> Exchange::send(std::string_view bytes) {
-  if (!can_continue_) co_return;
-  const bool sent = co_await stream_.write(bytes);
+  if (!can_continue_ || stream_ == nullptr) co_return;
+  const bool sent = co_await stream_->write(bytes);
   if (sent) co_return;
   can_continue_ = false;
   cancel();
@@ -113,6 +113,7 @@ asio::awaitable<void> Exchange::reply(int status, std::string_view content_type,
 
 asio::awaitable<void> Exchange::fail(ApiError error, Headers headers) {
   error = in_dialect(dialect_, std::move(error));
+  failure_ = error;
   if (!has_begun_) {
     if (error.retry_after_s > 0)
       headers.emplace_back("Retry-After", fmt::format("{}", error.retry_after_s));
@@ -170,8 +171,9 @@ void Exchange::cancel() {
 }
 
 void Exchange::watch_client() {
+  if (stream_ == nullptr) return;
   is_watched_ = true;
-  stream_.watch([this] {
+  stream_->watch([this] {
     services_.metrics.clients_left.fetch_add(1, std::memory_order_relaxed);
     can_continue_ = false;
     cancel();

@@ -31,7 +31,11 @@ inline constexpr std::string_view kJsonLines = "application/x-ndjson";
 /// Once the client is gone, everything that is written goes nowhere.
 class Exchange {
  public:
-  Exchange(Services& services, ByteStream& stream, HttpRequest request);
+  Exchange(Services& services, ByteStream& stream, HttpRequest request)
+      : Exchange(services, &stream, std::move(request)) {}
+  /// Of an answer that nobody waits for: what is written goes nowhere, and only cancel() ends it.
+  Exchange(Services& services, HttpRequest request)
+      : Exchange(services, nullptr, std::move(request)) {}
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -95,6 +99,9 @@ class Exchange {
   /// The model of that name, loaded if need be; an empty name is the default one.
   asio::awaitable<Parsed<std::shared_ptr<ModelLease>>> model(std::string name);
 
+  /// What fail() was called with.
+  [[nodiscard]] const std::optional<ApiError>& failure() const { return failure_; }
+
   // For the connection.
   [[nodiscard]] int status() const { return status_; }
   [[nodiscard]] bool can_continue() const { return can_continue_; }
@@ -103,13 +110,14 @@ class Exchange {
   std::string note;
 
  private:
+  Exchange(Services& services, ByteStream* stream, HttpRequest request);
   [[nodiscard]] std::string head(int status, std::string_view content_type,
                                  const Headers& headers) const;
   asio::awaitable<void> send(std::string_view bytes);
   void watch_client();
 
   Services& services_;
-  ByteStream& stream_;
+  ByteStream* stream_;  // null: nobody listens
   HttpRequest request_;
   std::string id_;
   std::string path_argument_;
@@ -119,6 +127,7 @@ class Exchange {
   std::shared_ptr<Wakeup> wakeup_;
   Clock::time_point started_ = Clock::now();
   int status_ = 0;
+  std::optional<ApiError> failure_;
   bool has_begun_ = false;  // a stream
   bool is_chunked_ = false;
   bool has_ended_ = false;

@@ -150,6 +150,12 @@ Parsed<std::optional<std::string>> read_text(const Value& object, std::string_vi
   return bad_field(name, fmt::format("{} is {}; it must be a string", name, shown(*value)));
 }
 
+Parsed<std::vector<std::string>> read_stops(const Value& object, std::string_view name,
+                                            const std::vector<std::string>& otherwise) {
+  if (find_present(object, name) == nullptr) return otherwise;
+  return read_texts(object, name, limits::kStopStringsMax);
+}
+
 Parsed<std::vector<std::string>> read_texts(const Value& object, std::string_view name,
                                             size_t count_max) {
   const Value* value = find_present(object, name);

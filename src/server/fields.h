@@ -54,6 +54,9 @@ Parsed<std::optional<std::string>> read_text(const Value& object, std::string_vi
 /// Text or a list of texts; at most `count_max`.
 Parsed<std::vector<std::string>> read_texts(const Value& object, std::string_view name,
                                             size_t count_max);
+/// The texts that end an answer, or `otherwise` when `object` has none. Errors: 400 for too many.
+Parsed<std::vector<std::string>> read_stops(const Value& object, std::string_view name,
+                                            const std::vector<std::string>& otherwise);
 /// The entry if it is there and not null, else nullptr.
 const Value* find_present(const Value& object, std::string_view name);
 

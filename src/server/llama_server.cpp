@@ -13,6 +13,7 @@
 #include "server/openai_chat.h"
 #include "server/openai_completions.h"
 #include "server/openai_messages.h"
+#include "server/prepared_call.h"
 #include "server/route.h"
 
 namespace squish::server {
@@ -37,7 +38,15 @@ struct Call {
   bool returns_tokens = false;
 };
 
-Parsed<Call> parse_call(const Value& body) {
+/// llama-server's sampling where nobody says otherwise.
+AnswerOptions default_options() {
+  AnswerOptions out;
+  for (const auto& [name, value] : kDefaults) SQ_CHECK(out.sampling.set(name, value).has_value());
+  return out;
+}
+
+/// `defaults`: as of parse_chat_call().
+Parsed<Call> parse_call(const Value& body, const AnswerOptions& defaults) {
   Call out;
   const Value* prompt = find_present(body, "prompt");
   if (prompt != nullptr && prompt->is_list()) {
@@ -49,11 +58,8 @@ Parsed<Call> parse_call(const Value& body) {
   } else {
     return bad_field("prompt", "prompt must be a text or a list of token ids");
   }
+  out.options = defaults;
   SamplingParams& sampling = out.options.sampling;
-  for (const auto& [name, value] : kDefaults) {
-    if (const Status set = sampling.set(name, value); !set)
-      return bad_field(name, set.error().message);
-  }
   if (auto read = read_sampling(body, Dialect::ollama, sampling); !read) return read.error();
   const auto model = read_text(body, "model");
   const auto count = read_integer(body, "n_predict", -2, kAnswerTokensMax);
@@ -61,7 +67,7 @@ Parsed<Call> parse_call(const Value& body) {
   const auto stream = read_boolean(body, "stream", false);
   const auto tokens = read_boolean(body, "return_tokens", false);
   const auto endless = read_boolean(body, "ignore_eos", false);
-  auto stops = read_texts(body, "stop", limits::kStopStringsMax);
+  auto stops = read_stops(body, "stop", defaults.stops);
   if (!model) return model.error();
   if (!count) return count.error();
   if (!top) return top.error();
@@ -212,12 +218,15 @@ class Writer final : public AnswerWriter {
   const Tokenizer& tokenizer_;
 };
 
-Result<PreparedPrompt> prepare(LoadedModel& model, const Call& call) {
-  PreparedPrompt out;
-  if (!call.prompt.is_tokens) {
-    return ChatService(model).prepare(CompletionRequest{.prompt = call.prompt.text, .options = {}});
+Result<std::vector<PreparedPrompt>> prepare(LoadedModel& model, const Call& call) {
+  std::vector<PreparedPrompt> out;
+  if (call.prompt.is_tokens) {
+    out.push_back({.tokens = call.prompt.tokens});
+    return out;
   }
-  out.tokens = call.prompt.tokens;
+  SQ_TRY(PreparedPrompt prompt,
+         ChatService(model).prepare(CompletionRequest{.prompt = call.prompt.text, .options = {}}));
+  out.push_back(std::move(prompt));
   return out;
 }
 
@@ -258,18 +267,13 @@ constexpr std::array kTokenizeFields = {
 };
 
 /// The model that the body names, or the error that the client got.
-asio::awaitable<std::shared_ptr<ModelLease>> lease_or_fail(Exchange& exchange, const Value& body) {
+asio::awaitable<std::shared_ptr<ModelLease>> lease_of_body(Exchange& exchange, const Value& body) {
   const auto name = read_text(body, "model");
   if (!name) {
     co_await exchange.fail(name.error());
     co_return nullptr;
   }
-  auto lease = co_await exchange.model(name->value_or(""));
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return nullptr;
-  }
-  co_return std::move(lease).value();
+  co_return co_await lease_or_fail(exchange, name->value_or(""));
 }
 
 }  // namespace
@@ -278,28 +282,17 @@ std::span<const Field> llama_completion_fields() { return kCompletionFields; }
 std::span<const Field> llama_tokenize_fields() { return kTokenizeFields; }
 
 asio::awaitable<void> handle_llama_completion(Exchange& exchange, const Value& body) {
-  auto call = parse_call(body);
-  if (!call) {
-    co_await exchange.fail(call.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> lease = co_await lease_or_fail(exchange, body);
-  if (lease == nullptr) co_return;
-  auto prompt = co_await exchange.offload([&] { return prepare(lease->model(), *call); });
-  if (!prompt) {
-    co_await exchange.fail(to_api_error(prompt.error()));
-    co_return;
-  }
+  AnswerOptions base = default_options();
+  auto ready = co_await prepare_call_over(
+      std::move(base), exchange,
+      [&](const AnswerOptions& defaults) { return parse_call(body, defaults); }, prepare);
+  if (!ready) co_return;
+  const std::shared_ptr<ModelLease> lease = ready->model;
   const Tokenizer& tokenizer = lease->model().tokenizer();
-  std::string shown =
-      call->prompt.is_tokens ? tokenizer.decode(call->prompt.tokens, false) : call->prompt.text;
-  Writer writer(*call, lease->local().id, std::move(shown), tokenizer);
-  AnswerPlan plan;
-  plan.prompts.push_back(std::move(prompt).value());
-  plan.options = call->options;
-  plan.options.client = exchange.request().client_address + "/";
-  plan.is_stream = call->is_stream;
-  co_await answer(exchange, lease, std::move(plan), writer);
+  const CompletionPrompt& prompt = ready->call.prompt;
+  std::string shown = prompt.is_tokens ? tokenizer.decode(prompt.tokens, false) : prompt.text;
+  Writer writer(ready->call, lease->local().id, std::move(shown), tokenizer);
+  co_await answer(exchange, lease, plan_of(exchange, *ready), writer);
 }
 
 asio::awaitable<void> handle_llama_tokenize(Exchange& exchange, const Value& body) {
@@ -317,7 +310,7 @@ asio::awaitable<void> handle_llama_tokenize(Exchange& exchange, const Value& bod
     co_await exchange.fail(std::move(*error));
     co_return;
   }
-  const std::shared_ptr<ModelLease> lease = co_await lease_or_fail(exchange, body);
+  const std::shared_ptr<ModelLease> lease = co_await lease_of_body(exchange, body);
   if (lease == nullptr) co_return;
   const Tokenizer& tokenizer = lease->model().tokenizer();
   const auto tokens = co_await exchange.offload([&] {
@@ -356,7 +349,7 @@ asio::awaitable<void> handle_llama_detokenize(Exchange& exchange, const Value& b
     co_await exchange.fail(tokens.error());
     co_return;
   }
-  const std::shared_ptr<ModelLease> lease = co_await lease_or_fail(exchange, body);
+  const std::shared_ptr<ModelLease> lease = co_await lease_of_body(exchange, body);
   if (lease == nullptr) co_return;
   const std::string text =
       co_await exchange.offload([&] { return lease->model().tokenizer().decode(*tokens, false); });
@@ -366,26 +359,16 @@ asio::awaitable<void> handle_llama_detokenize(Exchange& exchange, const Value& b
 }
 
 asio::awaitable<void> handle_llama_template(Exchange& exchange, const Value& body) {
-  auto call = parse_chat_call(body);
-  if (!call) {
-    co_await exchange.fail(call.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> lease = co_await lease_or_fail(exchange, body);
-  if (lease == nullptr) co_return;
-  const auto prompt =
-      co_await exchange.offload([&] { return ChatService(lease->model()).prepare(call->request); });
-  if (!prompt) {
-    co_await exchange.fail(to_api_error(prompt.error()));
-    co_return;
-  }
+  const auto ready = co_await prepare_chat_call(
+      exchange, [&](const AnswerOptions& defaults) { return parse_chat_call(body, defaults); });
+  if (!ready) co_return;
   std::string out;
-  JsonWriter(out).begin_object().field("prompt", prompt->text).end_object();
+  JsonWriter(out).begin_object().field("prompt", ready->prompts.front().text).end_object();
   co_await exchange.reply_json(out);
 }
 
 asio::awaitable<void> handle_llama_props(Exchange& exchange, const Value& body) {
-  const std::shared_ptr<ModelLease> lease = co_await lease_or_fail(exchange, body);
+  const std::shared_ptr<ModelLease> lease = co_await lease_of_body(exchange, body);
   if (lease == nullptr) co_return;
   const LoadedModel& model = lease->model();
   std::string out;
@@ -394,9 +377,7 @@ asio::awaitable<void> handle_llama_props(Exchange& exchange, const Value& body) 
       .object_field("default_generation_settings")
       .field("n_ctx", model.engine().context_tokens())
       .object_field("params");
-  SamplingParams defaults;
-  for (const auto& [name, value] : kDefaults)
-    static_cast<void>(defaults.set(name, value).has_value());
+  const SamplingParams defaults = default_options().sampling;
   for (const ParameterInfo& info : sampling_parameters()) {
     if (info.ollama_name.empty() || info.is_bool()) continue;
     json.key(info.ollama_name == "num_predict" ? "n_predict" : info.ollama_name)

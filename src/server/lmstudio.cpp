@@ -14,6 +14,7 @@
 #include "server/ollama_call.h"
 #include "server/openai_chat.h"
 #include "server/openai_completions.h"
+#include "server/prepared_call.h"
 #include "server/route.h"
 
 namespace squish::server {
@@ -123,30 +124,16 @@ class LmStudioWriter final : public AnswerWriter {
   std::string version_;
 };
 
-struct Lease {
-  std::shared_ptr<ModelLease> model;
-  ModelFacts facts;
-};
-
-/// The model with the facts of it; `ttl` is how long it stays.
-asio::awaitable<Parsed<Lease>> lease_model(Exchange& exchange, const std::string& name,
-                                           const Value& body) {
-  const auto ttl = read_keep_alive(body, "ttl");
-  if (!ttl) co_return ttl.error();
-  auto lease = co_await exchange.model(name);
-  if (!lease) co_return lease.error();
-  Lease out{.model = *lease, .facts = {}};
-  if (*ttl) out.model->set_keep_alive(**ttl);
-  out.facts = co_await exchange.offload(
-      [&] { return facts_of(out.model->local(), out.model->model().files()); });
-  co_return out;
-}
-
-std::unique_ptr<LmStudioWriter> wrap(Exchange& exchange, std::unique_ptr<AnswerWriter> inner,
-                                     const Lease& lease) {
-  return std::make_unique<LmStudioWriter>(std::move(inner), lease.facts,
-                                          lease.model->model().engine().context_tokens(),
-                                          exchange.services().options.version);
+/// Adds the figures to what `inner` says.
+asio::awaitable<std::unique_ptr<LmStudioWriter>> wrap(Exchange& exchange,
+                                                      std::unique_ptr<AnswerWriter> inner,
+                                                      std::shared_ptr<ModelLease> lease) {
+  const LoadedModel& model = lease->model();
+  const ModelFacts facts =
+      co_await exchange.offload([&] { return facts_of(lease->local(), model.files()); });
+  co_return std::make_unique<LmStudioWriter>(std::move(inner), facts,
+                                             model.engine().context_tokens(),
+                                             exchange.services().options.version);
 }
 
 }  // namespace
@@ -184,69 +171,41 @@ asio::awaitable<void> handle_lmstudio_model(Exchange& exchange, const Value& /*b
 }
 
 asio::awaitable<void> handle_lmstudio_chat(Exchange& exchange, const Value& body) {
-  auto call = parse_chat_call(body);
-  if (!call) {
-    co_await exchange.fail(call.error());
+  const auto ttl = read_keep_alive(body, "ttl");
+  if (!ttl) {
+    co_await exchange.fail(ttl.error());
     co_return;
   }
-  auto lease = co_await lease_model(exchange, call->model, body);
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  LoadedModel& model = lease->model->model();
-  auto prompt =
-      co_await exchange.offload([&] { return ChatService(model).prepare(call->request); });
-  if (!prompt) {
-    co_await exchange.fail(to_api_error(prompt.error()));
-    co_return;
-  }
-  AnswerPlan plan;
-  plan.prompts.push_back(std::move(prompt).value());
-  plan.answers_per_prompt = call->answer_count;
-  plan.options = call->request.options;
-  plan.options.client = exchange.request().client_address + "/" + plan.options.client;
-  plan.is_stream = call->is_stream;
-  const auto writer =
-      wrap(exchange,
-           make_chat_writer(make_answer_head("chatcmpl-", *lease->model), model.tokenizer(), *call),
-           *lease);
-  co_await answer(exchange, lease->model, std::move(plan), *writer);
+  auto ready = co_await prepare_chat_call(
+      exchange, [&](const AnswerOptions& defaults) { return parse_chat_call(body, defaults); });
+  if (!ready) co_return;
+  const std::shared_ptr<ModelLease> model = ready->model;
+  if (*ttl) model->set_keep_alive(**ttl);
+  const auto writer = co_await wrap(exchange,
+                                    make_chat_writer(make_answer_head("chatcmpl-", *model),
+                                                     model->model().tokenizer(), ready->call),
+                                    model);
+  co_await answer(exchange, model, plan_of(exchange, *ready, ready->call.answer_count), *writer);
 }
 
 asio::awaitable<void> handle_lmstudio_completions(Exchange& exchange, const Value& body) {
-  auto call = parse_completion_call(body);
-  if (!call) {
-    co_await exchange.fail(call.error());
+  const auto ttl = read_keep_alive(body, "ttl");
+  if (!ttl) {
+    co_await exchange.fail(ttl.error());
     co_return;
   }
-  auto lease = co_await lease_model(exchange, call->model, body);
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  LoadedModel& model = lease->model->model();
-  auto prompts = co_await exchange.offload([&] { return prepare_completions(model, *call); });
-  if (!prompts) {
-    co_await exchange.fail(to_api_error(prompts.error()));
-    co_return;
-  }
-  std::vector<std::string> echoes;
-  for (size_t i = 0; call->echo && i < call->prompts.size(); ++i) {
-    const CompletionPrompt& prompt = call->prompts[i];
-    echoes.push_back(prompt.is_tokens ? model.tokenizer().decode(prompt.tokens) : prompt.text);
-  }
-  AnswerPlan plan;
-  plan.prompts = std::move(prompts).value();
-  plan.answers_per_prompt = call->best_of;
-  plan.options = call->options;
-  plan.options.client = exchange.request().client_address + "/" + plan.options.client;
-  plan.is_stream = call->is_stream;
-  const auto writer = wrap(exchange,
-                           make_completion_writer(make_answer_head("cmpl-", *lease->model),
-                                                  model.tokenizer(), *call, std::move(echoes)),
-                           *lease);
-  co_await answer(exchange, lease->model, std::move(plan), *writer);
+  auto ready = co_await prepare_call(
+      exchange,
+      [&](const AnswerOptions& defaults) { return parse_completion_call(body, defaults); },
+      prepare_completions);
+  if (!ready) co_return;
+  const std::shared_ptr<ModelLease> model = ready->model;
+  if (*ttl) model->set_keep_alive(**ttl);
+  const auto writer = co_await wrap(exchange,
+                                    make_completion_writer(make_answer_head("cmpl-", *model),
+                                                           model->model().tokenizer(), ready->call),
+                                    model);
+  co_await answer(exchange, model, plan_of(exchange, *ready, ready->call.best_of), *writer);
 }
 
 }  // namespace squish::server

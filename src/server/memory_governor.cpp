@@ -58,6 +58,20 @@ MemoryLevel level_of(const MemoryState& state) {
   return MemoryLevel::normal;
 }
 
+double cache_share_of(MemoryLevel level) {
+  switch (level) {
+    case MemoryLevel::normal:
+      return 1;
+    case MemoryLevel::warning:
+      return 0.5;
+    case MemoryLevel::urgent:
+      return 0.2;
+    case MemoryLevel::critical:
+      return 0;
+  }
+  return 1;
+}
+
 std::optional<MemoryLevel> MemoryGovernor::observe(const MemoryState& state, Time now) {
   const MemoryLevel now_level = level_of(state);
   const MemoryLevel before = level();

@@ -26,6 +26,9 @@ MemoryState read_memory_state();
 /// GiB or from full10 = 20.
 MemoryLevel level_of(const MemoryState& state);
 
+/// How much of the prefix cache stays at a level: all, half, a fifth, nothing.
+double cache_share_of(MemoryLevel level);
+
 /// Rises at once and falls only when memory has been plentiful for kCalm, so that it does not
 /// flutter. observe() on one thread, level() on any.
 class MemoryGovernor {

@@ -144,6 +144,13 @@ TEST(MemoryGovernor, levels_follow_free_memory_and_pressure) {
   EXPECT_EQ(level_of({.full10 = 20}), MemoryLevel::critical);
 }
 
+TEST(MemoryGovernor, the_prefix_cache_gets_less_the_shorter_memory_is) {
+  EXPECT_EQ(cache_share_of(MemoryLevel::normal), 1);
+  EXPECT_EQ(cache_share_of(MemoryLevel::warning), 0.5);
+  EXPECT_EQ(cache_share_of(MemoryLevel::urgent), 0.2);
+  EXPECT_EQ(cache_share_of(MemoryLevel::critical), 0);
+}
+
 TEST(MemoryGovernor, rises_at_once_and_falls_after_a_calm) {
   MemoryGovernor governor;
   const auto begin = std::chrono::steady_clock::now();

@@ -12,6 +12,7 @@
 #include "server/json_writer.h"
 #include "server/model_facts.h"
 #include "server/ollama_call.h"
+#include "server/ollama_lease.h"
 #include "server/openai_completions.h"
 #include "server/route.h"
 
@@ -24,12 +25,6 @@ int64_t nanoseconds(double ms) { return static_cast<int64_t>(ms * kNanosecondsPe
 
 int64_t nanoseconds_since(Clock::time_point begin) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin).count();
-}
-
-ApiError not_found(std::string_view model) {
-  return {.status = 404,
-          .message = fmt::format("model '{}' not found", printable(model, 200)),
-          .code = "model_not_found"};
 }
 
 /// What the frames of one answer say alike.
@@ -364,18 +359,16 @@ asio::awaitable<void> load_only(Exchange& exchange, const OllamaCall& call) {
       return found;
     });
     if (!known) {
-      co_await exchange.fail(not_found(call.model));
+      co_await exchange.fail(ollama_not_found(call.model));
       co_return;
     }
     const std::string body = load_json(call, "unload");
     co_await exchange.reply_json(body);
     co_return;
   }
-  auto lease = co_await exchange.model(call.model);
+  auto lease = co_await lease_ollama_model(exchange, call.model);
   if (!lease) {
-    ApiError error = lease.error();
-    if (error.status == 404) error = not_found(call.model);
-    co_await exchange.fail(std::move(error));
+    co_await exchange.fail(lease.error());
     co_return;
   }
   if (call.keep_alive) (*lease)->set_keep_alive(*call.keep_alive);
@@ -394,11 +387,9 @@ asio::awaitable<void> answer_call(Exchange& exchange, Parsed<OllamaCall> parsed)
     co_return;
   }
   const auto begin = Clock::now();
-  auto lease = co_await exchange.model(call.model);
+  auto lease = co_await lease_ollama_model(exchange, call.model);
   if (!lease) {
-    ApiError error = lease.error();
-    if (error.status == 404) error = not_found(call.model);
-    co_await exchange.fail(std::move(error));
+    co_await exchange.fail(lease.error());
     co_return;
   }
   const std::shared_ptr<ModelLease> model = *lease;

@@ -274,6 +274,14 @@ Parsed<std::optional<KeepAlive>> read_keep_alive(const Value& body, std::string_
                                      name));
 }
 
+Parsed<OllamaOptions> read_model_parameters(const hub::ModelSettings& settings,
+                                            const SamplingParams& base) {
+  OllamaOptions out;
+  out.sampling = base;
+  if (auto read = read_layer(options_of(settings), out); !read) return read.error();
+  return out;
+}
+
 Parsed<OllamaOptions> read_ollama_options(const hub::ModelSettings& settings,
                                           const Value* options) {
   OllamaOptions out;

@@ -24,6 +24,9 @@ struct OllamaOptions {
 /// Errors: 400 naming the option. Options that the server's own flags decide, and unknown ones, are
 /// let pass with a line in the log.
 Parsed<OllamaOptions> read_ollama_options(const hub::ModelSettings& settings, const Value* options);
+/// The model's PARAMETERs over `base`. Errors: 400.
+Parsed<OllamaOptions> read_model_parameters(const hub::ModelSettings& settings,
+                                            const SamplingParams& base);
 /// Whether a Modelfile may set it.
 bool is_ollama_option(std::string_view name);
 

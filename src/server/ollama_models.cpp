@@ -14,6 +14,7 @@
 #include "server/model_facts.h"
 #include "server/model_list.h"
 #include "server/ollama_call.h"
+#include "server/ollama_lease.h"
 #include "server/route.h"
 
 namespace squish::server {
@@ -259,8 +260,7 @@ asio::awaitable<void> handle_ollama_show(Exchange& exchange, const Value& body) 
       [&] { return show_json(exchange.services().models, *name, *verbose); });
   if (!shown) {
     ApiError error = to_api_error(shown.error());
-    if (error.status == 404)
-      error.message = fmt::format("model '{}' not found", printable(*name, 200));
+    if (error.status == 404) error = ollama_not_found(*name);
     co_await exchange.fail(error);
     co_return;
   }

@@ -15,6 +15,7 @@
 #include "model/model_files.h"
 #include "server/ollama_call.h"
 #include "server/ollama_create.h"
+#include "server/ollama_lease.h"
 #include "server/route.h"
 #include "server/store_job.h"
 
@@ -22,12 +23,6 @@ namespace squish::server {
 namespace {
 
 constexpr size_t kPieceBytes = limits::kMiB;  // hashed and written at a time
-
-ApiError not_found(std::string_view model) {
-  return {.status = 404,
-          .message = fmt::format("model '{}' not found", printable(model, 200)),
-          .code = "model_not_found"};
-}
 
 std::optional<ApiError> check_store(const Exchange& exchange, const ServerOptions& options) {
   static_cast<void>(exchange);
@@ -229,7 +224,7 @@ asio::awaitable<void> handle_ollama_copy(Exchange& exchange, const Value& body) 
   if (!error) {
     const bool is_here = co_await exchange.offload(
         [&] { return models_of(exchange).find_local(**source).has_value(); });
-    if (!is_here) error = not_found(**source);
+    if (!is_here) error = ollama_not_found(**source);
   }
   if (error) {
     co_await exchange.fail(std::move(*error));
@@ -253,7 +248,7 @@ asio::awaitable<void> handle_ollama_delete(Exchange& exchange, const Value& body
       co_await exchange.offload([&] { return delete_model(options, models_of(exchange), *name); });
   if (!done) {
     ApiError failure = to_api_error(done.error());
-    if (failure.status == 404) failure = not_found(*name);
+    if (failure.status == 404) failure = ollama_not_found(*name);
     co_await exchange.fail(std::move(failure));
     co_return;
   }

@@ -333,8 +333,9 @@ Parsed<bool> read_include_usage(const Value& body) {
   return read_boolean(*options, "include_usage", false);
 }
 
-Parsed<ChatCall> parse_chat_call(const Value& body) {
+Parsed<ChatCall> parse_chat_call(const Value& body, const AnswerOptions& defaults) {
   ChatCall out;
+  out.request.options = defaults;
   auto messages = read_messages(body);
   if (!messages) return messages.error();
   out.request.messages = std::move(messages).value();
@@ -351,7 +352,7 @@ Parsed<ChatCall> parse_chat_call(const Value& body) {
   const auto count = read_integer(body, "n", 1, limits::kAnswersMax);
   const auto stream = read_boolean(body, "stream", false);
   const auto usage = read_include_usage(body);
-  auto stops = read_texts(body, "stop", limits::kStopStringsMax);
+  auto stops = read_stops(body, "stop", defaults.stops);
   if (!model) return model.error();
   if (!user) return user.error();
   if (!count) return count.error();

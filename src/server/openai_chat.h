@@ -19,8 +19,9 @@ struct ChatCall {
   bool wants_usage = false;
 };
 
-/// Errors: 400 naming the field. Unknown fields are let pass.
-Parsed<ChatCall> parse_chat_call(const Value& body);
+/// `defaults`: sampling and stops where the body has none. Errors: 400 naming the field. Unknown
+/// fields are let pass.
+Parsed<ChatCall> parse_chat_call(const Value& body, const AnswerOptions& defaults = {});
 /// For the documentation: fields of this route beside the sampling table.
 std::span<const Field> chat_fields();
 

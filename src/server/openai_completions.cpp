@@ -46,7 +46,8 @@ constexpr std::array kCompletionFields = {
           .help = "up to 64 texts that end the answer"},
     Field{.name = "logprobs",
           .type = FieldType::integer,
-          .help = "log probabilities of the answer's tokens and of as many likeliest ones",
+          .help = "log probabilities of the answer's tokens and of as many likeliest ones; with "
+                  "echo also those of the prompt",
           .minimum = 0,
           .maximum = 20},
     Field{
@@ -121,171 +122,6 @@ Parsed<std::vector<CompletionPrompt>> read_prompts(const Value& body) {
   return out;
 }
 
-/// How many characters (code points) a text has: the unit of text_offset.
-int64_t character_count(std::string_view text) {
-  return std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; });
-}
-
-class CompletionWriter final : public AnswerWriter {
- public:
-  CompletionWriter(AnswerHead head, const Tokenizer& tokenizer, const CompletionCall& call,
-                   std::vector<std::string> echoes)
-      : head_(std::move(head)),
-        tokenizer_(tokenizer),
-        answer_count_(call.answer_count),
-        best_of_(call.best_of),
-        wants_usage_(call.wants_usage),
-        wants_logprobs_(call.wants_logprobs),
-        top_count_(call.options.sampling.top_logprobs),
-        echoes_(std::move(echoes)),
-        offsets_(call.prompts.size() * call.best_of) {}
-
-  std::string begin() override {
-    std::string out;
-    for (size_t i = 0; i < offsets_.size() && !echoes_.empty(); ++i) {
-      open_chunk(out);
-      out += fmt::format("{{\"index\":{},\"text\":", i);
-      append_json_string(out, echoes_[i / best_of_]);
-      out += ",\"logprobs\":null,\"finish_reason\":null}]";
-      close_chunk(out);
-    }
-    return out;
-  }
-
-  std::string delta(size_t index, const Answer& /*answer*/, const ChatDelta& delta) override {
-    std::string out;
-    const std::string text = delta.reasoning + delta.text;
-    const bool has_tokens = wants_logprobs_ && !delta.tokens.empty();
-    if (text.empty() && !has_tokens && !delta.finish.has_value()) return out;
-    open_chunk(out);
-    write_choice(out, index, text, delta.tokens, delta.finish);
-    out += "]";
-    close_chunk(out);
-    return out;
-  }
-
-  std::string end(std::span<const Answer> answers) override {
-    std::string out;
-    if (wants_usage_) {
-      out += "data: ";
-      open_object(out);
-      out += ",\"choices\":[],\"usage\":" + usage_json(usage_of(answers)) + "}\n\n";
-    }
-    return out + "data: [DONE]\n\n";
-  }
-
-  std::string whole(std::span<const Answer> answers) override {
-    std::string out;
-    open_object(out);
-    out += ",\"choices\":[";
-    size_t written = 0;
-    for (const Answer* answer : chosen(answers)) {
-      if (written > 0) out += ",";
-      // What a model thinks before it answers is part of a plain continuation.
-      std::string text = echoes_.empty() ? "" : echoes_[answer->prompt_index];
-      text += answer->reasoning + answer->text;
-      write_choice(out, written++, text, answer->tokens, answer->finish);
-    }
-    out += "],\"usage\":" + usage_json(usage_of(answers)) + "}";
-    return out;
-  }
-
- private:
-  void open_object(std::string& out) const {
-    JsonWriter(out)
-        .begin_object()
-        .field("id", head_.id)
-        .field("object", "text_completion")
-        .field("created", head_.created_s)
-        .field("model", head_.model)
-        .field("system_fingerprint", head_.fingerprint);
-  }
-
-  void open_chunk(std::string& out) {
-    if (chunk_head_.empty()) open_object(chunk_head_);
-    out += "data: " + chunk_head_ + ",\"choices\":[";
-  }
-
-  void close_chunk(std::string& out) const {
-    out += wants_usage_ ? ",\"usage\":null}\n\n" : "}\n\n";
-  }
-
-  /// Of each prompt the answer_count_ answers whose tokens are likeliest on average.
-  [[nodiscard]] std::vector<const Answer*> chosen(std::span<const Answer> answers) const {
-    std::vector<const Answer*> out;
-    for (size_t begin = 0; begin < answers.size(); begin += best_of_) {
-      std::vector<const Answer*> group;
-      for (size_t i = begin; i < std::min(begin + best_of_, answers.size()); ++i)
-        group.push_back(&answers[i]);
-      if (best_of_ > answer_count_) {
-        std::ranges::stable_sort(group, std::greater<>(), [](const Answer* answer) {
-          return answer->logprob_sum /
-                 static_cast<double>(std::max<int64_t>(1, answer->token_count));
-        });
-        group.resize(answer_count_);
-      }
-      out.insert(out.end(), group.begin(), group.end());
-    }
-    return out;
-  }
-
-  void write_choice(std::string& out, size_t index, std::string_view text,
-                    std::span<const TokenEvent> tokens, std::optional<FinishReason> finish) {
-    JsonWriter json(out);
-    json.begin_object().field("index", index).field("text", text).key("logprobs");
-    if (wants_logprobs_ && (!tokens.empty() || !finish.has_value())) {
-      write_logprobs(json, index, tokens);
-    } else {
-      json.null();
-    }
-    if (!finish.has_value()) {
-      json.null_field("finish_reason");
-    } else {
-      json.field("finish_reason", openai_finish_reason(*finish));
-      if (*finish == FinishReason::cancelled) json.field("squish_stop_reason", "abort");
-    }
-    json.end_object();
-  }
-
-  void write_logprobs(JsonWriter& json, size_t index, std::span<const TokenEvent> tokens) {
-    json.begin_object().array_field("tokens");
-    for (const TokenEvent& token : tokens) json.text(tokenizer_.piece(token.token));
-    json.end_array().array_field("token_logprobs");
-    for (const TokenEvent& token : tokens) json.number(token.logprob);
-    json.end_array().key("top_logprobs");
-    if (top_count_ == 0) {
-      json.null();
-    } else {
-      json.begin_array();
-      for (const TokenEvent& token : tokens) {
-        json.begin_object();
-        for (const TokenLogprob& other : token.top)
-          json.field(tokenizer_.piece(other.token), other.logprob);
-        json.end_object();
-      }
-      json.end_array();
-    }
-    json.array_field("text_offset");
-    int64_t& offset = offsets_[index];
-    for (const TokenEvent& token : tokens) {
-      json.integer(offset);
-      offset += character_count(tokenizer_.piece(token.token));
-    }
-    json.end_array().end_object();
-  }
-
-  AnswerHead head_;
-  std::string chunk_head_;
-  const Tokenizer& tokenizer_;
-  size_t answer_count_;
-  size_t best_of_;
-  bool wants_usage_;
-  bool wants_logprobs_;
-  int32_t top_count_;
-  std::vector<std::string> echoes_;
-  std::vector<int64_t> offsets_;  // where the next token of each choice begins
-};
-
 Checked read_counts(const Value& body, CompletionCall& out) {
   const auto count = read_integer(body, "n", 1, limits::kAnswersMax);
   if (!count) return count.error();
@@ -321,9 +157,7 @@ Checked read_completion_logprobs(const Value& body, CompletionCall& out) {
   }
   out.wants_logprobs = sampling.logprobs;
   if (sampling.logprobs && out.echo)
-    return bad_field("echo",
-                     "echo with logprobs is not supported: log probabilities are computed "
-                     "for the answer, not for the prompt");
+    out.options.prompt_logprobs = PromptLogprobsWish{.top_count = sampling.top_logprobs};
   // How likely an answer is decides among best_of.
   if (out.best_of > out.answer_count) sampling.logprobs = true;
   return Nothing{};
@@ -348,8 +182,9 @@ Parsed<std::vector<TokenId>> read_tokens(const Value& list, std::string_view nam
   return out;
 }
 
-Parsed<CompletionCall> parse_completion_call(const Value& body) {
+Parsed<CompletionCall> parse_completion_call(const Value& body, const AnswerOptions& defaults) {
   CompletionCall out;
+  out.options = defaults;
   auto prompts = read_prompts(body);
   if (!prompts) return prompts.error();
   out.prompts = std::move(prompts).value();
@@ -359,7 +194,7 @@ Parsed<CompletionCall> parse_completion_call(const Value& body) {
   const auto stream = read_boolean(body, "stream", false);
   const auto echo = read_boolean(body, "echo", false);
   const auto usage = read_include_usage(body);
-  auto stops = read_texts(body, "stop", limits::kStopStringsMax);
+  auto stops = read_stops(body, "stop", defaults.stops);
   if (!model) return model.error();
   if (!user) return user.error();
   if (!suffix) return suffix.error();
@@ -407,10 +242,13 @@ Result<std::vector<PreparedPrompt>> prepare_completions(LoadedModel& model,
   return out;
 }
 
-std::unique_ptr<AnswerWriter> make_completion_writer(AnswerHead head, const Tokenizer& tokenizer,
-                                                     const CompletionCall& call,
-                                                     std::vector<std::string> echoes) {
-  return std::make_unique<CompletionWriter>(std::move(head), tokenizer, call, std::move(echoes));
+std::vector<std::string> echo_texts(const Tokenizer& tokenizer, const CompletionCall& call) {
+  std::vector<std::string> out;
+  for (size_t i = 0; call.echo && i < call.prompts.size(); ++i) {
+    const CompletionPrompt& prompt = call.prompts[i];
+    out.push_back(prompt.is_tokens ? tokenizer.decode(prompt.tokens, false) : prompt.text);
+  }
+  return out;
 }
 
 }  // namespace squish::server

@@ -35,8 +35,8 @@ struct CompletionCall {
   bool wants_usage = false;
 };
 
-/// Errors: 400 naming the field.
-Parsed<CompletionCall> parse_completion_call(const Value& body);
+/// `defaults`: sampling and stops where the body has none. Errors: 400 naming the field.
+Parsed<CompletionCall> parse_completion_call(const Value& body, const AnswerOptions& defaults = {});
 std::span<const Field> completion_fields();
 std::span<const Field> tokenize_fields();
 std::span<const Field> detokenize_fields();
@@ -47,9 +47,11 @@ Parsed<std::vector<TokenId>> read_tokens(const Value& list, std::string_view nam
 Result<std::vector<PreparedPrompt>> prepare_completions(LoadedModel& model,
                                                         const CompletionCall& call);
 
-/// `echoes`: with echo the text of each prompt, else empty.
+/// With echo the text of each prompt, else nothing.
+std::vector<std::string> echo_texts(const Tokenizer& tokenizer, const CompletionCall& call);
+
+/// Borrows the tokenizer.
 std::unique_ptr<AnswerWriter> make_completion_writer(AnswerHead head, const Tokenizer& tokenizer,
-                                                     const CompletionCall& call,
-                                                     std::vector<std::string> echoes);
+                                                     const CompletionCall& call);
 
 }  // namespace squish::server

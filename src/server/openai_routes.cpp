@@ -9,15 +9,11 @@
 #include "server/openai_chat.h"
 #include "server/openai_completions.h"
 #include "server/openai_messages.h"
+#include "server/prepared_call.h"
 #include "server/route.h"
 
 namespace squish::server {
 namespace {
-
-/// Requests of the same address and user are one client for the engine's turns.
-void name_client(const Exchange& exchange, AnswerOptions& options) {
-  options.client = exchange.request().client_address + "/" + options.client;
-}
 
 void write_model(JsonWriter& json, const ListedModel& model) {
   json.begin_object()
@@ -43,9 +39,15 @@ void write_model(JsonWriter& json, const ListedModel& model) {
 }
 
 /// The tokens of the body's text or messages. Worker thread.
-Result<PreparedPrompt> prepare_tokens(LoadedModel& model, const ChatCall& chat,
+Result<PreparedPrompt> prepare_tokens(const ModelLease& lease, const ChatCall& chat,
                                       const std::optional<std::string>& text, bool add_special) {
-  if (!text.has_value()) return ChatService(model).prepare(chat.request);
+  LoadedModel& model = lease.model();
+  if (!text.has_value()) {
+    ChatRequest request = chat.request;
+    SQ_TRY(const hub::ModelSettings settings, read_model_settings(lease.local()));
+    SQ_TRY_STATUS(apply_model_settings(settings, request));
+    return ChatService(model).prepare(request);
+  }
   PreparedPrompt out;
   out.tokens = model.tokenizer().encode(*text, {.add_special = add_special, .parse_special = true});
   return out;
@@ -106,69 +108,25 @@ asio::awaitable<void> handle_model(Exchange& exchange, const Value& /*body*/) {
 }
 
 asio::awaitable<void> handle_chat_completions(Exchange& exchange, const Value& body) {
-  auto call = parse_chat_call(body);
-  if (!call) {
-    co_await exchange.fail(call.error());
-    co_return;
-  }
-  auto lease = co_await exchange.model(call->model);
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> model = *lease;
-  auto prompt =
-      co_await exchange.offload([&] { return ChatService(model->model()).prepare(call->request); });
-  if (!prompt) {
-    co_await exchange.fail(to_api_error(prompt.error()));
-    co_return;
-  }
-  AnswerPlan plan;
-  plan.prompts.push_back(std::move(prompt).value());
-  plan.answers_per_prompt = call->answer_count;
-  plan.options = call->request.options;
-  plan.is_stream = call->is_stream;
-  name_client(exchange, plan.options);
-  const auto writer =
-      make_chat_writer(make_answer_head("chatcmpl-", *model), model->model().tokenizer(), *call);
-  co_await answer(exchange, model, std::move(plan), *writer);
+  auto ready = co_await prepare_chat_call(
+      exchange, [&](const AnswerOptions& defaults) { return parse_chat_call(body, defaults); });
+  if (!ready) co_return;
+  const std::shared_ptr<ModelLease> model = ready->model;
+  const auto writer = make_chat_writer(make_answer_head("chatcmpl-", *model),
+                                       model->model().tokenizer(), ready->call);
+  co_await answer(exchange, model, plan_of(exchange, *ready, ready->call.answer_count), *writer);
 }
 
 asio::awaitable<void> handle_completions(Exchange& exchange, const Value& body) {
-  auto call = parse_completion_call(body);
-  if (!call) {
-    co_await exchange.fail(call.error());
-    co_return;
-  }
-  auto lease = co_await exchange.model(call->model);
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> model = *lease;
-  auto prompts =
-      co_await exchange.offload([&] { return prepare_completions(model->model(), *call); });
-  if (!prompts) {
-    ApiError error = to_api_error(prompts.error());
-    if (prompts.error().code == ErrorCode::unsupported) error.param = "suffix";
-    co_await exchange.fail(std::move(error));
-    co_return;
-  }
-  std::vector<std::string> echoes;
-  for (size_t i = 0; call->echo && i < call->prompts.size(); ++i) {
-    const CompletionPrompt& prompt = call->prompts[i];
-    echoes.push_back(prompt.is_tokens ? model->model().tokenizer().decode(prompt.tokens)
-                                      : prompt.text);
-  }
-  AnswerPlan plan;
-  plan.prompts = std::move(prompts).value();
-  plan.answers_per_prompt = call->best_of;
-  plan.options = call->options;
-  plan.is_stream = call->is_stream;
-  name_client(exchange, plan.options);
+  auto ready = co_await prepare_call(
+      exchange,
+      [&](const AnswerOptions& defaults) { return parse_completion_call(body, defaults); },
+      prepare_completions);
+  if (!ready) co_return;
+  const std::shared_ptr<ModelLease> model = ready->model;
   const auto writer = make_completion_writer(make_answer_head("cmpl-", *model),
-                                             model->model().tokenizer(), *call, std::move(echoes));
-  co_await answer(exchange, model, std::move(plan), *writer);
+                                             model->model().tokenizer(), ready->call);
+  co_await answer(exchange, model, plan_of(exchange, *ready, ready->call.best_of), *writer);
 }
 
 asio::awaitable<void> handle_tokenize(Exchange& exchange, const Value& body) {
@@ -195,14 +153,10 @@ asio::awaitable<void> handle_tokenize(Exchange& exchange, const Value& body) {
     co_await exchange.fail(*error);
     co_return;
   }
-  auto lease = co_await exchange.model(name->value_or(""));
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> model = *lease;
-  const auto prompt = co_await exchange.offload(
-      [&] { return prepare_tokens(model->model(), call, *text, *add_special); });
+  const std::shared_ptr<ModelLease> model = co_await lease_or_fail(exchange, name->value_or(""));
+  if (model == nullptr) co_return;
+  const auto prompt =
+      co_await exchange.offload([&] { return prepare_tokens(*model, call, *text, *add_special); });
   if (!prompt) {
     co_await exchange.fail(to_api_error(prompt.error()));
     co_return;
@@ -223,12 +177,8 @@ asio::awaitable<void> handle_detokenize(Exchange& exchange, const Value& body) {
     co_await exchange.fail(!tokens ? tokens.error() : name.error());
     co_return;
   }
-  auto lease = co_await exchange.model(name->value_or(""));
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> model = *lease;
+  const std::shared_ptr<ModelLease> model = co_await lease_or_fail(exchange, name->value_or(""));
+  if (model == nullptr) co_return;
   const std::string text =
       co_await exchange.offload([&] { return model->model().tokenizer().decode(*tokens, false); });
   std::string out;

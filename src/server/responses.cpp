@@ -26,6 +26,13 @@ constexpr std::array kResponsesFields = {
     Field{.name = "previous_response_id",
           .type = FieldType::text,
           .help = "a stored response whose conversation goes on"},
+    Field{.name = "conversation",
+          .type = FieldType::any,
+          .help = "the id of a conversation (/v1/conversations) that goes on and gets the answer"},
+    Field{
+        .name = "background",
+        .type = FieldType::boolean,
+        .help = "answer at once with the status queued; GET tells how far it is, /cancel ends it"},
     Field{.name = "store",
           .type = FieldType::boolean,
           .help = "keep the response for previous_response_id and GET; true unless given"},
@@ -102,7 +109,8 @@ class Conversation {
       return Nothing{};
     }
     if (type == "function_call_output") return add_output(item, where);
-    return bad_field(where, fmt::format("{} is of type {}; this server takes message, "
+    if (type == "compaction") return add_summary(item, where);
+    return bad_field(where, fmt::format("{} is of type {}; this server takes message, compaction, "
                                         "function_call, function_call_output and reasoning",
                                         where, printable(type)));
   }
@@ -129,6 +137,18 @@ class Conversation {
       return Nothing{};
     }
     messages_.push_back(std::move(message));
+    return Nothing{};
+  }
+
+  /// What /v1/responses/compact made of the talk before.
+  Checked add_summary(const Value& item, const std::string& where) {
+    const std::string text = text_of(item, "encrypted_content");
+    if (!text.starts_with(kSummaryMark))
+      return bad_field(
+          where, fmt::format("{} was not made by this server's /v1/responses/compact", where));
+    messages_.push_back(
+        {.role = "assistant",
+         .content = "Summary of the conversation so far:\n" + text.substr(kSummaryMark.size())});
     return Nothing{};
   }
 
@@ -253,9 +273,24 @@ std::string echo_of(const Value& body) {
 
 std::span<const Field> responses_fields() { return kResponsesFields; }
 
-Parsed<ResponsesCall> parse_responses_call(const Value& body, const Value& before) {
+Parsed<std::string> read_conversation_id(const Value& body) {
+  const Value* given = find_present(body, "conversation");
+  if (given == nullptr) return std::string();
+  std::string id = given->is_string() ? given->as_string() : text_of(*given, "id");
+  if (!id.starts_with("conv_"))
+    return bad_field("conversation",
+                     "conversation must be the id of one, conv_..., or an object "
+                     "with it");
+  if (find_present(body, "previous_response_id") != nullptr)
+    return bad_field("conversation", "conversation and previous_response_id exclude each other");
+  return id;
+}
+
+Parsed<ResponsesCall> parse_responses_call(const Value& body, const Value& before,
+                                           const AnswerOptions& defaults) {
   ResponsesCall out;
   ChatRequest& request = out.request;
+  request.options = defaults;
   for (Checked checked : {read_input(body, before, out), read_flat_tools(body, request.tools),
                           read_format(body, request), read_effort(body, request),
                           read_sampling(body, Dialect::openai, request.options.sampling)}) {
@@ -277,9 +312,12 @@ Parsed<ResponsesCall> parse_responses_call(const Value& body, const Value& befor
   if (!store) return store.error();
   if (!background) return background.error();
   if (!limit) return limit.error();
-  if (*background)
+  if (*background && *stream)
     return bad_field("background",
-                     "background is true; this server answers while the client waits");
+                     "background and stream exclude each other: ask with GET how far "
+                     "the response is");
+  if (*background && !*store)
+    return bad_field("background", "background needs store: the response is read later");
   if (limit->has_value()) request.options.sampling.max_tokens = static_cast<int32_t>(**limit);
   if (auto checked = use_tools(request, *choice, *stream); !checked) return checked.error();
   request.options.client = user->value_or("");
@@ -287,8 +325,37 @@ Parsed<ResponsesCall> parse_responses_call(const Value& body, const Value& befor
   out.previous_id = previous->value_or("");
   out.is_stream = *stream;
   out.is_stored = *store;
+  out.is_background = *background;
+  auto conversation = read_conversation_id(body);
+  if (!conversation) return conversation.error();
+  out.conversation_id = std::move(conversation).value();
   out.echo = echo_of(body);
   return out;
+}
+
+ApiError responses_error(const Error& error) {
+  ApiError out = to_api_error(error);
+  if (error.code == ErrorCode::not_found) out.code = "response_not_found";
+  return out;
+}
+
+Parsed<ResponsesCall> read_responses_call(ResponseStore& store, const Value& body,
+                                          const AnswerOptions& defaults) {
+  const auto previous = read_text(body, "previous_response_id");
+  const auto conversation = read_conversation_id(body);
+  if (!previous) return previous.error();
+  if (!conversation) return conversation.error();
+  const std::string id = conversation->empty() ? previous->value_or("") : *conversation;
+  if (id.empty()) return parse_responses_call(body, Value(), defaults);
+  const auto found = store.get(id);
+  if (!found) {
+    ApiError error = responses_error(found.error());
+    error.param = conversation->empty() ? "previous_response_id" : "conversation";
+    return error;
+  }
+  const auto before = parse_json(found->conversation);
+  if (!before) return to_api_error(before.error());
+  return parse_responses_call(body, *before, defaults);
 }
 
 }  // namespace squish::server

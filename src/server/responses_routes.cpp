@@ -1,34 +1,88 @@
 // The routes of OpenAI's responses.
+#include <exception>
+#include <utility>
+
+#include <boost/asio/detached.hpp>
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "server/json_writer.h"
+#include "server/prepared_call.h"
 #include "server/responses.h"
 #include "server/route.h"
 
 namespace squish::server {
 namespace {
 
-ApiError response_error(const Error& error) {
-  ApiError out = to_api_error(error);
-  if (error.code == ErrorCode::not_found) out.code = "response_not_found";
-  return out;
+/// At a time; each has a place in the engine's queue.
+constexpr size_t kBackgroundMax = 256;
+
+void log_failure(const Status& status) {
+  if (!status) log::warning("server", status.error().message);
 }
 
-/// The call with the conversation it continues. Worker thread.
-Parsed<ResponsesCall> read_call(ResponseStore& store, const Value& body) {
-  const auto previous = read_text(body, "previous_response_id");
-  if (!previous) return previous.error();
-  if (!previous->has_value()) return parse_responses_call(body, Value());
-  const auto found = store.get(**previous);
-  if (!found) {
-    ApiError error = response_error(found.error());
-    error.param = "previous_response_id";
-    return error;
+/// Keeps a response, and its items in the conversation that it belongs to.
+auto keeper(ResponseStore& store, std::string conversation_id) {
+  return [&store, conversation_id](const StoredResponse& response) {
+    log_failure(store.put(response));
+    if (conversation_id.empty()) return;
+    auto conversation = store.get(conversation_id);
+    if (!conversation) return;  // it was deleted meanwhile
+    conversation->conversation = response.conversation;
+    log_failure(store.put(*conversation));
+  };
+}
+
+/// Answers while nobody waits; the writer keeps what comes of it.
+asio::awaitable<void> answer_behind(std::shared_ptr<Exchange> exchange,
+                                    std::shared_ptr<ModelLease> lease, AnswerPlan plan,
+                                    std::unique_ptr<ResponsesWriter> writer) {
+  std::optional<ApiError> error;
+  try {
+    co_await answer(*exchange, std::move(lease), std::move(plan), *writer);
+    error = exchange->failure();
+  } catch (const std::exception& exception) {
+    error = ApiError{.status = 500, .message = exception.what()};
   }
-  const auto before = parse_json(found->conversation);
-  if (!before) return to_api_error(before.error());
-  return parse_responses_call(body, *before);
+  if (error) {
+    const bool was_cancelled = exchange->is_cancelled();
+    writer->keep_unfinished(was_cancelled ? "cancelled" : "failed",
+                            was_cancelled ? nullptr : &*error);
+  }
+  exchange->services().background.erase(writer->id());
+}
+
+/// Starts the answer and tells the client its id.
+asio::awaitable<void> begin_behind(Exchange& exchange, std::shared_ptr<ModelLease> lease,
+                                   AnswerPlan plan, std::unique_ptr<ResponsesWriter> writer) {
+  Services& services = exchange.services();
+  if (services.background.size() >= kBackgroundMax) {
+    const ApiError error{.status = 429,
+                         .message = fmt::format("{} responses are being answered in the background "
+                                                "already; try again later",
+                                                services.background.size()),
+                         .code = "server_busy",
+                         .retry_after_s = 5};
+    co_await exchange.fail(error);
+    co_return;
+  }
+  HttpRequest request;
+  request.client_address = exchange.request().client_address;
+  auto behind = std::make_shared<Exchange>(services, std::move(request));
+  behind->set_route(exchange.dialect(), "");
+  const std::string body = writer->unfinished("queued");
+  services.background.emplace(writer->id(), BackgroundResponse{behind, writer.get()});
+  asio::co_spawn(
+      services.network,
+      answer_behind(std::move(behind), std::move(lease), std::move(plan), std::move(writer)),
+      asio::detached);
+  co_await exchange.reply_json(body);
+}
+
+/// The one of that id that is being answered in the background; null: none.
+const BackgroundResponse* find_behind(Exchange& exchange, const std::string& id) {
+  const auto found = exchange.services().background.find(id);
+  return found == exchange.services().background.end() ? nullptr : &found->second;
 }
 
 /// "resp_1" and "input_items" of "resp_1/input_items".
@@ -48,58 +102,30 @@ ApiError unknown_part(const std::string& argument) {
 
 asio::awaitable<void> handle_responses(Exchange& exchange, const Value& body) {
   ResponseStore& store = exchange.services().responses;
-  auto call = co_await exchange.offload([&] { return read_call(store, body); });
-  if (!call) {
-    co_await exchange.fail(call.error());
-    co_return;
-  }
-  auto lease = co_await exchange.model(call->model);
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> model = *lease;
-  auto prompt =
-      co_await exchange.offload([&] { return ChatService(model->model()).prepare(call->request); });
-  if (!prompt) {
-    co_await exchange.fail(to_api_error(prompt.error()));
-    co_return;
-  }
-  AnswerPlan plan;
-  plan.prompts.push_back(std::move(prompt).value());
-  plan.options = call->request.options;
-  plan.options.client = exchange.request().client_address + "/" + plan.options.client;
-  plan.is_stream = call->is_stream;
+  auto ready = co_await prepare_chat_call(exchange, [&](const AnswerOptions& defaults) {
+    return read_responses_call(store, body, defaults);
+  });
+  if (!ready) co_return;
+  const std::shared_ptr<ModelLease> model = ready->model;
   // On this thread, before the client hears the end: it may go on with the response at once.
-  const auto keep = [&store](const StoredResponse& response) {
-    if (const Status status = store.put(response); !status)
-      log::warning("server", status.error().message);
-  };
-  const auto writer = make_responses_writer(model->local().id, *call, keep);
-  co_await answer(exchange, model, std::move(plan), *writer);
+  auto writer = make_responses_writer(model->local().id, ready->call,
+                                      keeper(store, ready->call.conversation_id));
+  AnswerPlan plan = plan_of(exchange, *ready);
+  if (ready->call.is_background) {
+    co_await begin_behind(exchange, model, std::move(plan), std::move(writer));
+  } else {
+    co_await answer(exchange, model, std::move(plan), *writer);
+  }
 }
 
 asio::awaitable<void> handle_response_tokens(Exchange& exchange, const Value& body) {
   ResponseStore& store = exchange.services().responses;
-  auto call = co_await exchange.offload([&] { return read_call(store, body); });
-  if (!call) {
-    co_await exchange.fail(call.error());
-    co_return;
-  }
-  auto lease = co_await exchange.model(call->model);
-  if (!lease) {
-    co_await exchange.fail(lease.error());
-    co_return;
-  }
-  const std::shared_ptr<ModelLease> model = *lease;
-  const auto prompt =
-      co_await exchange.offload([&] { return ChatService(model->model()).prepare(call->request); });
-  if (!prompt) {
-    co_await exchange.fail(to_api_error(prompt.error()));
-    co_return;
-  }
+  const auto ready = co_await prepare_chat_call(exchange, [&](const AnswerOptions& defaults) {
+    return read_responses_call(store, body, defaults);
+  });
+  if (!ready) co_return;
   const std::string out = fmt::format(R"({{"object":"response.input_tokens","input_tokens":{}}})",
-                                      prompt->tokens.size());
+                                      ready->prompts.front().tokens.size());
   co_await exchange.reply_json(out);
 }
 
@@ -109,10 +135,16 @@ asio::awaitable<void> handle_get_response(Exchange& exchange, const Value& /*bod
     co_await exchange.fail(unknown_part(exchange.path_argument()));
     co_return;
   }
+  if (const BackgroundResponse* behind = find_behind(exchange, id); behind && part.empty()) {
+    const bool is_cancelled = behind->exchange->is_cancelled();
+    const std::string out = behind->writer->unfinished(is_cancelled ? "cancelled" : "in_progress");
+    co_await exchange.reply_json(out);
+    co_return;
+  }
   const auto found = co_await exchange.offload(
       [&store = exchange.services().responses, &id = id] { return store.get(id); });
   if (!found) {
-    co_await exchange.fail(response_error(found.error()));
+    co_await exchange.fail(responses_error(found.error()));
     co_return;
   }
   if (part.empty()) {
@@ -137,7 +169,7 @@ asio::awaitable<void> handle_delete_response(Exchange& exchange, const Value& /*
   const auto removed = co_await exchange.offload(
       [&store = exchange.services().responses, &id] { return store.remove(id); });
   if (!removed) {
-    co_await exchange.fail(response_error(removed.error()));
+    co_await exchange.fail(responses_error(removed.error()));
     co_return;
   }
   std::string out;
@@ -150,23 +182,29 @@ asio::awaitable<void> handle_delete_response(Exchange& exchange, const Value& /*
   co_await exchange.reply_json(out);
 }
 
-/// POST /v1/responses/{id}/cancel: only answers in the background could be cancelled so.
+/// POST /v1/responses/{id}/cancel: for answers in the background.
 asio::awaitable<void> handle_cancel_response(Exchange& exchange, const Value& /*body*/) {
   const auto [id, part] = split_argument(exchange.path_argument());
   if (part != "cancel") {
     co_await exchange.fail(unknown_part(exchange.path_argument()));
     co_return;
   }
+  if (const BackgroundResponse* behind = find_behind(exchange, id); behind != nullptr) {
+    const std::string out = behind->writer->unfinished("cancelled");
+    behind->exchange->cancel();
+    co_await exchange.reply_json(out);
+    co_return;
+  }
   const auto found = co_await exchange.offload(
       [&store = exchange.services().responses, &id = id] { return store.get(id); });
   if (!found) {
-    co_await exchange.fail(response_error(found.error()));
+    co_await exchange.fail(responses_error(found.error()));
     co_return;
   }
   const ApiError error{.status = 400,
                        .message =
-                           "the response is complete; one that is being answered ends when "
-                           "its client closes the connection",
+                           "the response is complete; only one that is answered in the background "
+                           "can be cancelled",
                        .code = "response_not_cancellable"};
   co_await exchange.fail(error);
 }

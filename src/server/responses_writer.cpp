@@ -11,11 +11,6 @@
 namespace squish::server {
 namespace {
 
-std::string list_json(const Value& items) {
-  auto text = to_json(items);
-  return text ? std::move(text).value() : "[]";
-}
-
 /// The items of a list and more of them, which are JSON that is ready.
 std::string joined_json(const Value& items, std::span<const std::string> more) {
   std::string out = list_json(items);
@@ -27,19 +22,30 @@ std::string joined_json(const Value& items, std::span<const std::string> more) {
   return out + "]";
 }
 
-class ResponsesWriter final : public AnswerWriter {
+class Writer final : public ResponsesWriter {
  public:
-  ResponsesWriter(std::string model, const ResponsesCall& call,
-                  std::function<void(const StoredResponse&)> store)
+  Writer(std::string model, const ResponsesCall& call,
+         std::function<void(const StoredResponse&)> store)
       : id_("resp_" + random_hex(32)),
         created_s_(std::chrono::duration_cast<std::chrono::seconds>(
                        std::chrono::system_clock::now().time_since_epoch())
                        .count()),
         model_(std::move(model)),
         echo_(call.echo),
+        conversation_id_(call.conversation_id),
+        is_background_(call.is_background),
         input_(call.input_items),
         conversation_(call.conversation),
         store_(call.is_stored ? std::move(store) : nullptr) {}
+
+  [[nodiscard]] const std::string& id() const override { return id_; }
+  [[nodiscard]] std::string unfinished(std::string_view status,
+                                       const ApiError* error) const override {
+    return response_json(status, "", nullptr, error);
+  }
+  void keep_unfinished(std::string_view status, const ApiError* error) const override {
+    keep(unfinished(status, error));
+  }
 
   std::string begin() override {
     const std::string response = response_json("in_progress", "", nullptr);
@@ -209,7 +215,8 @@ class ResponsesWriter final : public AnswerWriter {
   }
 
   [[nodiscard]] std::string response_json(std::string_view status, std::string_view reason,
-                                          const Usage* usage) const {
+                                          const Usage* usage,
+                                          const ApiError* error = nullptr) const {
     std::string out;
     JsonWriter json(out);
     json.begin_object()
@@ -217,8 +224,20 @@ class ResponsesWriter final : public AnswerWriter {
         .field("object", "response")
         .field("created_at", created_s_)
         .field("status", status)
-        .field("background", false)
-        .null_field("error");
+        .field("background", is_background_);
+    if (error == nullptr) {
+      json.null_field("error");
+    } else {
+      json.object_field("error")
+          .field("code", error->status >= 500 ? "server_error" : "invalid_prompt")
+          .field("message", error->message)
+          .end_object();
+    }
+    if (conversation_id_.empty()) {
+      json.null_field("conversation");
+    } else {
+      json.object_field("conversation").field("id", conversation_id_).end_object();
+    }
     if (reason.empty()) {
       json.null_field("incomplete_details");
     } else {
@@ -230,17 +249,7 @@ class ResponsesWriter final : public AnswerWriter {
     if (usage == nullptr) {
       json.null_field("usage");
     } else {
-      json.object_field("usage")
-          .field("input_tokens", usage->prompt_tokens)
-          .object_field("input_tokens_details")
-          .field("cached_tokens", usage->cached_tokens)
-          .end_object()
-          .field("output_tokens", usage->completion_tokens)
-          .object_field("output_tokens_details")
-          .field("reasoning_tokens", usage->reasoning_tokens)
-          .end_object()
-          .field("total_tokens", usage->prompt_tokens + usage->completion_tokens)
-          .end_object();
+      json.key("usage").raw(responses_usage_json(*usage));
     }
     return out + echo_ + "}";
   }
@@ -257,6 +266,8 @@ class ResponsesWriter final : public AnswerWriter {
   int64_t created_s_;
   std::string model_;
   std::string echo_;
+  std::string conversation_id_;
+  bool is_background_;
   Value input_;
   Value conversation_;
   std::function<void(const StoredResponse&)> store_;
@@ -271,10 +282,32 @@ class ResponsesWriter final : public AnswerWriter {
 
 }  // namespace
 
-std::unique_ptr<AnswerWriter> make_responses_writer(
+std::string list_json(const Value& items) {
+  auto text = to_json(items);
+  return text ? std::move(text).value() : "[]";
+}
+
+std::string responses_usage_json(const Usage& usage) {
+  std::string out;
+  JsonWriter(out)
+      .begin_object()
+      .field("input_tokens", usage.prompt_tokens)
+      .object_field("input_tokens_details")
+      .field("cached_tokens", usage.cached_tokens)
+      .end_object()
+      .field("output_tokens", usage.completion_tokens)
+      .object_field("output_tokens_details")
+      .field("reasoning_tokens", usage.reasoning_tokens)
+      .end_object()
+      .field("total_tokens", usage.prompt_tokens + usage.completion_tokens)
+      .end_object();
+  return out;
+}
+
+std::unique_ptr<ResponsesWriter> make_responses_writer(
     std::string model, const ResponsesCall& call,
     std::function<void(const StoredResponse&)> store) {
-  return std::make_unique<ResponsesWriter>(std::move(model), call, std::move(store));
+  return std::make_unique<Writer>(std::move(model), call, std::move(store));
 }
 
 }  // namespace squish::server

@@ -50,6 +50,7 @@ asio::awaitable<void> handle_tokenize(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_detokenize(Exchange& exchange, const Value& body);
 // embedding_routes.cpp
 asio::awaitable<void> handle_embeddings(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_lmstudio_embeddings(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_rerank(Exchange& exchange, const Value& body);
 // anthropic_routes.cpp
 asio::awaitable<void> handle_messages(Exchange& exchange, const Value& body);
@@ -57,9 +58,17 @@ asio::awaitable<void> handle_count_tokens(Exchange& exchange, const Value& body)
 // responses_routes.cpp
 asio::awaitable<void> handle_responses(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_response_tokens(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_compact(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_get_response(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_delete_response(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_cancel_response(Exchange& exchange, const Value& body);
+// conversations.cpp
+asio::awaitable<void> handle_conversations(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_get_conversation(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_add_to_conversation(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_delete_conversation(Exchange& exchange, const Value& body);
+std::span<const Field> conversation_fields();
+std::span<const Field> conversation_item_fields();
 // operations.cpp
 asio::awaitable<void> handle_health(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_alive(Exchange& exchange, const Value& body);
@@ -81,6 +90,8 @@ asio::awaitable<void> handle_version(Exchange& exchange, const Value& body);
 // ollama_*.cpp
 asio::awaitable<void> handle_ollama_generate(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_ollama_chat(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_embed(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_embeddings(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_ollama_version(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_ollama_tags(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_ollama_ps(Exchange& exchange, const Value& body);
@@ -92,6 +103,8 @@ asio::awaitable<void> handle_ollama_delete(Exchange& exchange, const Value& body
 asio::awaitable<void> handle_ollama_push(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_ollama_has_blob(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_ollama_put_blob(Exchange& exchange, const Value& body);
+std::span<const Field> ollama_embed_fields();
+std::span<const Field> ollama_embeddings_fields();
 std::span<const Field> ollama_show_fields();
 std::span<const Field> ollama_name_fields();
 std::span<const Field> ollama_pull_fields();

@@ -171,6 +171,7 @@ asio::awaitable<void> Server::State::watch_memory() {
     const auto changed = services.memory.observe(read_memory_state(), Clock::now());
     if (changed) {
       log::warning("server", fmt::format("memory pressure is {}", name_of(*changed)));
+      models.limit_caches(cache_share_of(*changed));
       if (*changed >= MemoryLevel::urgent) unload_idle();
     }
     timer.expires_after(kMemoryLook);
@@ -201,17 +202,21 @@ asio::awaitable<void> Server::State::handle_signals() {
 asio::awaitable<void> Server::State::drain() {
   asio::steady_timer timer(network);
   const auto wait_until = [&](Clock::time_point end) -> asio::awaitable<void> {
-    while (!connections.empty() && Clock::now() < end) {
+    while ((!connections.empty() || !services.background.empty()) && Clock::now() < end) {
       timer.expires_after(kDrainLook);
       co_await timer.async_wait(kTuple);
     }
   };
   for (Connection* connection : connections) connection->drain();
   co_await wait_until(Clock::now() + options.drain_timeout);
-  if (!connections.empty()) {
-    log::warning("server", fmt::format("cancelling {} connections that did not end within {} s",
-                                       connections.size(), options.drain_timeout.count()));
+  if (!connections.empty() || !services.background.empty()) {
+    log::warning(
+        "server",
+        fmt::format("cancelling {} connections and {} responses in the background that "
+                    "did not end within {} s",
+                    connections.size(), services.background.size(), options.drain_timeout.count()));
     for (Connection* connection : connections) connection->cancel();
+    for (const auto& [id, behind] : services.background) behind.exchange->cancel();
     co_await wait_until(Clock::now() + kCancelWait);
   }
   signals.cancel();

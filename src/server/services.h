@@ -2,6 +2,9 @@
 // What every route works with. Lives as long as the server; network thread unless a member says
 // otherwise.
 #include <atomic>
+#include <map>
+#include <memory>
+#include <string>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -17,6 +20,15 @@
 
 namespace squish::server {
 
+class Exchange;
+class ResponsesWriter;
+
+/// An answer of /v1/responses that nobody waits for.
+struct BackgroundResponse {
+  std::shared_ptr<Exchange> exchange;
+  const ResponsesWriter* writer = nullptr;  // lives until the entry goes
+};
+
 struct Services {
   const ServerOptions& options;
   ModelManager& models;      // any thread
@@ -26,9 +38,10 @@ struct Services {
   boost::asio::io_context& network;
   boost::asio::thread_pool& workers;  // for what takes longer than a millisecond
   std::atomic<bool> is_draining = false;
-  Observer observer = {};                         // any thread
-  std::vector<StartupTrace::Phase> startup = {};  // set before the network thread runs
-  MemoryGovernor memory = {};                     // its level: any thread
+  Observer observer = {};                                     // any thread
+  std::vector<StartupTrace::Phase> startup = {};              // set before the network thread runs
+  std::map<std::string, BackgroundResponse> background = {};  // by id; network thread only
+  MemoryGovernor memory = {};                                 // its level: any thread
 };
 
 }  // namespace squish::server

@@ -102,7 +102,7 @@ Checked use_tools(ChatRequest& request, const ToolChoice& choice, bool is_stream
       return bad_field("tool_choice",
                        "a tool that must be called and a format of the answer exclude each other");
     }
-    squish::ToolChoice wanted{.parallel = choice.is_parallel};
+    ToolRule wanted{.parallel = choice.is_parallel};
     wanted.is_required = choice.kind == ToolChoice::Kind::required;
     wanted.name = choice.name;
     auto source = tool_source(request.tools, wanted);

@@ -1,10 +1,8 @@
 """What all end-to-end tests share: the program, a home of its own, and a model to talk to."""
 
-import os
-
 import pytest
 from server_process import ServerProcess
-from squish_program import BASE_MODEL, BUILD, CHAT_MODEL, Squish, built, model_or_skip
+from squish_program import BASE_MODEL, BUILD, CHAT_MODEL, Squish, built, give_model, model_or_skip
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +30,7 @@ def base_model():
 @pytest.fixture
 def local_model(squish, chat_model):
     """The chat model as the only one of this home's models directory; its name."""
-    directory = squish.home / "squish" / "models" / "smollm2-135m"
-    directory.mkdir(parents=True)
-    (directory / CHAT_MODEL).hardlink_to(chat_model) if os.stat(directory).st_dev == os.stat(
-        chat_model
-    ).st_dev else (directory / CHAT_MODEL).write_bytes(chat_model.read_bytes())
+    give_model(squish.home, chat_model)
     return "smollm2:135m"
 
 

@@ -1,7 +1,11 @@
 """/v1/messages with Anthropic's own client."""
 
+import json
+
 import anthropic
 import pytest
+from server_process import ServerProcess
+from squish_program import Squish, give_model
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +105,136 @@ def test_models_are_listed_in_its_shape(client, server):
     models = list(client.models.list())
     assert models and models[0].type == "model" and models[0].created_at
     assert client.models.retrieve(models[0].id).id == models[0].id
+
+
+# --- what an answer has to look like
+
+
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 10}, "age": {"type": "integer", "minimum": 0, "maximum": 99}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+
+
+def test_an_output_format_is_held_to(client, server):
+    options = {"max_tokens": 60, "messages": [{"role": "user", "content": "Tell me about Ada, 36."}]}
+    for config in (
+        {"output_config": {"format": {"type": "json_schema", "schema": PERSON}}},
+        {"extra_body": {"temperature": 0, "output_format": {"type": "json_schema", "schema": PERSON}}},
+    ):
+        message = ask(client, server, **options, **config)
+        assert message.stop_reason == "end_turn"
+        answer = json.loads(message.content[0].text)
+        assert set(answer) == {"name", "age"} and 0 <= answer["age"] <= 99
+    with client.messages.stream(
+        model=server.model, **options, extra_body={"temperature": 0}, output_config={"format": {"type": "json_schema", "schema": PERSON}}
+    ) as stream:
+        assert json.loads(stream.get_final_message().content[0].text) == answer
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        ({"output_config": {"format": {"type": "grammar"}}}, "output_config.format.type must be json_schema"),
+        ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema is missing"),
+        ({"output_config": {"format": {"type": "json_schema", "schema": {"type": "animal"}}}}, "output_config.format"),
+        ({"output_format": {"type": "json_schema", "schema": 5}}, "output_format"),
+        ({"output_config": 5}, "output_config must be an object"),
+        ({"tool_choice": "any"}, "tool_choice must be an object"),
+        ({"tool_choice": {"type": "any"}}, "needs tools"),
+        ({"tool_choice": {"type": "tool"}}, "tool_choice.name is missing"),
+        ({"tool_choice": {"type": "some"}}, "auto, any, tool or none"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 0}}, "budget_tokens"),
+    ],
+)
+def test_what_cannot_be_had_is_named(server, body, words):
+    reply = server.post("/v1/messages", {"max_tokens": 4, "messages": [{"role": "user", "content": "Hi"}], **body})
+    assert reply.status == 400 and reply.json["type"] == "error", reply.text
+    assert words in reply.json["error"]["message"]
+
+
+# --- tools that must be called
+
+
+TOOLS = [
+    {"name": "weather", "description": "The weather of a city", "input_schema": {"type": "object", "properties": {"city": {"type": "string", "maxLength": 12}}, "required": ["city"]}},
+    {"name": "clock", "description": "The time", "input_schema": {"type": "object", "properties": {"zone": {"enum": ["UTC", "CET"]}}, "required": ["zone"]}},
+]
+
+
+def test_tool_choice_any_and_tool_force_a_call(client, server):
+    options = {"tools": TOOLS, "max_tokens": 60, "messages": [{"role": "user", "content": "Hello there!"}]}
+    named = ask(client, server, **options, tool_choice={"type": "tool", "name": "clock"})
+    (call,) = [block for block in named.content if block.type == "tool_use"]
+    assert named.stop_reason == "tool_use" and call.name == "clock" and call.input["zone"] in ("UTC", "CET")
+    any_ = ask(client, server, **options, tool_choice={"type": "any", "disable_parallel_tool_use": True})
+    (call,) = [block for block in any_.content if block.type == "tool_use"]
+    assert any_.stop_reason == "tool_use" and call.name in ("weather", "clock")
+    none = ask(client, server, **options, tool_choice={"type": "none"})
+    assert all(block.type == "text" for block in none.content)
+
+
+def test_a_strict_tools_input_validates(client, server):
+    strict = [{**TOOLS[1], "strict": True}]
+    message = ask(client, server, tools=strict, max_tokens=60, tool_choice={"type": "any"})
+    (call,) = [block for block in message.content if block.type == "tool_use"]
+    assert call.input["zone"] in ("UTC", "CET")
+
+
+# --- thoughts that may take so many tokens
+
+
+@pytest.fixture(scope="module")
+def thinker(program, chat_model, tmp_path_factory):
+    """A model whose template opens a thought that it would never close."""
+    home = tmp_path_factory.mktemp("thinker-home")
+    give_model(home, chat_model)
+    process = ServerProcess(Squish(program, home), model="thinker")
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "<|im_start|>assistant\n{% if enable_thinking %}<think>\n{% endif %}"
+    )
+    made = process.post("/api/create", {"model": "thinker", "from": "smollm2:135m", "template": template, "stream": False})
+    assert made.status == 200, made.text
+    yield process
+    assert process.stop() == 0, process.log[-2000:]
+
+
+def think(process, budget, **options):
+    with anthropic.Anthropic(base_url=process.base, api_key="none", max_retries=0, timeout=120) as client:
+        thinking = {"type": "enabled", "budget_tokens": budget} if budget else {"type": "disabled"}
+        return client.messages.create(
+            **{
+                "model": "thinker",
+                "max_tokens": 80,
+                "thinking": thinking,
+                "extra_body": {"temperature": 0},
+                "messages": [{"role": "user", "content": "What is the capital of France?"}],
+            }
+            | options
+        )
+
+
+def test_a_thought_ends_with_its_budget_and_the_answer_goes_on(thinker):
+    endless = think(thinker, 1000)
+    assert [block.type for block in endless.content] == ["thinking"] and endless.stop_reason in ("max_tokens", "end_turn")
+    for budget in (1, 8, 20):
+        message = think(thinker, budget)
+        thought, text = message.content
+        assert (thought.type, text.type) == ("thinking", "text") and text.text
+        assert "</think>" not in thought.thinking + text.text
+        assert endless.content[0].thinking.startswith(thought.thinking.rstrip()), "as far as it went, the same thought"
+        count = len(thinker.post("/v1/tokenize", {"text": thought.thinking.rstrip(), "model": "thinker"}).json["token_ids"])
+        assert budget - 2 <= count <= budget + 2
+
+
+def test_a_budget_and_a_format_hold_together(thinker):
+    message = think(thinker, 6, output_config={"format": {"type": "json_schema", "schema": PERSON}})
+    thought, text = message.content
+    assert thought.type == "thinking" and set(json.loads(text.text)) == {"name", "age"}
+
+
+def test_without_thinking_there_is_only_text(thinker):
+    assert [block.type for block in think(thinker, 0).content] == ["text"]

@@ -1,5 +1,6 @@
 #include "engine/testing/fake_model.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -9,6 +10,11 @@ namespace {
 uint64_t mix(uint64_t hash, uint64_t value) {
   hash = (hash ^ value) * 0x9E3779B97F4A7C15U;
   return hash ^ (hash >> 29);
+}
+
+float value_of(uint64_t hash, size_t index) {
+  const auto bits = static_cast<double>(mix(hash, index) >> 40);
+  return static_cast<float>(bits / (1 << 24) * 8 - 4);
 }
 
 }  // namespace
@@ -97,10 +103,6 @@ void FakeModel::forward(const Batch& batch, KvCache& kv, std::span<float> logits
     }
     return options_.is_encoder ? mix(hash, static_cast<uint64_t>(position)) : hash;
   };
-  const auto value_of = [](uint64_t hash, size_t index) {
-    const auto bits = static_cast<double>(mix(hash, index) >> 40);
-    return static_cast<float>(bits / (1 << 24) * 8 - 4);
-  };
   size_t next = 0;
   size_t next_state = 0;
   for (const SequenceRows& rows : batch.sequences) {
@@ -124,12 +126,31 @@ void FakeModel::forward(const Batch& batch, KvCache& kv, std::span<float> logits
       uint64_t hash = look_back(rows, position_of(row), record);
       if (!batch.types.empty())
         hash = mix(hash, static_cast<uint64_t>(batch.types[static_cast<size_t>(row)]));
-      for (size_t i = 0; i < kHidden; ++i)
-        batch.hidden[next_state * kHidden + i] = value_of(hash, i);
+      std::array<float, kHidden> state{};
+      for (size_t i = 0; i < kHidden; ++i) state[i] = value_of(hash, i);
+      std::ranges::copy(state, batch.hidden.begin() + static_cast<ptrdiff_t>(next_state * kHidden));
+      states_[state] = hash;
     }
   }
   expect(next_state == batch.hidden_rows.size(), "a state row of no sequence");
   expect(next == batch.logit_rows.size(), "a logit row of no sequence");
+}
+
+void FakeModel::logits_of(std::span<const float> hidden, size_t row_count,
+                          std::span<float> logits) {
+  const auto size = static_cast<size_t>(options_.vocabulary_size);
+  expect(hidden.size() == row_count * kHidden, "states of another size");
+  expect(logits.size() == row_count * size, "no room for the logits");
+  logit_rows_max = std::max(logit_rows_max, row_count);
+  for (size_t row = 0; row < row_count; ++row) {
+    std::array<float, kHidden> state{};
+    std::ranges::copy(hidden.subspan(row * kHidden, kHidden), state.begin());
+    const auto found = states_.find(state);
+    expect(found != states_.end(), "a state that was not given out");
+    if (found == states_.end()) continue;
+    for (size_t token = 0; token < size; ++token)
+      logits[row * size + token] = value_of(found->second, token);
+  }
 }
 
 float FakeModel::score(std::span<const float> hidden) { return hidden[0] + 2 * hidden[1]; }
