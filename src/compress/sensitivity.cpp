@@ -381,7 +381,11 @@ Result<std::vector<double>> measure_feedback(const Source& source, const Plan& p
   for (int layer = 0; layer < layers; ++layer) {
     if (cancel()) return Error{ErrorCode::cancelled, "interrupted; run the same command again"};
     progress.on_progress("measure", fmt::format("inputs of layer {}", layer), 0, 0);
-    SQ_TRY(LayerStatistics statistics, calibrator.run_layer(static_cast<size_t>(layer), all));
+    const bool is_coded = std::ranges::any_of(units, [&](const Unit& unit) {
+      return plan.tensors[unit.tensors.front()].source.place.layer == layer;
+    });
+    SQ_TRY(LayerStatistics statistics,
+           calibrator.run_layer(static_cast<size_t>(layer), is_coded ? all : Collect()));
     SQ_TRY_STATUS(feedback_of_layer(source, plan, units, layer, statistics, head, pool, out));
   }
   SQ_TRY(head, calibrator.head_input(backend, !source.facts.tied_embedding));
