@@ -157,8 +157,9 @@ Result<Measurement> measure(const Terminal& terminal, LoadedModel& model, const 
   }
   // Not those of a start: with --depth the cache of prefixes is on.
   const auto prompt = [&](int64_t i) {
-    return std::vector{
-        made_up_tokens(tokenizer, plan.prompt, 1'000'000 + static_cast<uint32_t>(i))};
+    std::vector<std::vector<TokenId>> one;
+    one.push_back(made_up_tokens(tokenizer, plan.prompt, 1'000'000 + static_cast<uint32_t>(i)));
+    return one;
   };
   // One run that does not count: pages are touched, buffers grow, the clock of the processor
   // settles; with --depth the starts are computed.
