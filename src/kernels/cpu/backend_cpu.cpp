@@ -348,7 +348,8 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
       } else {
         table_.gemv[type](weights, quant_, sink);
       }
-      if (table_.gemv_extra[type] != nullptr) table_.gemv_extra[type](weights, extra_, sink);
+      if (table_.gemv_extra[type] != nullptr && extra_.groups_a_row > 0)
+        table_.gemv_extra[type](weights, extra_, sink);
     });
   };
   pool_.parallel_for(total_rows(targets), rows_a_grain, multiply,

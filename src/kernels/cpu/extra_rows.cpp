@@ -7,15 +7,15 @@ namespace squish::cpu {
 namespace {
 
 constexpr size_t kGroupsMax = 16;
-constexpr float kFinerBy = 254;  // half a step is 127 finer ones
+constexpr float kFinerBy = 254;     // half a step is 127 finer ones
 constexpr float kStepMin = 1e-36F;  // below, the reciprocal would be no number
 
 size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
 
-/// Two for each 18 groups begun: a ninth, in pairs, as the 64-byte kernels like them.
+/// A ninth, in pairs, as the 64-byte kernels like them; none of rows of fewer than 9 groups.
 size_t groups_a_row(size_t length) {
   const size_t groups = length / 32;
-  return std::min({kGroupsMax, 2 * ((groups + 17) / 18), groups / 2 * 2});
+  return std::min(kGroupsMax, 2 * ((groups + 9) / 18));
 }
 
 template <class T>

@@ -17,7 +17,8 @@ namespace squish::cpu {
 /// reach.
 class ExtraBuffer {
  public:
-  /// For `count` rows of `length`, a multiple of 32. Contents undefined.
+  /// For `count` rows of `length`, a multiple of 32; fewer than 9 groups have none. Contents
+  /// undefined.
   ExtraRows prepare(size_t count, size_t length);
 
  private:

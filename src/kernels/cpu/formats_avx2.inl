@@ -109,6 +109,9 @@ inline void front_factors(const uint8_t* p, int n, __m256* scale, __m256* offset
 template <int bytes, int largest, int kBias, bool stored_offset>
 struct Simple {
   static constexpr int kBytes = bytes, kBlock = 32, kGroup = 32, kLargest = largest;
+  static float offset_of(const uint8_t* block, float scale) {
+    return stored_offset ? f16_at(block + 2) : -static_cast<float>(kBias) * scale;
+  }
   static void factors(const uint8_t* p, int n, __m256* scale, __m256* offset) {
     front_factors<kBytes, stored_offset>(p, n, scale, offset);
     if constexpr (!stored_offset)

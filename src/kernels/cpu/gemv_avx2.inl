@@ -71,9 +71,6 @@ struct SpanSums {
   void clear() {
     for (int t = 0; t < kRows; ++t) even[t] = odd[t] = offsets[t] = _mm256_setzero_ps();
   }
-  [[nodiscard]] float total(int t = 0) const {
-    return Vec{_mm256_add_ps(_mm256_add_ps(even[t], odd[t]), offsets[t])}.sum();
-  }
   /// Adds the span at p; b = its first group of 32, n = its valid groups of 32 (8 for
   /// super-blocks).
   __attribute__((always_inline)) void add_span(const uint8_t* p, const QuantRows& x, size_t t0,
@@ -137,24 +134,34 @@ void gemv_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sink& s
       if (b < groups) sums.add_span(p, x, t0, b, static_cast<int>(groups - b));
     }
     for (int t = 0; t < kRows; ++t) {
-      finish(sink, t0 + static_cast<size_t>(t), r, sums.total(t));
+      const __m256 all = _mm256_add_ps(_mm256_add_ps(sums.even[t], sums.odd[t]), sums.offsets[t]);
+      finish(sink, t0 + static_cast<size_t>(t), r, Vec{all}.sum());
     }
   }
 }
 
-/// The second plane of the activations: the blocks that x.groups names, one at a time.
+/// The second plane of the activations: the blocks that x.groups names.
 template <class Format>
 void gemv_extra(const PackedRows& w, const ExtraRows& x, const Sink& sink) {
-  static_assert(Format::kBlock == 32);
-  for (size_t r = 0; r < w.count; ++r) {
-    const uint8_t* p = w.data + r * w.row_bytes;
-    for (size_t t = 0; t < x.rows.count; ++t) {
-      const uint32_t* groups = x.groups + t * x.groups_a_row;
-      SpanSums<Format, 1> sums;
-      sums.clear();
-      for (size_t e = 0; e < x.groups_a_row; ++e)
-        sums.add_span(p + groups[e] * static_cast<size_t>(Format::kBytes), x.rows, t, e, 1);
-      sink.out[t * sink.stride + r] += sums.total();
+  for (size_t t = 0; t < x.rows.count; ++t) {
+    const int8_t* xc = x.rows.codes + t * x.rows.code_stride;
+    const float* xs = x.rows.scales + t * x.rows.group_stride;
+    const float* xo = x.rows.sums32 + t * x.rows.group_stride;
+    const uint32_t* groups = x.groups + t * x.groups_a_row;
+    for (size_t r = 0; r < w.count; ++r) {
+      const uint8_t* row = w.data + r * w.row_bytes;
+      __m256 sum = _mm256_setzero_ps();
+      float offsets = 0;
+      for (size_t e = 0; e < x.groups_a_row; ++e) {
+        const uint8_t* block = row + groups[e] * static_cast<size_t>(Format::kBytes);
+        const float scale = f16_at(block);
+        const __m256i codes = Format::template codes<0>(block);
+        const __m256 dots = dot32<Format>(codes, _mm256_abs_epi8(codes), xc + 32 * e);
+        sum = _mm256_fmadd_ps(dots, _mm256_set1_ps(scale * xs[e]), sum);
+        if constexpr (Format::kLargest != kSignedCodes)
+          offsets += Format::offset_of(block, scale) * xo[e];
+      }
+      sink.out[t * sink.stride + r] += Vec{sum}.sum() + offsets;
     }
   }
 }

@@ -30,9 +30,6 @@ struct SpanSums {
   void clear() {
     for (int t = 0; t < kRows; ++t) even[t] = odd[t] = offsets[t] = vdupq_n_f32(0);
   }
-  [[nodiscard]] float total(int t = 0) const {
-    return vaddvq_f32(vaddq_f32(vaddq_f32(even[t], odd[t]), offsets[t]));
-  }
   /// Adds the span at p; b = its first group of 32, n = its valid groups of 32 (8 for
   /// super-blocks).
   __attribute__((always_inline)) void add_span(const uint8_t* p, const QuantRows& x, size_t t0,
@@ -107,24 +104,33 @@ void gemv_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sink& s
       if (b < groups) sums.add_span(p, x, t0, b, static_cast<int>(groups - b));
     }
     for (int t = 0; t < kRows; ++t) {
-      finish(sink, t0 + static_cast<size_t>(t), r, sums.total(t));
+      const float32x4_t all = vaddq_f32(vaddq_f32(sums.even[t], sums.odd[t]), sums.offsets[t]);
+      finish(sink, t0 + static_cast<size_t>(t), r, vaddvq_f32(all));
     }
   }
 }
 
-/// The second plane of the activations: the blocks that x.groups names, one at a time.
+/// The second plane of the activations: the blocks that x.groups names.
 template <class Format>
 void gemv_extra(const PackedRows& w, const ExtraRows& x, const Sink& sink) {
-  static_assert(Format::kBlock == 32);
-  for (size_t r = 0; r < w.count; ++r) {
-    const uint8_t* p = w.data + r * w.row_bytes;
-    for (size_t t = 0; t < x.rows.count; ++t) {
-      const uint32_t* groups = x.groups + t * x.groups_a_row;
-      SpanSums<Format, 1> sums;
-      sums.clear();
-      for (size_t e = 0; e < x.groups_a_row; ++e)
-        sums.add_span(p + groups[e] * static_cast<size_t>(Format::kBytes), x.rows, t, e, 1);
-      sink.out[t * sink.stride + r] += sums.total();
+  for (size_t t = 0; t < x.rows.count; ++t) {
+    const int8_t* xc = x.rows.codes + t * x.rows.code_stride;
+    const float* xs = x.rows.scales + t * x.rows.group_stride;
+    const float* xo = x.rows.sums32 + t * x.rows.group_stride;
+    const uint32_t* groups = x.groups + t * x.groups_a_row;
+    for (size_t r = 0; r < w.count; ++r) {
+      const uint8_t* row = w.data + r * w.row_bytes;
+      float32x4_t sum = vdupq_n_f32(0);
+      float offsets = 0;
+      for (size_t e = 0; e < x.groups_a_row; ++e) {
+        const uint8_t* block = row + groups[e] * static_cast<size_t>(Format::kBytes);
+        const Codes codes = Format::template codes<0>(block);
+        const int32x4_t dots =
+            dot16(dot16(vdupq_n_s32(0), codes.val[0], xc + 32 * e), codes.val[1], xc + 32 * e + 16);
+        sum = vfmaq_n_f32(sum, vcvtq_f32_s32(dots), vgetq_lane_f32(f16_to_all(block), 0) * xs[e]);
+        if constexpr (Format::kOffset) offsets += vgetq_lane_f32(f16_to_all(block + 2), 0) * xo[e];
+      }
+      sink.out[t * sink.stride + r] += vaddvq_f32(sum) + offsets;
     }
   }
 }
