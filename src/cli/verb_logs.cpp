@@ -27,7 +27,9 @@ File open_log(const std::string& path) { return {std::fopen(path.c_str(), "rbe")
 long tail_begin(std::FILE* file, int64_t count) {
   if (std::fseek(file, 0, SEEK_END) != 0) return 0;
   long position = std::ftell(file);
-  int64_t lines = -1;  // the file's last line ends with a line break, too
+  if (count == 0) return position;
+  const long end = position;
+  int64_t lines = 0;
   std::string block;
   while (position > 0) {
     const size_t size = std::min<size_t>(kBlock, static_cast<size_t>(position));
@@ -36,7 +38,9 @@ long tail_begin(std::FILE* file, int64_t count) {
     if (std::fseek(file, position, SEEK_SET) != 0) return 0;
     if (std::fread(block.data(), 1, size, file) != size) return 0;
     for (size_t i = size; i-- > 0;) {
-      if (block[i] == '\n' && ++lines == count) return position + static_cast<long>(i) + 1;
+      const long after = position + static_cast<long>(i) + 1;
+      // The break that ends the last line begins none; a last line may have no break yet.
+      if (block[i] == '\n' && after != end && ++lines == count) return after;
     }
   }
   return 0;

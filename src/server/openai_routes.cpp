@@ -117,11 +117,21 @@ asio::awaitable<void> handle_chat_completions(Exchange& exchange, const Value& b
   co_await answer(exchange, model, plan_of(exchange, *ready, ready->call.answer_count), *writer);
 }
 
+/// Prompts of a completion; what a model without tokens for gaps cannot do is the suffix's fault.
+Parsed<std::vector<PreparedPrompt>> prepare_or_blame(LoadedModel& model,
+                                                     const CompletionCall& call) {
+  auto prompts = prepare_completions(model, call);
+  if (prompts) return std::move(prompts).value();
+  ApiError error = to_api_error(prompts.error());
+  if (call.has_suffix && prompts.error().code == ErrorCode::unsupported) error.param = "suffix";
+  return error;
+}
+
 asio::awaitable<void> handle_completions(Exchange& exchange, const Value& body) {
   auto ready = co_await prepare_call(
       exchange,
       [&](const AnswerOptions& defaults) { return parse_completion_call(body, defaults); },
-      prepare_completions);
+      prepare_or_blame);
   if (!ready) co_return;
   const std::shared_ptr<ModelLease> model = ready->model;
   const auto writer = make_completion_writer(make_answer_head("cmpl-", *model),

@@ -3,6 +3,7 @@
 // settings that this model was made with under the call, and the prompts.
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -53,9 +54,9 @@ AnswerOptions& options_of(Call& call) {
 }
 
 /// `parse(defaults)` gives a Parsed<Call> whose options are the body's over `defaults`; Call has
-/// the name of its `model`. `prepare(model, call)` gives a Result of the prompts. Both run on a
-/// worker thread, `parse` a second time for a model with settings of its own. `base` is what the
-/// dialect begins with. On an error the client has been told, and nothing comes back.
+/// the name of its `model`. `prepare(model, call)` gives a Result or Parsed of the prompts. Both
+/// run on a worker thread, `parse` a second time for a model with settings of its own. `base` is
+/// what the dialect begins with. On an error the client has been told, and nothing comes back.
 template <class Parse, class Prepare>
 auto prepare_call_over(AnswerOptions base, Exchange& exchange, Parse parse, Prepare prepare)
     -> asio::awaitable<std::optional<PreparedCall<typename decltype(parse(base))::value_type>>> {
@@ -84,7 +85,13 @@ auto prepare_call_over(AnswerOptions base, Exchange& exchange, Parse parse, Prep
       }
     }
     auto prompts = prepare(out.model->model(), out.call);
-    if (!prompts) return to_api_error(prompts.error());
+    if (!prompts) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(prompts.error())>, ApiError>) {
+        return prompts.error();
+      } else {
+        return to_api_error(prompts.error());
+      }
+    }
     out.prompts = std::move(prompts).value();
     return limit_context(out.prompts, defaults->context_tokens, options_of(out.call));
   };

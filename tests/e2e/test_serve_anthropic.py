@@ -179,8 +179,8 @@ def test_tool_choice_any_and_tool_force_a_call(client, server):
 def test_a_strict_tools_input_validates(client, server):
     strict = [{**TOOLS[1], "strict": True}]
     message = ask(client, server, tools=strict, max_tokens=60, tool_choice={"type": "any"})
-    (call,) = [block for block in message.content if block.type == "tool_use"]
-    assert call.input["zone"] in ("UTC", "CET")
+    calls = [block for block in message.content if block.type == "tool_use"]
+    assert calls and all(call.input["zone"] in ("UTC", "CET") for call in calls)
 
 
 # --- thoughts that may take so many tokens
@@ -211,7 +211,7 @@ def think(process, budget, **options):
                 "max_tokens": 80,
                 "thinking": thinking,
                 "extra_body": {"temperature": 0},
-                "messages": [{"role": "user", "content": "What is the capital of France?"}],
+                "messages": [{"role": "user", "content": "Write a long story about a river."}],
             }
             | options
         )
@@ -219,12 +219,13 @@ def think(process, budget, **options):
 
 def test_a_thought_ends_with_its_budget_and_the_answer_goes_on(thinker):
     endless = think(thinker, 1000)
-    assert [block.type for block in endless.content] == ["thinking"] and endless.stop_reason in ("max_tokens", "end_turn")
-    for budget in (1, 8, 20):
+    assert [block.type for block in endless.content] == ["thinking"] and endless.stop_reason == "max_tokens"
+    for budget in (3, 8, 20):  # the first token is a space, and a thought of spaces is no block
         message = think(thinker, budget)
         thought, text = message.content
         assert (thought.type, text.type) == ("thinking", "text") and text.text
-        assert "</think>" not in thought.thinking + text.text
+        assert "</think>" not in thought.thinking, "the answer of so small a model may write anything"
+        assert not text.text.startswith("</think>")
         assert endless.content[0].thinking.startswith(thought.thinking.rstrip()), "as far as it went, the same thought"
         count = len(thinker.post("/v1/tokenize", {"text": thought.thinking.rstrip(), "model": "thinker"}).json["token_ids"])
         assert budget - 2 <= count <= budget + 2

@@ -51,13 +51,14 @@ def test_offsets_say_where_each_token_begins_in_the_text(complete):
 
 
 def test_each_place_has_what_sampling_tells_there(server, complete):
-    """The prompt cut before a token, with one token sampled: the same distribution, by the kernel for single rows at the latest."""
+    """The prompt cut before a token, with one token sampled: the same distribution, up to what the kernels of prompts and of
+    single steps round (bf16 and int8; docs/quality.md: 99 of 100 differ by less than 0.1)."""
     told = complete().choices[0].logprobs
     tokens = tokens_of(server, TEXT)
     for cut in (1, 2, 7, len(tokens) - 1):
         sampled = complete(tokens[:cut], echo=False, max_tokens=1).choices[0].logprobs
         best = max(told.top_logprobs[cut].values())
-        assert math.isclose(sampled.token_logprobs[0], best, abs_tol=2e-2)
+        assert math.isclose(sampled.token_logprobs[0], best, abs_tol=0.1)
 
 
 def test_the_answer_follows_the_prompt(server, complete):
