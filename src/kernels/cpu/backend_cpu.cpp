@@ -12,15 +12,19 @@
 #include "kernels/cpu/attention_jobs.h"
 #include "kernels/cpu/extra_rows.h"
 #include "kernels/cpu/isa_select.h"
+#include "kernels/cpu/quant_buffer.h"
 #include "kernels/cpu/trellis_products.h"
 #include "tensor/formats.h"
 
 namespace squish {
 namespace {
 
+using cpu::grown;
 using cpu::KernelTable;
 using cpu::PackedRows;
+using cpu::QuantBuffer;
 using cpu::QuantRows;
+using cpu::round_up;
 using cpu::Sink;
 using cpu::WideRows;
 
@@ -29,34 +33,8 @@ constexpr size_t kPrefillRows = 1024;
 /// Work below this many multiply-adds is not worth waking the pool for (about 2 us).
 constexpr size_t kParallelWork = 20'000;
 
-size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
-
-/// A buffer that only grows.
-template <class T>
-T* grown(AlignedBuffer<T>& buffer, size_t count) {
-  if (buffer.size() < count) buffer = AlignedBuffer<T>(count + count / 4);
-  return buffer.data();
-}
-
-/// Activations of one call, rounded to int8.
-struct QuantBuffer {
-  AlignedBuffer<int8_t> codes;
-  AlignedBuffer<float> scales;
-  AlignedBuffer<float> sums16;
-  AlignedBuffer<float> sums32;
-
-  QuantRows prepare(size_t count, size_t length) {
-    QuantRows rows = {};
-    rows.count = count;
-    rows.code_stride = round_up(length, 64);
-    rows.group_stride = round_up(length / 32, 16);
-    rows.codes = grown(codes, count * rows.code_stride);
-    rows.scales = grown(scales, count * rows.group_stride);
-    rows.sums16 = grown(sums16, 2 * count * rows.group_stride);
-    rows.sums32 = grown(sums32, count * rows.group_stride);
-    return rows;
-  }
-};
+/// Weight rows that both planes of activations see before the next: 11 KB of Q4_1 at 576 columns.
+constexpr size_t kExtraRows = 32;
 
 PackedRows weight_rows(const TensorView& weight, size_t first, size_t count) {
   return {reinterpret_cast<const uint8_t*>(weight.row(first)), weight.row_stride_bytes(), count,
@@ -252,6 +230,10 @@ class CpuBackend final : public Backend {
     return table_.few.multiply != nullptr && table_.gemv[type] != nullptr &&
            row_type_rows(target) > 0 && row_count >= table_.few.rows_min(type);
   }
+  [[nodiscard]] bool has_extra(const MatmulTarget& target) const {
+    return extra_.groups_a_row > 0 &&
+           table_.gemv_extra[static_cast<size_t>(target.weight.dtype)] != nullptr;
+  }
   static size_t few_index(DType dtype) { return group_weights(dtype) == 16 ? 0 : 1; }
   std::byte* scratch(int thread, size_t bytes) {
     return grown(scratch_[static_cast<size_t>(thread)], bytes);
@@ -334,22 +316,28 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
     return takes_few(target, x.count);
   });
   if (is_few) pack_few(x, targets);
+  const auto multiply_rows = [&](const MatmulTarget& target, size_t row, size_t count, int thread) {
+    const PackedRows weights = weight_rows(target.weight, row, count);
+    const Sink sink = sink_of(target, first_row, row);
+    const auto type = static_cast<size_t>(target.weight.dtype);
+    if (table_.gemv[type] == nullptr) {
+      table_.gemv_float[type](weights, x.data, x.stride, x.count, sink);
+    } else if (takes_few(target, x.count)) {
+      const void* packed = few_packed_[few_index(target.weight.dtype)].data();
+      table_.few.multiply(static_cast<unsigned>(type), weights, quant_, packed, sink,
+                          scratch(thread, table_.few.scratch_bytes()));
+    } else {
+      table_.gemv[type](weights, quant_, sink);
+    }
+    if (has_extra(target)) table_.gemv_extra[type](weights, extra_, sink);
+  };
   const auto multiply = [&](size_t begin, size_t end, int thread) {
     for_target_rows(targets, begin, end, [&](const MatmulTarget& target, size_t row, size_t count) {
-      const PackedRows weights = weight_rows(target.weight, row, count);
-      const Sink sink = sink_of(target, first_row, row);
-      const auto type = static_cast<size_t>(target.weight.dtype);
-      if (table_.gemv[type] == nullptr) {
-        table_.gemv_float[type](weights, x.data, x.stride, x.count, sink);
-      } else if (takes_few(target, x.count)) {
-        const void* packed = few_packed_[few_index(target.weight.dtype)].data();
-        table_.few.multiply(static_cast<unsigned>(type), weights, quant_, packed, sink,
-                            scratch(thread, table_.few.scratch_bytes()));
-      } else {
-        table_.gemv[type](weights, quant_, sink);
-      }
-      if (table_.gemv_extra[type] != nullptr && extra_.groups_a_row > 0)
-        table_.gemv_extra[type](weights, extra_, sink);
+      // Few rows at a time where they are read twice, so that the second time finds them in L1 or
+      // L2: a whole matrix, which is what one thread is given, would come from memory again.
+      const size_t step = has_extra(target) ? kExtraRows : count;
+      for (size_t done = 0; done < count; done += step)
+        multiply_rows(target, row + done, std::min(step, count - done), thread);
     });
   };
   pool_.parallel_for(total_rows(targets), rows_a_grain, multiply,

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/cpu/quant_buffer.h"
+
 namespace squish::cpu {
 namespace {
 
@@ -10,18 +12,10 @@ constexpr size_t kGroupsMax = 16;
 constexpr float kFinerBy = 254;     // half a step is 127 finer ones
 constexpr float kStepMin = 1e-36F;  // below, the reciprocal would be no number
 
-size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
-
 /// A ninth, in pairs, as the 64-byte kernels like them; none of rows of fewer than 9 groups.
 size_t groups_a_row(size_t length) {
   const size_t groups = length / 32;
   return std::min(kGroupsMax, 2 * ((groups + 9) / 18));
-}
-
-template <class T>
-T* grown(AlignedBuffer<T>& buffer, size_t count) {
-  if (buffer.size() < count) buffer = AlignedBuffer<T>(count + count / 4);
-  return buffer.data();
 }
 
 /// To the nearest whole number, ties to even, for |value| < 2^22; compilers make vectors of it.

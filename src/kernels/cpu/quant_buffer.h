@@ -1,0 +1,40 @@
+#pragma once
+// Memory of rounded activations, kept from call to call.
+#include <cstddef>
+#include <cstdint>
+
+#include "base/buffer.h"
+#include "kernels/cpu/isa.h"
+
+namespace squish::cpu {
+
+inline size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
+
+/// At least `count` elements of a buffer that only grows; contents undefined.
+template <class T>
+T* grown(AlignedBuffer<T>& buffer, size_t count) {
+  if (buffer.size() < count) buffer = AlignedBuffer<T>(count + count / 4);
+  return buffer.data();
+}
+
+/// Activations of one call, rounded to int8.
+struct QuantBuffer {
+  AlignedBuffer<int8_t> codes;
+  AlignedBuffer<float> scales;
+  AlignedBuffer<float> sums16;
+  AlignedBuffer<float> sums32;
+
+  QuantRows prepare(size_t count, size_t length) {
+    QuantRows rows = {};
+    rows.count = count;
+    rows.code_stride = round_up(length, 64);
+    rows.group_stride = round_up(length / 32, 16);
+    rows.codes = grown(codes, count * rows.code_stride);
+    rows.scales = grown(scales, count * rows.group_stride);
+    rows.sums16 = grown(sums16, 2 * count * rows.group_stride);
+    rows.sums32 = grown(sums32, count * rows.group_stride);
+    return rows;
+  }
+};
+
+}  // namespace squish::cpu
