@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "base/buffer.h"
 #include "base/check.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/attention_jobs.h"
