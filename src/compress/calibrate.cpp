@@ -113,8 +113,6 @@ class LayerTaps final : public ActivationObserver {
   Tap attention_, output_, mlp_, down_;
 };
 
-size_t page_count(size_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
-
 }  // namespace
 
 size_t CalibrationText::token_count() const {
@@ -139,9 +137,7 @@ uint64_t Calibrator::peak_bytes(const ModelConfig& config, size_t token_count,
 Result<Calibrator> Calibrator::create(Decoder& model, ThreadPool& pool, CalibrationText text,
                                       size_t sample_count) {
   const ModelConfig& config = model.config();
-  size_t longest = 0;
   for (const std::vector<TokenId>& sequence : text.sequences) {
-    longest = std::max(longest, sequence.size());
     for (const TokenId token : sequence) {
       if (token >= 0 && token < config.vocabulary_size) continue;
       return Error{ErrorCode::invalid_argument,
@@ -149,42 +145,21 @@ Result<Calibrator> Calibrator::create(Decoder& model, ThreadPool& pool, Calibrat
                                config.vocabulary_size)};
     }
   }
-  SQ_TRY(KvCache cache, KvCache::create({KvLayout{config.kv_head_count, config.head_dim}},
-                                        static_cast<int32_t>(page_count(longest))));
-  Calibrator calibrator(model, pool, std::move(text), std::move(cache));
-  calibrator.pages_.resize(page_count(longest));
-  std::iota(calibrator.pages_.begin(), calibrator.pages_.end(), 0);
+  SQ_TRY(SequenceWalk walk, SequenceWalk::create(model, longest_of(text.sequences)));
+  Calibrator calibrator(model, pool, std::move(text), std::move(walk));
   calibrator.sample_count_ = sample_count;
-  const auto hidden = static_cast<size_t>(config.hidden);
-  calibrator.hidden_ = AlignedBuffer<float>(calibrator.text_.token_count() * hidden);
-  size_t row = 0;
-  for (const std::vector<TokenId>& sequence : calibrator.text_.sequences) {
-    Batch batch;
-    batch.tokens = sequence;
-    model.embed(batch, calibrator.hidden_.span().subspan(row * hidden, sequence.size() * hidden));
-    row += sequence.size();
-  }
+  calibrator.hidden_ =
+      AlignedBuffer<float>(calibrator.text_.token_count() * static_cast<size_t>(config.hidden));
+  calibrator.walk_.embed(calibrator.text_.sequences, calibrator.hidden_.span());
   return calibrator;
 }
 
 Result<LayerStatistics> Calibrator::run_layer(size_t index, const Collect& collect) {
   SQ_CHECK(index == next_layer_);
   ++next_layer_;
-  const auto hidden = static_cast<size_t>(model_->config().hidden);
   LayerTaps taps(model_->weights().layers[index], *pool_, text_.token_count(), sample_count_);
   SQ_TRY_STATUS(taps.keep_hessians(collect));
-  size_t row = 0;
-  for (const std::vector<TokenId>& sequence : text_.sequences) {
-    Batch batch;
-    batch.tokens = sequence;
-    batch.sequences = {SequenceRows{pages_.data(), 0, 0, sequence.size()}};
-    batch.prefill_row_count = sequence.size();
-    batch.logit_rows = {0};
-    model_->run_layer(index, batch, cache_.layer(0),
-                      hidden_.span().subspan(row * hidden, sequence.size() * hidden),
-                      collect.statistics ? &taps : nullptr);
-    row += sequence.size();
-  }
+  walk_.run_layer(index, text_.sequences, hidden_.span(), collect.statistics ? &taps : nullptr);
   if (!collect.statistics) return LayerStatistics();
   return taps.finish();
 }

@@ -10,8 +10,8 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "compress/ldl.h"
+#include "compress/sequence_walk.h"
 #include "model/decoder.h"
-#include "model/kv_cache.h"
 #include "text/tokenizer.h"
 
 namespace squish::compress {
@@ -75,14 +75,13 @@ class Calibrator {
                              size_t sample_count);
 
  private:
-  Calibrator(Decoder& model, ThreadPool& pool, CalibrationText text, KvCache cache)
-      : model_(&model), pool_(&pool), text_(std::move(text)), cache_(std::move(cache)) {}
+  Calibrator(Decoder& model, ThreadPool& pool, CalibrationText text, SequenceWalk walk)
+      : model_(&model), pool_(&pool), text_(std::move(text)), walk_(std::move(walk)) {}
 
   Decoder* model_;
   ThreadPool* pool_;
   CalibrationText text_;
-  KvCache cache_;
-  std::vector<int32_t> pages_;
+  SequenceWalk walk_;
   AlignedBuffer<float> hidden_;  // [tokens, hidden size]
   size_t sample_count_ = 0;
   size_t next_layer_ = 0;

@@ -8,6 +8,7 @@
 
 #include "compress/ldl.h"
 #include "compress/output.h"
+#include "compress/testing/silent.h"
 #include "format/safetensors.h"
 #include "format/testing/safetensors_builder.h"
 #include "format/testing/temporary_directory.h"
@@ -24,19 +25,6 @@ using ::squish::testing::SafetensorsBuilder;
 using ::squish::testing::TemporaryDirectory;
 using ::squish::testing::TinyModel;
 using ::testing::HasSubstr;
-
-class Silent final : public ProgressSink {
- public:
-  void on_progress(std::string_view, std::string_view, uint64_t done, uint64_t total) override {
-    EXPECT_LE(done, total);
-    ++steps;
-  }
-  void on_note(std::string_view line) override { notes.emplace_back(line); }
-  size_t steps = 0;
-  std::vector<std::string> notes;
-};
-
-bool never() { return false; }
 
 std::map<std::string, std::string> files_of(const std::string& directory) {
   std::map<std::string, std::string> out;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "compress/testing/silent.h"
 #include "format/testing/temporary_directory.h"
 #include "model/testing/loaded_model.h"
 #include "model/testing/tiny_model.h"
@@ -17,12 +18,6 @@ using ::squish::testing::LoadedModel;
 using ::squish::testing::TemporaryDirectory;
 using ::squish::testing::TinyModel;
 using ::testing::HasSubstr;
-
-class Silent final : public ProgressSink {
- public:
-  void on_progress(std::string_view, std::string_view, uint64_t, uint64_t) override {}
-  void on_note(std::string_view) override {}
-};
 
 class ExportTest : public ::testing::Test {
  protected:

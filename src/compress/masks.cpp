@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,7 +11,6 @@
 #include "format/npy.h"
 #include "model/arch_table.h"
 #include "model/decoder.h"
-#include "model/kv_cache.h"
 #include "model/weights.h"
 
 namespace squish::compress {
@@ -42,8 +40,6 @@ class FireCounter final : public ActivationObserver {
   float threshold_;
   ThreadPool& pool_;
 };
-
-size_t page_count(size_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 
 Status check_options(const MaskOptions& options) {
   if (options.activation_threshold >= 0 && options.keep_threshold >= 0 &&
@@ -148,36 +144,16 @@ Result<Masks> find_masks(const ModelFiles& files, const CalibrationText& text,
   }
   SQ_TRY(Weights weights, load_weights(files, network));
   Decoder model(config, std::move(weights), backend);
-  size_t longest = 0;
-  for (const auto& sequence : text.sequences) longest = std::max(longest, sequence.size());
-  SQ_TRY(KvCache cache, KvCache::create({KvLayout{config.kv_head_count, config.head_dim}},
-                                        static_cast<int32_t>(page_count(longest))));
-  std::vector<int32_t> pages(page_count(longest));
-  std::iota(pages.begin(), pages.end(), 0);
-  const auto hidden = static_cast<size_t>(config.hidden);
-  AlignedBuffer<float> states(text.token_count() * hidden);
-  const auto each_sequence = [&](const auto& work) {
-    size_t row = 0;
-    for (const std::vector<TokenId>& sequence : text.sequences) {
-      Batch batch;
-      batch.tokens = sequence;
-      batch.sequences = {SequenceRows{pages.data(), 0, 0, sequence.size()}};
-      batch.prefill_row_count = sequence.size();
-      batch.logit_rows = {0};
-      work(batch, states.span().subspan(row * hidden, sequence.size() * hidden));
-      row += sequence.size();
-    }
-  };
-  each_sequence([&](const Batch& batch, std::span<float> part) { model.embed(batch, part); });
+  SQ_TRY(SequenceWalk walk, SequenceWalk::create(model, longest_of(text.sequences)));
+  AlignedBuffer<float> states(text.token_count() * static_cast<size_t>(config.hidden));
+  walk.embed(text.sequences, states.span());
   Masks out;
   out.tokens = text.token_count();
   const auto tokens = static_cast<double>(out.tokens);
   for (size_t layer = 0; layer < config.layers.size(); ++layer) {
     if (cancel()) return Error{ErrorCode::cancelled, "interrupted"};
     FireCounter counter(model.weights().layers[layer].down, options.activation_threshold, pool);
-    each_sequence([&](const Batch& batch, std::span<float> part) {
-      model.run_layer(layer, batch, cache.layer(0), part, &counter);
-    });
+    walk.run_layer(layer, text.sequences, states.span(), &counter);
     std::vector<float> mask;
     uint64_t fired = 0;
     for (const uint64_t count : counter.counts) {

@@ -9,6 +9,7 @@
 #include "compress/masks.h"
 #include "compress/merge.h"
 #include "compress/sbom.h"
+#include "compress/testing/silent.h"
 #include "compress/trim.h"
 #include "format/safetensors.h"
 #include "format/testing/safetensors_builder.h"
@@ -24,8 +25,6 @@ using ::squish::testing::LoadedModel;
 using ::squish::testing::TemporaryDirectory;
 using ::squish::testing::TinyModel;
 using ::testing::HasSubstr;
-
-bool never() { return false; }
 
 class TrimTest : public ::testing::Test {
  protected:

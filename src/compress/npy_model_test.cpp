@@ -8,6 +8,7 @@
 #include "compress/compress.h"
 #include "compress/export_npy.h"
 #include "compress/import_npy.h"
+#include "compress/testing/silent.h"
 #include "format/testing/temporary_directory.h"
 #include "model/testing/loaded_model.h"
 #include "model/testing/tiny_model.h"
@@ -20,16 +21,6 @@ using ::squish::testing::LoadedModel;
 using ::squish::testing::TemporaryDirectory;
 using ::squish::testing::TinyModel;
 using ::testing::HasSubstr;
-
-class Silent final : public ProgressSink {
- public:
-  void on_progress(std::string_view, std::string_view, uint64_t done, uint64_t total) override {
-    EXPECT_LE(done, total);
-  }
-  void on_note(std::string_view) override {}
-};
-
-bool never() { return false; }
 
 class NpyModel : public ::testing::Test {
  protected:

@@ -7,6 +7,7 @@
 
 #include "compress/sensitivity.h"
 #include "compress/target.h"
+#include "compress/testing/silent.h"
 #include "format/testing/temporary_directory.h"
 #include "model/testing/tiny_model.h"
 
@@ -16,16 +17,6 @@ namespace {
 using ::squish::testing::TemporaryDirectory;
 using ::squish::testing::TinyModel;
 using ::testing::HasSubstr;
-
-class Silent final : public ProgressSink {
- public:
-  void on_progress(std::string_view, std::string_view, uint64_t done, uint64_t total) override {
-    EXPECT_LE(done, total);
-  }
-  void on_note(std::string_view) override {}
-};
-
-bool never() { return false; }
 
 class RouterTest : public ::testing::Test {
  protected:

@@ -16,7 +16,6 @@
 #include "compress/encode.h"
 #include "compress/inputs.h"
 #include "evaluate/distribution.h"
-#include "model/kv_cache.h"
 #include "model/weights.h"
 #include "tensor/formats.h"
 #include "tensor/half.h"
@@ -29,8 +28,6 @@ namespace {
 constexpr double kNoise = 0.05;
 /// Rows of logits that are kept and compared: 512 of them would be 311 MB for 151,936 tokens.
 constexpr size_t kScoredRows = 256;
-
-size_t page_count(size_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 
 uint64_t next_number(uint64_t& state) {
   state += 0x9E3779B97F4A7C15U;
@@ -144,17 +141,14 @@ class Meter {
   [[nodiscard]] int layer_count() const { return static_cast<int>(model_->config().layers.size()); }
 
  private:
-  Meter(Decoder& model, ThreadPool& pool, KvCache cache)
-      : model_(&model), pool_(&pool), cache_(std::move(cache)) {}
+  Meter(Decoder& model, ThreadPool& pool, SequenceWalk walk)
+      : model_(&model), pool_(&pool), walk_(std::move(walk)) {}
   [[nodiscard]] size_t hidden() const { return static_cast<size_t>(model_->config().hidden); }
-  void embed(AlignedBuffer<float>& out);
-  void run_layer(size_t index, AlignedBuffer<float>& hidden);
   void head(const AlignedBuffer<float>& hidden, AlignedBuffer<float>& logits);
 
   Decoder* model_;
   ThreadPool* pool_;
-  KvCache cache_;
-  std::vector<int32_t> pages_;
+  SequenceWalk walk_;
   std::vector<std::vector<TokenId>> sequences_;
   size_t tokens_ = 0;
   std::vector<size_t> scored_;                // rows whose logits are compared
@@ -165,56 +159,25 @@ class Meter {
 };
 
 Result<Meter> Meter::create(Decoder& model, const CalibrationText& text, ThreadPool& pool) {
-  const ModelConfig& config = model.config();
   std::vector<std::vector<TokenId>> sequences;
   // From all over the text: its parts are in different languages.
   const size_t wanted = kSensitivityTokens / kSensitivitySequence;
   const size_t step = std::max<size_t>(1, text.sequences.size() / wanted);
   size_t tokens = 0;
-  size_t longest = 0;
   for (size_t i = 0; i < text.sequences.size() && tokens < kSensitivityTokens; i += step) {
     std::vector<TokenId> part = text.sequences[i];
     part.resize(std::min({part.size(), kSensitivitySequence, kSensitivityTokens - tokens}));
     tokens += part.size();
-    longest = std::max(longest, part.size());
     sequences.push_back(std::move(part));
   }
   SQ_CHECK(tokens > 0);
-  SQ_TRY(KvCache cache, KvCache::create({KvLayout{config.kv_head_count, config.head_dim}},
-                                        static_cast<int32_t>(page_count(longest))));
-  Meter meter(model, pool, std::move(cache));
-  meter.pages_.resize(page_count(longest));
-  std::iota(meter.pages_.begin(), meter.pages_.end(), 0);
+  SQ_TRY(SequenceWalk walk, SequenceWalk::create(model, longest_of(sequences)));
+  Meter meter(model, pool, std::move(walk));
   meter.sequences_ = std::move(sequences);
   meter.tokens_ = tokens;
   const size_t stride = (tokens + kScoredRows - 1) / kScoredRows;
   for (size_t row = stride - 1; row < tokens; row += stride) meter.scored_.push_back(row);
   return meter;
-}
-
-void Meter::embed(AlignedBuffer<float>& out) {
-  size_t row = 0;
-  for (const std::vector<TokenId>& sequence : sequences_) {
-    Batch batch;
-    batch.tokens = sequence;
-    model_->embed(batch, out.span().subspan(row * hidden(), sequence.size() * hidden()));
-    row += sequence.size();
-  }
-}
-
-void Meter::run_layer(size_t index, AlignedBuffer<float>& hidden_states) {
-  size_t row = 0;
-  for (const std::vector<TokenId>& sequence : sequences_) {
-    Batch batch;
-    batch.tokens = sequence;
-    batch.sequences = {SequenceRows{pages_.data(), 0, 0, sequence.size()}};
-    batch.prefill_row_count = sequence.size();
-    batch.logit_rows = {0};
-    model_->run_layer(index, batch, cache_.layer(0),
-                      hidden_states.span().subspan(row * hidden(), sequence.size() * hidden()),
-                      nullptr);
-    row += sequence.size();
-  }
 }
 
 void Meter::head(const AlignedBuffer<float>& hidden_states, AlignedBuffer<float>& logits) {
@@ -231,12 +194,13 @@ Status Meter::read_all(const std::function<bool()>& cancel) {
   reference_ = AlignedBuffer<float>(scored_.size() * vocabulary);
   logits_ = AlignedBuffer<float>(scored_.size() * vocabulary);
   state_ = AlignedBuffer<float>(tokens_ * hidden());
-  embed(state_);
+  walk_.embed(sequences_, state_.span());
   for (int layer = 0; layer <= layer_count(); ++layer) {
     if (cancel()) return Error{ErrorCode::cancelled, "interrupted; run the same command again"};
     states_.emplace_back(tokens_ * hidden());
     std::memcpy(states_.back().data(), state_.data(), state_.span().size_bytes());
-    if (layer < layer_count()) run_layer(static_cast<size_t>(layer), state_);
+    if (layer < layer_count())
+      walk_.run_layer(static_cast<size_t>(layer), sequences_, state_.span(), nullptr);
   }
   head(state_, reference_);
   return {};
@@ -244,13 +208,13 @@ Status Meter::read_all(const std::function<bool()>& cancel) {
 
 Result<double> Meter::divergence(int layer) {
   if (layer < 0) {
-    embed(state_);
+    walk_.embed(sequences_, state_.span());
   } else {
     const AlignedBuffer<float>& from = states_[static_cast<size_t>(layer)];
     std::memcpy(state_.data(), from.data(), state_.span().size_bytes());
   }
   for (int i = std::max(layer, 0); i < layer_count(); ++i) {
-    run_layer(static_cast<size_t>(i), state_);
+    walk_.run_layer(static_cast<size_t>(i), sequences_, state_.span(), nullptr);
   }
   head(state_, logits_);
   const auto vocabulary = static_cast<size_t>(model_->config().vocabulary_size);

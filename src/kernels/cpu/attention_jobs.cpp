@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cpu/quant_buffer.h"
+
 namespace squish::cpu {
 namespace {
 
@@ -11,12 +13,6 @@ constexpr size_t kJobRows = 32;  // of a prompt
 constexpr int kJobPages = 4;
 /// Multiply-adds for which a second thread is worth its start (about 2 us).
 constexpr size_t kParallelWork = 40'000;
-
-template <class T>
-T* grown(AlignedBuffer<T>& buffer, size_t count) {
-  if (buffer.size() < count) buffer = AlignedBuffer<T>(count + count / 4);
-  return buffer.data();
-}
 
 size_t query_heads(const AttentionArguments& a) {
   return static_cast<size_t>(a.head_count / a.kv.layout.kv_head_count);

@@ -229,9 +229,11 @@ class CpuBackend final : public Backend {
     return table_.few.multiply != nullptr && table_.gemv[type] != nullptr &&
            row_type_rows(target) > 0 && row_count >= table_.few.rows_min(type);
   }
+  [[nodiscard]] bool takes_extra(const MatmulTarget& target) const {
+    return table_.gemv_extra[static_cast<size_t>(target.weight.dtype)] != nullptr;
+  }
   [[nodiscard]] bool has_extra(const MatmulTarget& target) const {
-    return extra_.groups_a_row > 0 &&
-           table_.gemv_extra[static_cast<size_t>(target.weight.dtype)] != nullptr;
+    return extra_.groups_a_row > 0 && takes_extra(target);
   }
   static size_t few_index(DType dtype) { return group_weights(dtype) == 16 ? 0 : 1; }
   std::byte* scratch(int thread, size_t bytes) {
@@ -305,9 +307,8 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
         return type_info(target.weight.dtype).is_quantized && row_type_rows(target) > 0;
       });
   const bool any_extra =
-      std::any_of(targets.begin(), targets.end(), [this](const MatmulTarget& target) {
-        return table_.gemv_extra[static_cast<size_t>(target.weight.dtype)] != nullptr;
-      });
+      std::any_of(targets.begin(), targets.end(),
+                  [this](const MatmulTarget& target) { return takes_extra(target); });
   fetch_begin(targets);
   if (any_quantized) quantize(x, any_extra);
   const size_t rows_a_grain = decode_grain(x.length, x.count);

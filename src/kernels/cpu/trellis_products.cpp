@@ -4,20 +4,13 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "kernels/cpu/quant_buffer.h"
 
 namespace squish::cpu {
 namespace {
 
 /// Values that one thread turns sooner than a second one wakes up (about 2 us).
 constexpr size_t kTurnGrain = 8192;
-
-template <class T>
-T* grown(AlignedBuffer<T>& buffer, size_t count) {
-  if (buffer.size() < count) buffer = AlignedBuffer<T>(count + count / 4);
-  return buffer.data();
-}
-
-size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
 
 const uint16_t* halves_at(const TensorView& weight, uint64_t offset) {
   return reinterpret_cast<const uint16_t*>(weight.data + offset);
