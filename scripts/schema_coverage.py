@@ -9,6 +9,8 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
+import time
 
 import jsonschema
 
@@ -51,10 +53,19 @@ def measure(rows, model):
     for number, row in enumerate(rows):
         tests = [json.dumps(test["data"], ensure_ascii=False) for test in row.get("tests", [])][:20]
         lines.append(json.dumps({"id": number, "schema": row["schema"], "outputs": OUTPUTS, "seed": number, "tests": tests}))
-    done = subprocess.run([BUILD / "tests" / "grammar" / "constrain_lines", model], input="\n".join(lines) + "\n", capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"constrain_lines ended with {done.returncode}: {done.stderr[-500:]}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    answers, begin = [], time.monotonic()
+    with tempfile.TemporaryFile("w+") as questions:
+        questions.write("\n".join(lines) + "\n")
+        questions.seek(0)
+        with subprocess.Popen([BUILD / "tests" / "grammar" / "constrain_lines", model], stdin=questions, stdout=subprocess.PIPE, text=True) as program:
+            for line in program.stdout:
+                answers.append(json.loads(line))
+                if len(answers) % 50 == 0:
+                    print(f"{len(answers)} of {len(rows)} schemas after {time.monotonic() - begin:.0f} s", file=sys.stderr)
+    if program.returncode:
+        # With its number: the schema that ends the program is a bug of ours.
+        sys.exit(f"constrain_lines ended with {program.returncode} at schema {len(answers)}: {json.dumps(rows[min(len(answers), len(rows) - 1)]['schema'])[:500]}")
+    return answers
 
 
 def judge(rows, answers):

@@ -44,7 +44,7 @@ def lm_eval(tmp_path_factory):
     def run(server, **more):
         settings = {"model": "default", "base_url": f"{server.base}/v1/completions", "tokenizer": tokenizer, "tokenizer_backend": "huggingface"} | more
         words = ["-m", "lm_eval", "run", "--model", "local-completions", "--model_args", ",".join(f"{k}={v}" for k, v in settings.items())]
-        words += ["--tasks", TASK["task"], "--include_path", folder, "--limit", str(QUESTIONS), "--output_path", folder / "out", "--log_samples"]
+        words += ["--tasks", TASK["task"], "--include_path", folder, "--limit", str(QUESTIONS), "--output_path", folder / "out", "--log_samples", "--batch_size", "2"]
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(folder / "hf"), "OPENAI_API_KEY": server.key}
         done = subprocess.run([PYTHON, *words], env=environment, capture_output=True, text=True, timeout=1200)
         assert done.returncode == 0, done.stderr[-3000:]
@@ -70,7 +70,7 @@ def test_the_answers_chosen_are_those_of_squish_eval(program, lm_eval, tmp_path)
         entry = json.loads(line)
         ours[entry["context"], entry["continuation"]] = entry["log_likelihood"]
     server = ServerProcess(squish, model, "--context", "2048", key="k")
-    results, samples = lm_eval(server, num_concurrent=4, batch_size=2)
+    results, samples = lm_eval(server, num_concurrent=4)
     assert server.stop() == 0, server.log[-2000:]
     assert len(samples) == QUESTIONS
     for sample in samples:
