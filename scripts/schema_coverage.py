@@ -74,9 +74,13 @@ def judge(rows, answers):
         if "error" in answer:
             count["refused"] += 1
             refused[reason(answer["error"])] += 1
+            if "takes longer" in answer["error"]:
+                print(f"SLOW {row['file']}: {len(json.dumps(row['schema']))} bytes", file=sys.stderr)
             continue
         count["compiled"] += 1
         compile_ms.append(answer["compile_ms"])
+        if answer["compile_ms"] > 5000:
+            print(f"{answer['compile_ms']:.0f} ms {row['file']}: {len(json.dumps(row['schema']))} bytes", file=sys.stderr)
         schema = row["schema"]
         validator = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)(schema)
         for text in answer["outputs"]:
@@ -119,7 +123,7 @@ def main():
     text = "\n".join(table)
     print(text)
     for file, output in failures[:40]:
-        print(f"INVALID {file}: {output[:300]}", file=sys.stderr)
+        print(f"INVALID {file}: {output[:300]!r}", file=sys.stderr)
     if not arguments.dry_run:
         document = DOCUMENT.read_text()
         before, rest = document.split(MARKS[0])

@@ -190,7 +190,9 @@ int run(const std::string& path) {
     std::cerr << tokenizer.error().message << '\n';
     return 2;
   }
-  GrammarCompiler compiler(*tokenizer, tokenizer->vocabulary_size());
+  // More time than a server gives: how long the slow ones take is a result, too.
+  GrammarCompiler compiler(*tokenizer, tokenizer->vocabulary_size(),
+                           {.compile_time = std::chrono::seconds(20), .compiling_max = 1000});
   Drawer drawer(*tokenizer);
   for (std::string text; std::getline(std::cin, text);) {
     const auto line = parse_json(text);
