@@ -112,14 +112,14 @@ def main():
         count, refused, invalid, compile_ms = judge(rows, answers)
         reasons += refused
         failures += invalid
-        masks.append(times)
+        masks.append((name, times))
         at = lambda share: f"{compile_ms[int(share * (len(compile_ms) - 1))]:.0f}" if compile_ms else "-"
         drawn = count["valid"] + count["cut"] + count["invalid"]
         table.append(f"| {name} | {len(rows)} | {count['compiled']} | {count['refused']} | {drawn} | {count['valid']} | {count['cut']} | {count['invalid']} "
                      f"| {count['true accepted']} of {count['true accepted'] + count['true rejected']} "
                      f"| {count['false accepted']} of {count['false accepted'] + count['false rejected']} | {at(.5)}, {at(.99)} ms |")
     table += ["", "| refused because of | schemas |", "|---|---|"] + [f"| {why} | {n} |" for why, n in reasons.most_common(25)]
-    table += [""] + [f"Masks at {t['vocabulary']:,} tokens: {t['masks']:,} computed, p50 {t['p50_us']:.0f} µs, p99 {t['p99_us']:.0f} µs, longest {t['max_us'] / 1000:.1f} ms." for t in masks]
+    table += [""] + [f"Masks at {t['vocabulary']:,} tokens, {name}: {t['masks']:,} computed, p50 {t['p50_us']:.0f} µs, p99 {t['p99_us']:.0f} µs, longest {t['max_us'] / 1000:.1f} ms of processor time." for name, t in masks]
     text = "\n".join(table)
     print(text)
     for file, output in failures[:40]:

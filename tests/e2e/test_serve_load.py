@@ -22,15 +22,15 @@ from squish_program import ROOT, Squish
 IS_FULL = "SQUISH_TEST_LOAD" in os.environ  # ./dev load sets it; a machine that does other things cannot be timed
 DISCONNECTS = 10_000 if IS_FULL else 504
 REQUESTS = 10_000 if IS_FULL else 192
-WARM_UP = 2000 if IS_FULL else 192  # fills the cache of 4,096 tokens and what the allocator keeps
+WARM_UP = 2000 if IS_FULL else 192  # fills the cache of 2,048 tokens and what the allocator keeps
 CHAT = {"messages": [{"role": "user", "content": "Count to one thousand."}], "max_tokens": 400, "temperature": 0}
 
 
 @pytest.fixture(scope="module")
 def server(program, chat_model, tmp_path_factory):
-    """A server of its own, with a cache that fills in the first requests: 8 answers of 512 tokens."""
+    """A server of its own, with a cache that fills in the first requests: 8 answers of 256 tokens."""
     squish = Squish(program, tmp_path_factory.mktemp("load-home"))
-    process = ServerProcess(squish, chat_model, "--context", "512", "--sequences", "8", "--kv-pages", "64", model="smollm2:135m", key="test-key")
+    process = ServerProcess(squish, chat_model, "--context", "256", "--sequences", "8", "--kv-pages", "32", model="smollm2:135m", key="test-key")
     yield process
     assert process.stop() == 0, process.log[-2000:]
 
