@@ -185,6 +185,18 @@ TEST(GrammarMask, lets_no_control_character_into_texts_of_a_length) {
   }
 }
 
+TEST(GrammarMask, lets_no_control_character_into_long_repetitions_of_a_pattern) {
+  const Fixture f;
+  for (const char* item : {".", "[^a]", "\\\\S", "\\\\D", "\\\\W", "[^\\\\]]", "[^\\\\n]"}) {
+    const auto mask =
+        f.compile(schema(std::string(R"({"type":"string","pattern":"^)") + item + R"({0,300}$"})"));
+    for (const char* text : {"\"\t", "\"\n", "\"\\"})
+      EXPECT_FALSE(fate_of(f, mask, text).begins) << item << " " << text;
+    const std::string own = std::string_view(item) == "\\\\W" ? "\"--\"" : "\"bb\"";
+    EXPECT_TRUE(fate_of(f, mask, own).ends) << item;
+  }
+}
+
 TEST(GrammarMask, goes_around_an_optional_group_not_into_its_last_loop) {
   const Fixture f;
   const auto mask = f.compile(regex_source("(ab*)?").value());
