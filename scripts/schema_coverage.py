@@ -9,6 +9,8 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
+import time
 
 import jsonschema
 
@@ -51,10 +53,19 @@ def measure(rows, model):
     for number, row in enumerate(rows):
         tests = [json.dumps(test["data"], ensure_ascii=False) for test in row.get("tests", [])][:20]
         lines.append(json.dumps({"id": number, "schema": row["schema"], "outputs": OUTPUTS, "seed": number, "tests": tests}))
-    done = subprocess.run([BUILD / "tests" / "grammar" / "constrain_lines", model], input="\n".join(lines) + "\n", capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"constrain_lines ended with {done.returncode}: {done.stderr[-500:]}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    answers, begin = [], time.monotonic()
+    with tempfile.TemporaryFile("w+") as questions:
+        questions.write("\n".join(lines) + "\n")
+        questions.seek(0)
+        with subprocess.Popen([BUILD / "tests" / "grammar" / "constrain_lines", model], stdin=questions, stdout=subprocess.PIPE, text=True) as program:
+            for line in program.stdout:
+                answers.append(json.loads(line))
+                if len(answers) % 50 == 0:
+                    print(f"{len(answers)} of {len(rows)} schemas after {time.monotonic() - begin:.0f} s", file=sys.stderr)
+    if program.returncode:
+        # With its number: the schema that ends the program is a bug of ours.
+        sys.exit(f"constrain_lines ended with {program.returncode} at schema {len(answers)}: {json.dumps(rows[min(len(answers), len(rows) - 1)]['schema'])[:500]}")
+    return answers
 
 
 def judge(rows, answers):
@@ -63,9 +74,13 @@ def judge(rows, answers):
         if "error" in answer:
             count["refused"] += 1
             refused[reason(answer["error"])] += 1
+            if "takes longer" in answer["error"]:
+                print(f"SLOW {row['file']}: {len(json.dumps(row['schema']))} bytes", file=sys.stderr)
             continue
         count["compiled"] += 1
         compile_ms.append(answer["compile_ms"])
+        if answer["compile_ms"] > 5000:
+            print(f"{answer['compile_ms']:.0f} ms {row['file']}: {len(json.dumps(row['schema']))} bytes", file=sys.stderr)
         schema = row["schema"]
         validator = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)(schema)
         for text in answer["outputs"]:
@@ -78,6 +93,8 @@ def judge(rows, answers):
                 invalid.append((row["file"], text))
         for test, accepted in zip(row.get("tests", []), answer["accepted"]):
             # A valid text in another order, or with names of its own, may be refused; an invalid one must be.
+            if accepted and not test["valid"]:
+                print(f"ALLOWED {row['file']}: {json.dumps(test['data'])[:300]}", file=sys.stderr)
             count[("true " if test["valid"] else "false ") + ("accepted" if accepted else "rejected")] += 1
     return count, refused, invalid, sorted(compile_ms)
 
@@ -97,18 +114,18 @@ def main():
         count, refused, invalid, compile_ms = judge(rows, answers)
         reasons += refused
         failures += invalid
-        masks.append(times)
+        masks.append((name, times))
         at = lambda share: f"{compile_ms[int(share * (len(compile_ms) - 1))]:.0f}" if compile_ms else "-"
         drawn = count["valid"] + count["cut"] + count["invalid"]
         table.append(f"| {name} | {len(rows)} | {count['compiled']} | {count['refused']} | {drawn} | {count['valid']} | {count['cut']} | {count['invalid']} "
                      f"| {count['true accepted']} of {count['true accepted'] + count['true rejected']} "
                      f"| {count['false accepted']} of {count['false accepted'] + count['false rejected']} | {at(.5)}, {at(.99)} ms |")
     table += ["", "| refused because of | schemas |", "|---|---|"] + [f"| {why} | {n} |" for why, n in reasons.most_common(25)]
-    table += [""] + [f"Masks at {t['vocabulary']:,} tokens: {t['masks']:,} computed, p50 {t['p50_us']:.0f} µs, p99 {t['p99_us']:.0f} µs, longest {t['max_us'] / 1000:.1f} ms." for t in masks]
+    table += [""] + [f"Masks at {t['vocabulary']:,} tokens, {name}: {t['masks']:,} computed, p50 {t['p50_us']:.0f} µs, p99 {t['p99_us']:.0f} µs, longest {t['max_us'] / 1000:.1f} ms of processor time." for name, t in masks]
     text = "\n".join(table)
     print(text)
     for file, output in failures[:40]:
-        print(f"INVALID {file}: {output[:300]}", file=sys.stderr)
+        print(f"INVALID {file}: {output[:300]!r}", file=sys.stderr)
     if not arguments.dry_run:
         document = DOCUMENT.read_text()
         before, rest = document.split(MARKS[0])

@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 /// Every byte that JSON texts of the tests have, some joined ones, a thought's marks and two ends.
 std::vector<std::string> small_vocabulary() {
   std::vector<std::string> out;
-  for (const char c : std::string("{}[]:,\"\\abcnrtuefls0123456789.-+eE <>/think\n")) {
+  for (const char c : std::string("{}[]:,\"\\abcnrtuefls0123456789.-+eE <>/think\n\t")) {
     const std::string text(1, c);
     if (std::ranges::find(out, text) == out.end()) out.push_back(text);
   }
@@ -171,6 +171,51 @@ TEST(GrammarSources, refuse_what_is_too_large_and_say_why) {
   EXPECT_THAT(regex_source(std::string(20'000, 'a')).error().message, HasSubstr("bytes"));
   EXPECT_FALSE(ebnf_source(" ").has_value());
   EXPECT_FALSE(choice_source({}).has_value());
+}
+
+// What cmake/xgrammar.cmake corrects: found by `./dev schema-coverage`.
+TEST(GrammarMask, lets_no_control_character_into_texts_of_a_length) {
+  const Fixture f;
+  for (const char* source :
+       {R"({"type":"string","minLength":1})", R"({"type":"string","maxLength":4})"}) {
+    const auto mask = f.compile(schema(source));
+    EXPECT_FALSE(fate_of(f, mask, "\"\t").begins) << source;
+    EXPECT_FALSE(fate_of(f, mask, "\"\n").begins) << source;
+    EXPECT_TRUE(fate_of(f, mask, "\"abc\"").ends) << source;
+  }
+}
+
+TEST(GrammarMask, lets_no_control_character_into_long_repetitions_of_a_pattern) {
+  const Fixture f;
+  for (const char* item : {".", "[^a]", "\\\\S", "\\\\D", "\\\\W", "[^\\\\]]", "[^\\\\n]"}) {
+    const auto mask =
+        f.compile(schema(std::string(R"({"type":"string","pattern":"^)") + item + R"({0,300}$"})"));
+    for (const char* text : {"\"\t", "\"\n", "\"\\"})
+      EXPECT_FALSE(fate_of(f, mask, text).begins) << item << " " << text;
+    const std::string own = std::string_view(item) == "\\\\W" ? "\"--\"" : "\"bb\"";
+    EXPECT_TRUE(fate_of(f, mask, own).ends) << item;
+  }
+}
+
+TEST(GrammarMask, goes_around_an_optional_group_not_into_its_last_loop) {
+  const Fixture f;
+  const auto mask = f.compile(regex_source("(ab*)?").value());
+  EXPECT_TRUE(fate_of(f, mask, "").ends);
+  EXPECT_TRUE(fate_of(f, mask, "abb").ends);
+  EXPECT_FALSE(fate_of(f, mask, "b").begins);
+  const auto path = f.compile(schema(R"({"type":"string","pattern":"^/((a|b)+(/(a|b)*)*)?$"})"));
+  EXPECT_TRUE(fate_of(f, path, "\"/\"").ends);
+  EXPECT_TRUE(fate_of(f, path, "\"/ab//a\"").ends);
+  EXPECT_FALSE(fate_of(f, path, "\"//").begins);
+}
+
+TEST(GrammarMask, begins_each_further_round_of_a_repetition_anew) {
+  const Fixture f;
+  const auto mask = f.compile(regex_source("(ab*|c){2,}").value());
+  EXPECT_TRUE(fate_of(f, mask, "cabb").ends);
+  EXPECT_TRUE(fate_of(f, mask, "abcca").ends);
+  EXPECT_FALSE(fate_of(f, mask, "ab").ends);
+  EXPECT_FALSE(fate_of(f, mask, "ccb").begins);
 }
 
 TEST(GrammarSources, report_errors_of_the_grammar_itself) {

@@ -15,7 +15,9 @@ enum class PatternSyntax : uint8_t { regex, ebnf };  // "..." is a literal of a 
 /// kGrammarPartsMax parts once {m,n} are written out. Errors: invalid_argument.
 Status check_pattern_size(std::string_view text, PatternSyntax syntax);
 
-/// The same regular expression with \u escapes for what is not ASCII.
-std::string ascii_pattern(std::string_view pattern);
+/// The same regular expression for the inside of a JSON text: \u escapes for what is not ASCII, and
+/// classes that leave something out (., [^...], \S, \D, \W) also leave out quotes, backslashes and
+/// control characters.
+std::string json_pattern(std::string_view pattern);
 
 }  // namespace squish

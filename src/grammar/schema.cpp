@@ -303,7 +303,7 @@ class Normalizer {
       SQ_TRY(Value child, normalize(entry.value, place + "/patternProperties"));
       if (!child.is_bool())
         out.set("patternProperties",
-                Value::dict({{ascii_pattern(entry.key.as_string()), std::move(child)}}));
+                Value::dict({{json_pattern(entry.key.as_string()), std::move(child)}}));
     } else if (!has_names) {
       SQ_TRY(Value child, normalize(rest, place + "/additionalProperties"));
       const bool is_any_value = child.is_dict() && child.size() == 0;

@@ -166,7 +166,7 @@ Status add_string_words(const Value& schema, const std::string& place, Value& ou
     SQ_TRY_STATUS(check_pattern(pattern->as_string()).at("schema " + place));
     if (out.contains("minLength") || out.contains("maxLength"))
       return wrong(place, "the keyword pattern is not supported beside minLength and maxLength");
-    out.set("pattern", ascii_pattern(pattern->as_string()));
+    out.set("pattern", json_pattern(pattern->as_string()));
   } else if (const Value* format = schema.find("format"); format != nullptr) {
     // Beside a length the format is left as what it is: a note.
     const bool is_known =
@@ -434,7 +434,7 @@ Result<std::vector<Value>> own_alternatives(const Value& schema, const std::stri
 
 Status check_pattern(const std::string& pattern) {
   SQ_TRY_STATUS(check_pattern_size(pattern, PatternSyntax::regex).at("pattern"));
-  return check_json_pattern(ascii_pattern(pattern)).at("pattern");
+  return check_json_pattern(json_pattern(pattern)).at("pattern");
 }
 
 }  // namespace squish::schema_rules

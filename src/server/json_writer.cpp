@@ -9,6 +9,18 @@
 
 namespace squish::server {
 
+namespace {
+
+/// Bytes of a line separator of Unicode that begins `text`, else 0: U+0085, U+2028, U+2029. JSON
+/// allows them as they are, but clients that read answers line by line (httpx, and with it Ollama's
+/// Python package) end a line there.
+size_t line_separator(std::string_view text) {
+  if (text.starts_with("\xC2\x85")) return 2;
+  return text.starts_with("\xE2\x80\xA8") || text.starts_with("\xE2\x80\xA9") ? 3 : 0;
+}
+
+}  // namespace
+
 void append_json_string(std::string& out, std::string_view text) {
   std::string replaced;
   if (!is_valid_utf8(text)) {
@@ -19,6 +31,15 @@ void append_json_string(std::string& out, std::string_view text) {
   size_t begin = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte == 0xC2 || byte == 0xE2) {
+      const size_t size = line_separator(text.substr(i));
+      if (size == 0) continue;
+      out.append(text, begin, i - begin);
+      out += size == 2 ? "\\u0085" : text[i + 2] == '\xA8' ? "\\u2028" : "\\u2029";
+      i += size - 1;
+      begin = i + 1;
+      continue;
+    }
     if (byte >= 0x20 && byte != '"' && byte != '\\') continue;
     out.append(text, begin, i - begin);
     begin = i + 1;

@@ -61,6 +61,14 @@ TEST(JsonWriter, escapes_what_json_wants_escaped) {
   EXPECT_THAT(out, HasSubstr("\\u0001\\u001f\\u0000"));
 }
 
+TEST(JsonWriter, escapes_what_clients_take_for_the_end_of_a_line) {
+  std::string out;
+  const std::string text = "a\u0085b\u2028\u2029c\u2027\u00e2\u0086";
+  append_json_string(out, text);
+  EXPECT_EQ(out, "\"a\\u0085b\\u2028\\u2029c\u2027\u00e2\u0086\"");
+  EXPECT_EQ(json(out).as_string(), text);
+}
+
 TEST(JsonWriter, replaces_what_is_not_utf8) {
   std::string out;
   append_json_string(out, "a\xff\xc3z");

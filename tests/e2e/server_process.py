@@ -11,6 +11,8 @@ import signal
 import subprocess
 import time
 
+SLOWNESS = float(os.environ.get("SQUISH_TEST_SLOWNESS", "1"))  # every time-out times this: ./dev sanitize sets 20
+
 
 class Reply:
     """One answer of the server."""
@@ -48,7 +50,7 @@ class ServerProcess:
         self.port = int(port)
 
     def _wait_for_address(self, timeout):
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * SLOWNESS
         while time.monotonic() < deadline:
             found = re.search(r"listening +(https?://\S+:\d+)", self.log)
             if found:
@@ -64,7 +66,7 @@ class ServerProcess:
 
     def request(self, method, path, body=None, headers=None, timeout=120):
         """One request on a connection of its own. `body` may be bytes, text, a generator of bytes, or what becomes JSON."""
-        connection = http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=timeout)
+        connection = http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=timeout * SLOWNESS)
         all_headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         if isinstance(body, (dict, list, int, float)):
             body = json.dumps(body)
@@ -90,7 +92,7 @@ class ServerProcess:
 
     def wait_until(self, condition, timeout=30, what="the condition"):
         """Polls `condition` and returns its first true value."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * SLOWNESS
         while time.monotonic() < deadline:
             value = condition()
             if value:
@@ -109,14 +111,14 @@ class ServerProcess:
         self.process.send_signal(number)
 
     def wait(self, timeout=60):
-        return self.process.wait(timeout)
+        return self.process.wait(timeout * SLOWNESS)
 
     def stop(self, timeout=60):
         """Ends it as a service manager does; returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(timeout)
+            return self.process.wait(timeout * SLOWNESS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -126,7 +128,7 @@ class ServerProcess:
 def read_until(descriptor, wanted, timeout=30):
     """Bytes of a socket up to and with `wanted`, or up to its end."""
     data = b""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * SLOWNESS
     while wanted not in data and time.monotonic() < deadline:
         ready, _, _ = select.select([descriptor], [], [], 0.2)
         if ready:

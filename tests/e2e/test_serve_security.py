@@ -1,8 +1,6 @@
 """What the server does with those who should not be served, are slow, leave, or are too many."""
 
 import contextlib
-import os
-import random
 import re
 import signal
 import socket
@@ -15,7 +13,6 @@ import time
 import pytest
 from server_process import read_until
 
-DISCONNECTS = int(os.environ.get("SQUISH_TEST_DISCONNECTS", "504"))  # ./dev load: 10,000
 CHAT = {"messages": [{"role": "user", "content": "Count to one thousand."}], "max_tokens": 400, "temperature": 0}
 
 
@@ -228,30 +225,6 @@ def test_a_full_queue_is_429_before_any_header(start_server, chat_model):
     server.wait_until(lambda: is_at_rest(server), what="rest")
 
 
-def test_a_thousand_trickling_connections_do_not_disturb_a_client(server):
-    def median():
-        times = []
-        for _ in range(40):
-            begin = time.monotonic()
-            assert server.get("/healthz").status == 200
-            times.append(time.monotonic() - begin)
-        return sorted(times)[len(times) // 2]
-
-    alone = median()
-    with contextlib.ExitStack() as stack:
-        slow = [stack.enter_context(connect(server)) for _ in range(1000)]
-        for client in slow:
-            client.sendall(b"G")
-        server.wait_until(lambda: server.metric("squish_connections") > 1000, what="the connections")
-        for client in slow[::3]:
-            client.sendall(b"E")
-        crowded = median()
-        answer = server.post("/v1/chat/completions", CHAT | {"max_tokens": 2})
-        assert answer.status == 200
-    print(f"median of /healthz: alone {alone * 1000:.2f} ms, among 1000 slow connections {crowded * 1000:.2f} ms")
-    server.wait_until(lambda: server.metric("squish_connections") < 10, what="their end")
-
-
 # --- leaving
 
 
@@ -282,36 +255,6 @@ def test_a_client_that_leaves_frees_its_slot(start_server, server, how, is_strea
     assert server.metric("squish_clients_left_total") == left + 1
     # It would have needed thousands of steps; a few pass while the news travels.
     assert server.metric("squish_engine_steps_total") - before < 500
-
-
-def test_clients_that_leave_at_any_moment_leave_nothing_behind(server):
-    chance = random.Random(5)
-    server.post("/v1/chat/completions", CHAT | {"max_tokens": 2})
-    server.wait_until(lambda: is_at_rest(server), what="rest")
-    server.wait_until(lambda: server.metric("squish_connections") <= 1, what="no connections")
-    descriptors = server.descriptors()
-    request = raw_request(server, "/v1/chat/completions", CHAT)
-    stream = raw_request(server, "/v1/chat/completions", CHAT | {"stream": True})
-
-    def go(count, seed):
-        own = random.Random(seed)
-        for _ in range(count):
-            with contextlib.suppress(OSError):
-                client = connect(server)
-                data = own.choice([request, stream])
-                client.sendall(data[: own.randrange(len(data) + 1)] if own.random() < 0.3 else data)
-                time.sleep(own.choice([0, 0.001, 0.01, 0.03]))
-                leave(client, own.choice(["close", "reset", "half"]))
-
-    threads = [threading.Thread(target=go, args=(DISCONNECTS // 8, chance.random())) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    server.wait_until(lambda: is_at_rest(server), timeout=60, what="rest")
-    server.wait_until(lambda: server.metric("squish_connections") <= 1, timeout=60, what="no connections")
-    server.wait_until(lambda: server.descriptors() <= descriptors, what="the descriptors of before")
-    assert server.post("/v1/chat/completions", CHAT | {"max_tokens": 2}).status == 200
 
 
 # --- TLS
