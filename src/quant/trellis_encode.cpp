@@ -13,15 +13,6 @@ namespace {
 /// Larger than any path (see step_target), small enough that adding one does not overflow.
 constexpr int32_t kForbidden = 1 << 29;
 
-/// Steps on either side of the seam.
-struct SeamSearch {
-  int choose;  // in the search for the meeting state
-  int again;   // in the search after the ring is closed; 0: none
-};
-SeamSearch seam_search(TrellisEffort effort) {
-  return effort == TrellisEffort::full ? SeamSearch{16, 32} : SeamSearch{8, 0};
-}
-
 bool has_avx2() {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -50,6 +41,10 @@ constexpr Isa kIsas[] = {{trellis_avx512_table, has_avx512},
                          {trellis_scalar_table, always}};
 
 }  // namespace
+
+SeamSearch seam_search(TrellisEffort effort) {
+  return effort == TrellisEffort::full ? SeamSearch{16, 32} : SeamSearch{8, 0};
+}
 
 Result<const TrellisTable*> trellis_table(std::string_view isa) {
   std::string names;

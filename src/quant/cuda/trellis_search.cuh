@@ -1,0 +1,275 @@
+#pragma once
+// The Viterbi search of quant/trellis_encode.cpp for one tile and one block of 1024 threads.
+//
+// Costs of the survivors lie in shared memory, half of the 65,536 branches in registers (32 words a
+// thread) and half in shared memory: nothing of a step goes further than that but the decisions,
+// 2 KB (t3: 4 KB) a step. All costs are 16 times those of the encoder for t2 and the same for t3 and
+// t4; their low 4 bits are the oldest bits of the branch, so that a minimum is a decision, and ties
+// go to the smallest as they do there.
+#include "quant/cuda/trellis_job.h"
+
+namespace squish::quant {
+
+__device__ constexpr int kWorst = 0x7fffffff;
+
+template <int kBits>
+struct Search {
+  static constexpr int kStepBits = kBits == 3 ? 3 : 4;
+  static constexpr int kStepWeights = kBits == 2 ? 2 : 1;
+  static constexpr int kSteps = 256 / kStepWeights;
+  static constexpr int kSurvivors = 1 << (16 - kStepBits);
+  static constexpr int kMask = kSurvivors - 1;
+  static constexpr int kSymbolMask = (1 << kStepBits) - 1;
+  static constexpr int kOutputs = kSurvivors / kCodingThreads;  // of a thread: 4 or 8
+  /// t3's survivors are twice as many: they are written where they were read, after a barrier.
+  static constexpr bool kIsInPlace = kBits == 3;
+  /// More than paths differ by, less than what overflows with a path added.
+  static constexpr int kForbidden = kBits == 2 ? 1 << 30 : 1 << 29;
+
+  int registers[32];     // half of this thread's branches
+  const int4* table;     // the other half: [8][1024]
+  int* costs;            // shared, 32 KB
+  uint32_t* decisions;   // of this block
+  int2* targets;         // shared, [steps]
+  uint16_t* states;      // shared, [steps]
+  int* scratch;          // shared, [64]
+
+  /// Where the four costs of kept bits 4 v .. 4 v + 3 lie: turned so that neither the reads of four
+  /// neighbours nor the writes of eight fresh values meet in a bank.
+  static __device__ int quad_of(int v) {
+    if constexpr (kBits == 3) return v ^ ((v >> 8) & 7);
+    return v ^ (((v >> 6) & 7) ^ ((v >> 3) & 1));
+  }
+  static __device__ int place(int kept) { return quad_of(kept >> 2) * 4 + (kept & 3); }
+
+  static __device__ int branch(int word, int2 target, int from) {
+    if constexpr (kBits == 2) {
+      int sum;
+      asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(sum) : "r"(word), "r"(target.x), "r"(0));
+      return (sum << 4) + from;
+    }
+    return __dp2a_lo(word, target.y, (__dp2a_lo(word, target.x, 0) << 8) + from);
+  }
+
+  template <bool kIsShared>
+  __device__ void load_table(const int32_t* global, int4* shared) {
+    const int4* quads = reinterpret_cast<const int4*>(global);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int4 quad = quads[i * kCodingThreads + threadIdx.x];
+      registers[4 * i] = quad.x;
+      registers[4 * i + 1] = quad.y;
+      registers[4 * i + 2] = quad.z;
+      registers[4 * i + 3] = quad.w;
+    }
+    const int4* others = quads + 8 * kCodingThreads;
+    if constexpr (kIsShared) {
+      for (int i = 0; i < 8; ++i) {
+        shared[i * kCodingThreads + threadIdx.x] = others[i * kCodingThreads + threadIdx.x];
+      }
+      table = shared;
+    } else {
+      table = others;
+    }
+  }
+
+  /// The low bits of survivor number `output` of this thread.
+  static __device__ int low_of(int output) {
+    const int warp = threadIdx.x / 32;
+    const int k = kBits == 3 ? 8 * warp + output : 2 * warp + output / 2;
+    return 4 * k + (threadIdx.x & 3);
+  }
+
+  /// best[output] for all outputs of this thread.
+  __device__ void step(const int* from, int2 target, int* best) const {
+    const int4* quads = reinterpret_cast<const int4*>(from);
+    const int4* rest = table + threadIdx.x;
+    if constexpr (kBits == 3) {
+#pragma unroll
+      for (int o = 0; o < 8; ++o) {
+        const int low = low_of(o);
+        int least = kWorst;
+#pragma unroll
+        for (int q = 0; q < 2; ++q) {
+          const int4 cost = quads[quad_of(low * 2 + q)];
+          int4 word;
+          if (o % 2 == 0) {
+            const int* r = registers + o / 2 * 8 + q * 4;
+            word = make_int4(r[0], r[1], r[2], r[3]);
+          } else {
+            word = rest[(o / 2 * 2 + q) * kCodingThreads];
+          }
+          least = min(least, branch(word.x, target, cost.x));
+          least = min(least, branch(word.y, target, cost.y));
+          least = min(least, branch(word.z, target, cost.z));
+          least = min(least, branch(word.w, target, cost.w));
+        }
+        best[o] = least;
+      }
+    } else {
+#pragma unroll
+      for (int k = 0; k < 2; ++k) {
+        const int low = low_of(2 * k);
+        int first = kWorst;
+        int second = kWorst;
+#pragma unroll
+        for (int q = 0; q < 4; ++q) {
+          const int4 cost = quads[quad_of(low * 4 + q)];
+          const int4 word = rest[(k * 4 + q) * kCodingThreads];
+          const int* r = registers + k * 16 + q * 4;
+          first = min(first, branch(r[0], target, cost.x));
+          first = min(first, branch(r[1], target, cost.y));
+          first = min(first, branch(r[2], target, cost.z));
+          first = min(first, branch(r[3], target, cost.w));
+          second = min(second, branch(word.x, target, cost.x));
+          second = min(second, branch(word.y, target, cost.y));
+          second = min(second, branch(word.z, target, cost.z));
+          second = min(second, branch(word.w, target, cost.w));
+        }
+        best[2 * k] = first;
+        best[2 * k + 1] = second;
+      }
+    }
+  }
+
+  __device__ void store(const int* best, int* to, int index) const {
+    uint32_t decided = 0;
+    const int fresh = (threadIdx.x & 31) >> 2;
+#pragma unroll
+    for (int o = 0; o < kOutputs; ++o) {
+      const int low = low_of(o);
+      const int kept = kBits == 3 ? (fresh << 10) | low : ((fresh + 8 * (o & 1)) << 8) | low;
+      to[place(kept)] = (best[o] & ~15) | (low & kSymbolMask);
+      decided |= static_cast<uint32_t>(best[o] & 15) << (4 * o);
+    }
+    const int at = index * kCodingThreads + static_cast<int>(threadIdx.x);
+    if constexpr (kBits == 3) {
+      decisions[at] = decided;
+    } else {
+      reinterpret_cast<uint16_t*>(decisions)[at] = static_cast<uint16_t>(decided);
+    }
+  }
+
+  __device__ int decision(int index, int kept) const {
+    if constexpr (kBits == 3) {
+      const int low = kept & 1023;
+      const int k = low >> 2;
+      const int thread = (k >> 3) * 32 + (kept >> 10) * 4 + (low & 3);
+      return static_cast<int>(decisions[index * kCodingThreads + thread] >> (4 * (k & 7))) & 15;
+    }
+    const int low = kept & 255;
+    const int fresh = kept >> 8;
+    const int k = low >> 2;
+    const int thread = (k >> 1) * 32 + (fresh & 7) * 4 + (low & 3);
+    const uint32_t word = reinterpret_cast<uint16_t*>(decisions)[index * kCodingThreads + thread];
+    return static_cast<int>(word >> (4 * ((k & 1) * 2 + (fresh >> 3)))) & 15;
+  }
+
+  /// Steps first .. first + count - 1 of the ring, from the kept bits `start`; below 0: from any.
+  /// Returns where the last costs lie. All threads; synchronized before and after.
+  __device__ int* forward(int first, int count, int start) const {
+    int* from = costs;
+    int* to = kIsInPlace ? costs : costs + kSurvivors;
+    for (int kept = threadIdx.x; kept < kSurvivors; kept += kCodingThreads) {
+      const bool is_open = start < 0 || start == kept;
+      from[place(kept)] = (is_open ? 0 : kForbidden) | (kept & kSymbolMask);
+    }
+    __syncthreads();
+    for (int index = 0; index < count; ++index) {
+      const int at = first + index;
+      int best[kOutputs];
+      step(from, targets[at >= kSteps ? at - kSteps : at], best);
+      if constexpr (kIsInPlace) __syncthreads();
+      store(best, to, index);
+      __syncthreads();
+      if constexpr (!kIsInPlace) {
+        int* const read = from;
+        from = to;
+        to = read;
+      }
+    }
+    return from;
+  }
+
+  /// The cheapest kept bits, the smallest of equals. All threads get it.
+  __device__ int cheapest(const int* last) const {
+    int least = kWorst;
+    int which = 0;
+    for (int kept = threadIdx.x; kept < kSurvivors; kept += kCodingThreads) {
+      const int cost = last[place(kept)] & ~15;
+      if (cost < least) {
+        least = cost;
+        which = kept;
+      }
+    }
+    int* const least_of = scratch;
+    int* const which_of = scratch + 32;
+    const auto among_lanes = [&] {
+      const int least_here = __reduce_min_sync(0xffffffffU, least);
+      which = __reduce_min_sync(0xffffffffU, least == least_here ? which : kWorst);
+      least = least_here;
+    };
+    among_lanes();
+    if (threadIdx.x % 32 == 0) {
+      least_of[threadIdx.x / 32] = least;
+      which_of[threadIdx.x / 32] = which;
+    }
+    __syncthreads();
+    least = least_of[threadIdx.x % 32];
+    which = which_of[threadIdx.x % 32];
+    among_lanes();
+    __syncthreads();
+    return which;
+  }
+
+  /// From the kept bits `end` after `count` steps back to after `stop` steps; notes the states
+  /// passed and returns the kept bits there, to all threads. One warp works, and reads the decision
+  /// of a step for all that the next may have said: two steps for one latency of memory.
+  __device__ int trace_back(int first, int count, int end, int stop) const {
+    if (threadIdx.x < 32) {
+      int kept = end;
+      const auto note = [&](int index, int oldest) {
+        const int at = first + index;
+        const int state = kept << kStepBits | oldest;
+        if (threadIdx.x == 0) states[at >= kSteps ? at - kSteps : at] = static_cast<uint16_t>(state);
+        kept = state & kMask;
+      };
+      for (int index = count - 1; index >= stop; index -= 2) {
+        const int oldest = decision(index, kept);
+        int before = 0;
+        if (index > stop) {
+          const int guess = static_cast<int>(threadIdx.x) & kSymbolMask;
+          before = decision(index - 1, (kept << kStepBits | guess) & kMask);
+        }
+        note(index, oldest);
+        before = __shfl_sync(0xffffffffU, before, oldest);
+        if (index > stop) note(index - 1, before);
+      }
+      if (threadIdx.x == 0) scratch[0] = kept;
+    }
+    __syncthreads();
+    const int kept = scratch[0];
+    __syncthreads();
+    return kept;
+  }
+
+  /// targets to states. All threads; targets are there, states are there afterwards. The search of
+  /// the seam, of the ring and of the seam again are one loop so that the steps are in the code once.
+  __device__ void run(int seam_choose, int seam_again) const {
+    int start = -1;
+    for (int phase = 0; phase < (seam_again > 0 ? 3 : 2); ++phase) {
+      const int around = phase == 0 ? seam_choose : phase == 1 ? 0 : seam_again;
+      const int first = kSteps - around;
+      const int count = phase == 1 ? kSteps : 2 * around;
+      if (phase == 2) start = states[first] & kMask;
+      const int* last = forward(phase == 1 ? 0 : first, count, start);
+      int end = start;
+      if (phase == 0) end = cheapest(last);
+      if (phase == 2) end = states[seam_again - 1] >> kStepBits;
+      const int kept = trace_back(phase == 1 ? 0 : first, count, end, phase == 0 ? seam_choose : 0);
+      if (phase == 0) start = kept;
+    }
+  }
+};
+
+}  // namespace squish::quant
