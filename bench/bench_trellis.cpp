@@ -1,5 +1,5 @@
-// Microseconds a weight of the trellis encoder: bench_trellis [cpu|cuda] [ROWS] [COLUMNS] [THREADS].
-// Random weights and feedback from random inputs; the median of five runs of each code, all of a
+// Microseconds a weight of the trellis encoder: bench_trellis [cpu|cuda] [ROWS] [COLUMNS] [THREADS] [RUNS].
+// Random weights and feedback from random inputs; the median of the runs (5) of each code, all of a
 // matrix: rotations and sums on the processor, copies, search, feedback.
 #include <algorithm>
 #include <chrono>
@@ -27,7 +27,7 @@ std::vector<float> random_floats(size_t count, uint32_t seed) {
   return out;
 }
 
-int run(const std::string& name, size_t rows, size_t columns, int threads) {
+int run(const std::string& name, size_t rows, size_t columns, int threads, size_t runs) {
   ThreadPool pool(threads);
   const auto device = compress::make_trellis_device(name);
   if (!device) {
@@ -44,7 +44,7 @@ int run(const std::string& name, size_t rows, size_t columns, int threads) {
   for (const DType dtype : {DType::t2, DType::t3, DType::t4}) {
     std::vector<double> seconds;
     uint64_t hash = 0;
-    for (int i = 0; i < 5; ++i) {
+    for (size_t i = 0; i < runs; ++i) {
       const auto begin = Clock::now();
       const auto result =
           compress::encode_trellis(w, rows, frame, {dtype, 3}, **device, pool);
@@ -57,9 +57,9 @@ int run(const std::string& name, size_t rows, size_t columns, int threads) {
     }
     std::sort(seconds.begin(), seconds.end());
     const double weights = static_cast<double>(rows * columns);
-    fmt::print("{}  {:.5f} us a weight (median of 5; {:.5f} to {:.5f})  {:016x}\n",
-               type_info(dtype).name, seconds[2] / weights * 1e6, seconds[0] / weights * 1e6,
-               seconds[4] / weights * 1e6, hash);
+    fmt::print("{}  {:.5f} us a weight (median of {}; {:.5f} to {:.5f})  {:016x}\n",
+               type_info(dtype).name, seconds[runs / 2] / weights * 1e6, runs,
+               seconds.front() / weights * 1e6, seconds.back() / weights * 1e6, hash);
     std::fflush(stdout);
   }
   return 0;
@@ -74,5 +74,5 @@ size_t number(int argc, char** argv, int index, int64_t fallback) {
 
 int main(int argc, char** argv) {
   return run(argc > 1 ? argv[1] : "cpu", number(argc, argv, 2, 1024), number(argc, argv, 3, 1024),
-             static_cast<int>(number(argc, argv, 4, usable_cpu_count())));
+             static_cast<int>(number(argc, argv, 4, usable_cpu_count())), number(argc, argv, 5, 5));
 }

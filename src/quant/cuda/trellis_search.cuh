@@ -261,11 +261,13 @@ struct Search {
       const int around = phase == 0 ? seam_choose : phase == 1 ? 0 : seam_again;
       const int first = kSteps - around;
       const int count = phase == 1 ? kSteps : 2 * around;
-      if (phase == 2) start = states[first] & kMask;
-      const int* last = forward(phase == 1 ? 0 : first, count, start);
       int end = start;
+      if (phase == 2) {  // both are read before a barrier: the trace writes over them
+        start = states[first] & kMask;
+        end = states[seam_again - 1] >> kStepBits;
+      }
+      const int* last = forward(phase == 1 ? 0 : first, count, start);
       if (phase == 0) end = cheapest(last);
-      if (phase == 2) end = states[seam_again - 1] >> kStepBits;
       const int kept = trace_back(phase == 1 ? 0 : first, count, end, phase == 0 ? seam_choose : 0);
       if (phase == 0) start = kept;
     }
