@@ -38,24 +38,20 @@ struct TrellisJob {
 };
 
 /// The state of branch `word` of the table of a code with `step_bits` new bits. A block searches the
-/// survivors m' = state >> step_bits, whose newest bits are "fresh" and whose others "low": the
-/// branches into survivors of the same low bits come from the same kept bits, one 16-byte word of
-/// costs after the other. The 32 lanes of a warp have 8 fresh values and 4 low ones.
+/// survivors m' = state >> step_bits, whose newest bits are "fresh" and whose others "low": all
+/// branches into survivors of the same low bits come from the same kept bits, which a thread reads
+/// once for its survivors: those of all eight fresh values (t3), or of every fourth of sixteen.
 inline uint32_t trellis_table_state(int step_bits, uint32_t word) {
   const uint32_t r = word % 4;
   const uint32_t thread = word / 4 % kCodingThreads;
   const uint32_t quad = word / 4 / kCodingThreads;
-  const uint32_t in_half = quad % 8;
-  const uint32_t half = quad / 8;  // 0: registers
-  const uint32_t warp = thread / 32;
-  const uint32_t fresh = thread % 32 / 4;
-  const uint32_t lane_low = thread % 4;
-  if (step_bits == 4) {
-    const uint32_t low = 4 * (2 * warp + in_half / 4) + lane_low;
-    return (((fresh + 8 * half) << 8) | low) << 4 | (in_half % 4 * 4 + r);
+  if (step_bits == 3) {
+    const uint32_t fresh = quad / 2;
+    return ((fresh << 10) | thread) << 3 | (quad % 2 * 4 + r);
   }
-  const uint32_t low = 4 * (8 * warp + in_half / 2 * 2 + half) + lane_low;
-  return ((fresh << 10) | low) << 3 | (in_half % 2 * 4 + r);
+  const uint32_t low = thread / 32 * 8 + thread % 8;
+  const uint32_t fresh = thread % 32 / 8 + quad / 4 * 4;
+  return ((fresh << 8) | low) << 4 | (quad % 4 * 4 + r);
 }
 
 }  // namespace squish::quant

@@ -34,13 +34,18 @@ struct Search {
   uint16_t* states;      // shared, [steps]
   int* scratch;          // shared, [64]
 
-  /// Where the four costs of kept bits 4 v .. 4 v + 3 lie: turned so that neither the reads of four
-  /// neighbours nor the writes of eight fresh values meet in a bank.
-  static __device__ int quad_of(int v) {
-    if constexpr (kBits == 3) return v ^ ((v >> 8) & 7);
-    return v ^ (((v >> 6) & 7) ^ ((v >> 3) & 1));
+  /// Where the cost of kept bits lies: the four of one 16-byte word are neighbours, the words of
+  /// neighbouring groups of branches too, so that threads read side by side; turned so that what a
+  /// warp writes has 32 banks as well.
+  static __device__ int place(int kept) {
+    if constexpr (kBits == 3) {
+      const int q = (kept >> 2) & 1;
+      return (q * 1024 + ((kept >> 3) ^ (q << 2))) * 4 + (kept & 3);
+    }
+    const int q = (kept >> 2) & 3;
+    const int group = kept >> 4;
+    return (q * 256 + (group ^ (((group >> 4) & 3) << 1) ^ (q & 1))) * 4 + (kept & 3);
   }
-  static __device__ int place(int kept) { return quad_of(kept >> 2) * 4 + (kept & 3); }
 
   static __device__ int branch(int word, int2 target, int from) {
     if constexpr (kBits == 2) {
@@ -73,73 +78,57 @@ struct Search {
     }
   }
 
-  /// The low bits of survivor number `output` of this thread.
-  static __device__ int low_of(int output) {
-    const int warp = threadIdx.x / 32;
-    const int k = kBits == 3 ? 8 * warp + output : 2 * warp + output / 2;
-    return 4 * k + (threadIdx.x & 3);
+  /// The low bits of all survivors of this thread.
+  static __device__ int low_bits() {
+    const int t = static_cast<int>(threadIdx.x);
+    return kBits == 3 ? t : (t >> 5) * 8 + (t & 7);
   }
+  /// The lowest of their fresh bits; the others follow in steps of kFreshStep.
+  static __device__ int fresh_bits() {
+    return kBits == 3 ? 0 : (static_cast<int>(threadIdx.x) & 31) >> 3;
+  }
+  static constexpr int kFreshStep = kBits == 3 ? 1 : 4;
+  static constexpr int kLowBits = 16 - 2 * kStepBits;  // 8 or 10
 
-  /// best[output] for all outputs of this thread.
+  /// best[output] for all outputs of this thread, of which the first half have their branches in
+  /// registers.
   __device__ void step(const int* from, int2 target, int* best) const {
-    const int4* quads = reinterpret_cast<const int4*>(from);
+    constexpr int kQuads = (1 << kStepBits) / 4;  // of an output: 2 or 4
+    constexpr int kHalf = kOutputs / 2;
+    const int low = low_bits();
+    const int4* even = reinterpret_cast<const int4*>(from + place(low << kStepBits));
+    const int4* odd = reinterpret_cast<const int4*>(from + place(low << kStepBits | 4));
     const int4* rest = table + threadIdx.x;
-    if constexpr (kBits == 3) {
 #pragma unroll
-      for (int o = 0; o < 8; ++o) {
-        const int low = low_of(o);
-        int least = kWorst;
+    for (int o = 0; o < kOutputs; ++o) best[o] = kWorst;
 #pragma unroll
-        for (int q = 0; q < 2; ++q) {
-          const int4 cost = quads[quad_of(low * 2 + q)];
-          int4 word;
-          if (o % 2 == 0) {
-            const int* r = registers + o / 2 * 8 + q * 4;
-            word = make_int4(r[0], r[1], r[2], r[3]);
-          } else {
-            word = rest[(o / 2 * 2 + q) * kCodingThreads];
-          }
-          least = min(least, branch(word.x, target, cost.x));
-          least = min(least, branch(word.y, target, cost.y));
-          least = min(least, branch(word.z, target, cost.z));
-          least = min(least, branch(word.w, target, cost.w));
-        }
-        best[o] = least;
-      }
-    } else {
+    for (int q = 0; q < kQuads; ++q) {
+      const int4 cost = q % 2 == 0 ? even[q / 2 * 512] : odd[q / 2 * 512];
 #pragma unroll
-      for (int k = 0; k < 2; ++k) {
-        const int low = low_of(2 * k);
-        int first = kWorst;
-        int second = kWorst;
-#pragma unroll
-        for (int q = 0; q < 4; ++q) {
-          const int4 cost = quads[quad_of(low * 4 + q)];
-          const int4 word = rest[(k * 4 + q) * kCodingThreads];
-          const int* r = registers + k * 16 + q * 4;
-          first = min(first, branch(r[0], target, cost.x));
-          first = min(first, branch(r[1], target, cost.y));
-          first = min(first, branch(r[2], target, cost.z));
-          first = min(first, branch(r[3], target, cost.w));
-          second = min(second, branch(word.x, target, cost.x));
-          second = min(second, branch(word.y, target, cost.y));
-          second = min(second, branch(word.z, target, cost.z));
-          second = min(second, branch(word.w, target, cost.w));
-        }
-        best[2 * k] = first;
-        best[2 * k + 1] = second;
+      for (int o = 0; o < kHalf; ++o) {
+        const int4 word = rest[(o * kQuads + q) * kCodingThreads];
+        const int* r = registers + (o * kQuads + q) * 4;
+        best[o] = min(best[o], branch(r[0], target, cost.x));
+        best[o] = min(best[o], branch(r[1], target, cost.y));
+        best[o] = min(best[o], branch(r[2], target, cost.z));
+        best[o] = min(best[o], branch(r[3], target, cost.w));
+        int& other = best[o + kHalf];
+        other = min(other, branch(word.x, target, cost.x));
+        other = min(other, branch(word.y, target, cost.y));
+        other = min(other, branch(word.z, target, cost.z));
+        other = min(other, branch(word.w, target, cost.w));
       }
     }
   }
 
   __device__ void store(const int* best, int* to, int index) const {
     uint32_t decided = 0;
-    const int fresh = (threadIdx.x & 31) >> 2;
+    const int low = low_bits();
+    int* const first = to + place(fresh_bits() << kLowBits | low);
 #pragma unroll
     for (int o = 0; o < kOutputs; ++o) {
-      const int low = low_of(o);
-      const int kept = kBits == 3 ? (fresh << 10) | low : ((fresh + 8 * (o & 1)) << 8) | low;
-      to[place(kept)] = (best[o] & ~15) | (low & kSymbolMask);
+      // kFreshStep << kLowBits kept bits further on; the turn of place() does not depend on them.
+      first[o * (kFreshStep << (kLowBits - kStepBits)) * 4] = (best[o] & ~15) | (low & kSymbolMask);
       decided |= static_cast<uint32_t>(best[o] & 15) << (4 * o);
     }
     const int at = index * kCodingThreads + static_cast<int>(threadIdx.x);
@@ -151,18 +140,14 @@ struct Search {
   }
 
   __device__ int decision(int index, int kept) const {
+    const int low = kept & ((1 << kLowBits) - 1);
+    const int fresh = kept >> kLowBits;
     if constexpr (kBits == 3) {
-      const int low = kept & 1023;
-      const int k = low >> 2;
-      const int thread = (k >> 3) * 32 + (kept >> 10) * 4 + (low & 3);
-      return static_cast<int>(decisions[index * kCodingThreads + thread] >> (4 * (k & 7))) & 15;
+      return static_cast<int>(decisions[index * kCodingThreads + low] >> (4 * fresh)) & 15;
     }
-    const int low = kept & 255;
-    const int fresh = kept >> 8;
-    const int k = low >> 2;
-    const int thread = (k >> 1) * 32 + (fresh & 7) * 4 + (low & 3);
+    const int thread = (low >> 3) * 32 + (fresh & 3) * 8 + (low & 7);
     const uint32_t word = reinterpret_cast<uint16_t*>(decisions)[index * kCodingThreads + thread];
-    return static_cast<int>(word >> (4 * ((k & 1) * 2 + (fresh >> 3)))) & 15;
+    return static_cast<int>(word >> (fresh & ~3)) & 15;
   }
 
   /// Steps first .. first + count - 1 of the ring, from the kept bits `start`; below 0: from any.
