@@ -110,7 +110,7 @@ std::unique_ptr<TrellisDevice> make_cpu_trellis_device() { return std::make_uniq
 
 Result<std::unique_ptr<TrellisDevice>> make_trellis_device(std::string_view name) {
   if (name == "cpu") return make_cpu_trellis_device();
-  if (name == "cuda") return make_cuda_trellis_device();
+  if (name == "cuda") return make_cuda_trellis_device().at("--device cuda");
   return Error{ErrorCode::invalid_argument,
                fmt::format("device '{}' does not exist; use cpu or cuda", printable(name, 32))};
 }
