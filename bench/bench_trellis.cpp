@@ -1,6 +1,6 @@
-// Microseconds a weight of the trellis encoder: bench_trellis [cpu|cuda] [ROWS] [COLUMNS] [THREADS] [RUNS].
-// Random weights and feedback from random inputs; the median of the runs (5) of each code, all of a
-// matrix: rotations and sums on the processor, copies, search, feedback.
+// Microseconds a weight of the trellis encoder: bench_trellis [cpu|cuda] [ROWS] [COLUMNS] [THREADS]
+// [RUNS]. Random weights and feedback from random inputs; the median of the runs (5) of each code,
+// all of a matrix: rotations and sums on the processor, copies, search, feedback.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -46,8 +46,7 @@ int run(const std::string& name, size_t rows, size_t columns, int threads, size_
     uint64_t hash = 0;
     for (size_t i = 0; i < runs; ++i) {
       const auto begin = Clock::now();
-      const auto result =
-          compress::encode_trellis(w, rows, frame, {dtype, 3}, **device, pool);
+      const auto result = compress::encode_trellis(w, rows, frame, {dtype, 3}, **device, pool);
       seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
       if (!result) {
         std::fputs((result.error().message + "\n").c_str(), stderr);

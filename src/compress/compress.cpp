@@ -46,10 +46,11 @@ Status check_device(const CompressOptions& options, const Plan& plan, bool is_ro
   for (const PlannedTensor& planned : plan.tensors) {
     if (is_trellis(planned.target)) return {};
   }
-  return Error{ErrorCode::invalid_argument,
-               fmt::format("--device {}: {} makes no trellis code of any tensor here, and these are "
-                           "what a GPU searches for; use sq2, sq3, sq4 or --device cpu",
-                           printable(options.device, 32), plan.format->name)};
+  return Error{
+      ErrorCode::invalid_argument,
+      fmt::format("--device {}: {} makes no trellis code of any tensor here, and these are "
+                  "what a GPU searches for; use sq2, sq3, sq4 or --device cpu",
+                  printable(options.device, 32), plan.format->name)};
 }
 
 std::string base_name(const std::string& path) { return fs::path(output_path(path)).filename(); }

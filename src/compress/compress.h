@@ -77,8 +77,9 @@ struct Summary {
 
 /// Runs to the end, or leaves OUTPUT.partial for the next call. Deterministic: the same source,
 /// options, instruction set and version give the same bytes, with any number of threads, on either
-/// device and over any number of interruptions. Errors: invalid_argument when the output exists; busy; refused for
-/// blocked pairs, too little memory or a loss above kl_max (exit 4); io; cancelled; bad_file.
+/// device and over any number of interruptions. Errors: invalid_argument when the output exists;
+/// busy; refused for blocked pairs, too little memory or a loss above kl_max (exit 4); io;
+/// cancelled; bad_file.
 Result<Summary> run(const CompressOptions& options, ThreadPool& pool, ProgressSink& progress,
                     const std::function<bool()>& cancel);
 

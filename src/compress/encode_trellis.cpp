@@ -102,8 +102,8 @@ uint64_t encode_device_bytes(const PlannedTensor& planned, const TrellisDevice& 
   const Shape& shape = planned.source.shape;
   const uint64_t rows = shape[shape.rank - 2];
   const TrellisLayout layout(planned.target, rows, shape[shape.rank - 1]);
-  const uint64_t window = std::min(window_rows(rows, layout.columns, device, threads),
-                                   layout.padded_rows());
+  const uint64_t window =
+      std::min(window_rows(rows, layout.columns, device, threads), layout.padded_rows());
   return device.device_bytes(planned.target, layout.padded_columns(), window, is_fed);
 }
 

@@ -114,8 +114,7 @@ Status check_device_memory(uint64_t peak_bytes, TrellisDevice& device) {
   return Error{ErrorCode::refused,
                fmt::format("this run takes {} of the memory of {}, {} is free there; end what else "
                            "uses it, or use --device cpu",
-                           human_bytes(peak_bytes), device.description(),
-                           human_bytes(free_bytes))};
+                           human_bytes(peak_bytes), device.description(), human_bytes(free_bytes))};
 }
 
 }  // namespace squish::compress

@@ -30,7 +30,8 @@ class FrameCoder {
   /// Memory for windows of `rows` rows; it stays valid until the next call. Errors: out_of_memory.
   virtual Result<TrellisWindow> window(size_t rows) = 0;
   /// Codes `rows` rows (a multiple of 16) of window(). codes: the row blocks of these rows as in
-  /// TrellisLayout; the rows begin a row block and end one or the matrix. Errors: those of a device.
+  /// TrellisLayout; the rows begin a row block and end one or the matrix. Errors: those of a
+  /// device.
   virtual Status code(DType dtype, quant::TrellisEffort effort, size_t rows, std::byte* codes) = 0;
 };
 
@@ -41,8 +42,8 @@ class TrellisDevice {
   [[nodiscard]] virtual std::string description() const = 0;
   /// Floats of a window that keep all of it busy, in bytes.
   [[nodiscard]] virtual uint64_t window_bytes() const = 0;
-  /// What coding a matrix [rows, columns] takes of the device's own memory, and of the host's besides
-  /// the window; `window_rows` at a time.
+  /// What coding a matrix [rows, columns] takes of the device's own memory, and of the host's
+  /// besides the window; `window_rows` at a time.
   [[nodiscard]] virtual uint64_t device_bytes(DType dtype, size_t columns, size_t window_rows,
                                               bool is_fed) const = 0;
   [[nodiscard]] virtual uint64_t host_bytes(size_t columns, int threads) const = 0;

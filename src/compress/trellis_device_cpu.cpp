@@ -52,8 +52,7 @@ class CpuFrameCoder final : public FrameCoder {
 CpuFrameCoder::Coders& CpuFrameCoder::coders(DType dtype, quant::TrellisEffort effort) {
   if (coders_ && coders_->dtype == dtype && coders_->effort == effort) return *coders_;
   coders_.reset();
-  coders_.reset(
-      new Coders{dtype, effort, {dtype, *quant::trellis_table().value()}, {}});  // NOLINT
+  coders_.reset(new Coders{dtype, effort, {dtype, *quant::trellis_table().value()}, {}});  // NOLINT
   for (int i = 0; i < pool_.thread_count(); ++i) {
     coders_->of_thread.push_back(
         std::make_unique<StripeCoder>(coders_->encoder, factor_, columns_, effort));

@@ -36,8 +36,8 @@ std::vector<int32_t> make_table(const TrellisCode& code) {
   const quant::Branches branches(code);
   std::vector<int32_t> table(quant::kTableWords);
   for (uint32_t i = 0; i < table.size(); ++i) {
-    const auto word = static_cast<uint32_t>(
-        branches.by_state[quant::trellis_table_state(code.step_bits(), i)]);
+    const auto word =
+        static_cast<uint32_t>(branches.by_state[quant::trellis_table_state(code.step_bits(), i)]);
     const uint32_t negated = (0U - (word >> 16)) << 16 | (word & 0xffffU);
     table[i] = static_cast<int32_t>(code.step_weights == 2 ? word : negated);
   }
@@ -252,7 +252,8 @@ class CudaDevice final : public TrellisDevice {
 
 Result<std::unique_ptr<TrellisDevice>> make_cuda_trellis_device(uint64_t shared_bytes_max) {
   SQ_TRY(std::unique_ptr<cuda::Device> device, cuda::open_device());
-  return std::unique_ptr<TrellisDevice>(std::make_unique<CudaDevice>(std::move(device), shared_bytes_max));
+  return std::unique_ptr<TrellisDevice>(
+      std::make_unique<CudaDevice>(std::move(device), shared_bytes_max));
 }
 
 }  // namespace squish::compress

@@ -238,8 +238,7 @@ Status TrellisEncoder::add(std::span<const float> w) {
   SQ_TRY(s.window, s.coder.window(padded_rows));
   s.load(w, rows);
   const uint64_t codes = s.layout.line_offset(s.next_row / kWindowRows, 0);
-  SQ_TRY_STATUS(
-      s.coder.code(s.dtype, s.effort, padded_rows, s.result.payload.data() + codes));
+  SQ_TRY_STATUS(s.coder.code(s.dtype, s.effort, padded_rows, s.result.payload.data() + codes));
   s.measure(w, rows);
   s.next_row += rows;
   return {};

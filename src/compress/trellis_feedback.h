@@ -67,10 +67,10 @@ struct TrellisResult {
   [[nodiscard]] double output_db() const;
 };
 
-/// Codes a matrix whose rows come a window at a time. The payload does not depend on the device, the
-/// number of threads, nor on how the rows are divided into windows. Memory: trellis_peak_bytes().
-/// Cost: 1.6 us (t2) to 3 us (t3, t4) a weight and core with AVX-512; nothing else takes a tenth of
-/// it.
+/// Codes a matrix whose rows come a window at a time. The payload does not depend on the device,
+/// the number of threads, nor on how the rows are divided into windows. Memory:
+/// trellis_peak_bytes(). Cost: 1.6 us (t2) to 3 us (t3, t4) a weight and core with AVX-512; nothing
+/// else takes a tenth of it.
 class TrellisEncoder {
  public:
   /// Windows begin at multiples of this many rows: as long as a row block of the layout.

@@ -1,6 +1,6 @@
 #pragma once
-// An NVIDIA GPU through its driver, which is opened at run time: a program that holds kernels starts
-// and works where there is no driver (docs/adr/0031-cuda.md).
+// An NVIDIA GPU through its driver, which is opened at run time: a program that holds kernels
+// starts and works where there is no driver (docs/adr/0031-cuda.md).
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,11 +13,11 @@
 namespace squish::cuda {
 
 struct DeviceFacts {
-  std::string name;              // "NVIDIA H100 80GB HBM3"
-  int compute_capability = 0;    // 90 for 9.0
+  std::string name;            // "NVIDIA H100 80GB HBM3"
+  int compute_capability = 0;  // 90 for 9.0
   int multiprocessors = 0;
   uint64_t memory_bytes = 0;
-  uint64_t shared_bytes = 0;     // what one block may take of a multiprocessor's memory
+  uint64_t shared_bytes = 0;  // what one block may take of a multiprocessor's memory
 };
 
 class Device;
@@ -65,8 +65,8 @@ struct Launch {
   uint32_t shared_bytes = 0;  // dynamic
 };
 
-/// Everything is done in the order of the calls. For the thread that opened it. Errors of all: internal,
-/// with the driver's name for it; out_of_memory.
+/// Everything is done in the order of the calls. For the thread that opened it. Errors of all:
+/// internal, with the driver's name for it; out_of_memory.
 class Device {
  public:
   virtual ~Device() = default;

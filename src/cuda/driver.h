@@ -41,9 +41,9 @@ struct Driver {
   Code (*unload_module)(void* module);
   Code (*function)(void** function, void* module, const char* name);
   Code (*function_attribute)(void* function, int attribute, int value);
-  Code (*launch)(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-                 unsigned block_y, unsigned block_z, unsigned shared_bytes, void* stream,
-                 void** arguments, void** extra);
+  Code (*launch)(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                 unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                 void* stream, void** arguments, void** extra);
   Code (*error_name)(Code code, const char** name);
 };
 

@@ -4,8 +4,9 @@
 namespace squish::cuda {
 
 Result<std::unique_ptr<Device>> open_device() {
-  return Error{ErrorCode::unsupported,
-               "this squish was built without CUDA; build it with ./dev build cuda, or use the cpu"};
+  return Error{
+      ErrorCode::unsupported,
+      "this squish was built without CUDA; build it with ./dev build cuda, or use the cpu"};
 }
 
 }  // namespace squish::cuda

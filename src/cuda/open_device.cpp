@@ -12,14 +12,14 @@
 namespace squish::cuda {
 namespace {
 
-constexpr int kDriverMin = 13000;     // the machine code in the image is CUDA 13.0's
-constexpr int kCapabilityMin = 80;    // of which it has code
+constexpr int kDriverMin = 13000;   // the machine code in the image is CUDA 13.0's
+constexpr int kCapabilityMin = 80;  // of which it has code
 // Attributes, by their numbers in cuda.h.
 constexpr int kMultiprocessors = 16;
 constexpr int kCapabilityMajor = 75;
 constexpr int kCapabilityMinor = 76;
-constexpr int kSharedOptin = 97;          // MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
-constexpr int kFunctionSharedBytes = 8;   // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+constexpr int kSharedOptin = 97;         // MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+constexpr int kFunctionSharedBytes = 8;  // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 class DriverDevice final : public Device {
  public:
@@ -64,9 +64,8 @@ class DriverDevice final : public Device {
   Result<Kernel> kernel(std::span<const std::byte> image, const char* name,
                         uint32_t dynamic_shared_bytes) override {
     SQ_CHECK(!image.empty());
-    const auto known = std::find_if(images_.begin(), images_.end(), [&](const Image& row) {
-      return row.bytes == image.data();
-    });
+    const auto known = std::find_if(images_.begin(), images_.end(),
+                                    [&](const Image& row) { return row.bytes == image.data(); });
     void* module = known == images_.end() ? nullptr : known->module;
     if (module == nullptr) {
       SQ_TRY_STATUS(call("cuModuleLoadData", driver_.load_module(&module, image.data())));
@@ -125,12 +124,11 @@ Result<DeviceFacts> facts_of(const Driver& driver, int device) {
   int major = 0;
   int minor = 0;
   int shared = 0;
-  for (const Code code :
-       {driver.device_memory(&memory, device),
-        driver.device_attribute(&facts.multiprocessors, kMultiprocessors, device),
-        driver.device_attribute(&major, kCapabilityMajor, device),
-        driver.device_attribute(&minor, kCapabilityMinor, device),
-        driver.device_attribute(&shared, kSharedOptin, device)}) {
+  for (const Code code : {driver.device_memory(&memory, device),
+                          driver.device_attribute(&facts.multiprocessors, kMultiprocessors, device),
+                          driver.device_attribute(&major, kCapabilityMajor, device),
+                          driver.device_attribute(&minor, kCapabilityMinor, device),
+                          driver.device_attribute(&shared, kSharedOptin, device)}) {
     if (code != kSuccess) return driver.error("cuDeviceGetAttribute", code);
   }
   facts.memory_bytes = memory;
@@ -146,16 +144,18 @@ Result<std::unique_ptr<Device>> open_device() {
   int version = 0;
   driver->driver_version(&version);
   if (version < kDriverMin) {
-    return unusable(fmt::format("the NVIDIA driver here is for CUDA {}.{}, this needs 13.0 (driver "
-                                "580) or newer; update it, or use the cpu",
-                                version / 1000, version % 1000 / 10));
+    return unusable(
+        fmt::format("the NVIDIA driver here is for CUDA {}.{}, this needs 13.0 (driver "
+                    "580) or newer; update it, or use the cpu",
+                    version / 1000, version % 1000 / 10));
   }
   int count = 0;
   Code code = driver->init(0);
   if (code == kSuccess) code = driver->device_count(&count);
   if (code == kNoDevice || (code == kSuccess && count == 0)) {
-    return unusable("the NVIDIA driver finds no GPU (look at nvidia-smi and CUDA_VISIBLE_DEVICES); "
-                    "use the cpu");
+    return unusable(
+        "the NVIDIA driver finds no GPU (look at nvidia-smi and CUDA_VISIBLE_DEVICES); "
+        "use the cpu");
   }
   if (code != kSuccess) return unusable(driver->error("cuInit", code).message + "; use the cpu");
   int device = 0;
@@ -164,10 +164,10 @@ Result<std::unique_ptr<Device>> open_device() {
   }
   SQ_TRY(DeviceFacts facts, facts_of(*driver, device));
   if (facts.compute_capability < kCapabilityMin) {
-    return unusable(fmt::format("{} has compute capability {}.{}, this needs 8.0 or newer (Ampere); "
-                                "use the cpu",
-                                facts.name, facts.compute_capability / 10,
-                                facts.compute_capability % 10));
+    return unusable(
+        fmt::format("{} has compute capability {}.{}, this needs 8.0 or newer (Ampere); "
+                    "use the cpu",
+                    facts.name, facts.compute_capability / 10, facts.compute_capability % 10));
   }
   void* context = nullptr;
   if (const Code made = driver->retain_context(&context, device); made != kSuccess) {
@@ -177,8 +177,7 @@ Result<std::unique_ptr<Device>> open_device() {
     driver->release_context(device);
     return driver->error("cuCtxSetCurrent", set);
   }
-  return std::unique_ptr<Device>(
-      std::make_unique<DriverDevice>(*driver, device, std::move(facts)));
+  return std::unique_ptr<Device>(std::make_unique<DriverDevice>(*driver, device, std::move(facts)));
 }
 
 }  // namespace squish::cuda

@@ -157,16 +157,15 @@ uint32_t TileEncoder::trace_back(Scratch::Tile& tile, int first, int count, uint
   uint32_t kept = end;
   for (int index = count - 1; index >= stop; --index) {
     const int step = (first + index) % code_->steps();
-    const uint32_t state =
-        (kept << code_->step_bits()) | oldest_bits(tile, step, index, kept);
+    const uint32_t state = (kept << code_->step_bits()) | oldest_bits(tile, step, index, kept);
     tile.states[static_cast<size_t>(step)] = static_cast<uint16_t>(state);
     kept = state & mask;
   }
   return kept;
 }
 
-void TileEncoder::encode(const float* weights, size_t count, TrellisEffort effort,
-                         Scratch& scratch, float* decoded, uint32_t* dwords) const {
+void TileEncoder::encode(const float* weights, size_t count, TrellisEffort effort, Scratch& scratch,
+                         float* decoded, uint32_t* dwords) const {
   SQ_CHECK(count >= 1 && count <= kTilesAtOnce);
   const int steps = code_->steps();
   const auto mask = static_cast<uint32_t>(survivor_count() - 1);
@@ -199,8 +198,8 @@ void TileEncoder::encode(const float* weights, size_t count, TrellisEffort effor
     forward(steps - seam.again, 2 * seam.again, starts, scratch);
     for (size_t i = 0; i < kTilesAtOnce; ++i) {
       Scratch::Tile& tile = scratch.tiles_[i];
-      const uint32_t end = static_cast<uint32_t>(
-          tile.states[static_cast<size_t>(seam.again) - 1] >> code_->step_bits());
+      const uint32_t end = static_cast<uint32_t>(tile.states[static_cast<size_t>(seam.again) - 1] >>
+                                                 code_->step_bits());
       trace_back(tile, steps - seam.again, 2 * seam.again, end, 0);
     }
   }

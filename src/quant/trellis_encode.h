@@ -45,10 +45,10 @@ class TileEncoder {
    private:
     friend class TileEncoder;
     struct Tile {
-      std::vector<StepTarget> targets;      // [steps]
-      AlignedBuffer<int32_t> survivors;     // t2: [steps + 1][2^R]; else [2][2^R]
-      AlignedBuffer<uint8_t> decisions;     // t3, t4: [steps][2^R]
-      std::vector<uint16_t> states;         // [steps]
+      std::vector<StepTarget> targets;   // [steps]
+      AlignedBuffer<int32_t> survivors;  // t2: [steps + 1][2^R]; else [2][2^R]
+      AlignedBuffer<uint8_t> decisions;  // t3, t4: [steps][2^R]
+      std::vector<uint16_t> states;      // [steps]
     };
     std::vector<Tile> tiles_;  // [kTilesAtOnce]
   };

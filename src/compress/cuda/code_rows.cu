@@ -3,7 +3,8 @@
 // blocks never wait for each other.
 //
 // Floating point is done in the order and with the roundings of the processor's code: fused where
-// quant/trellis_multiply.inl fuses, products and sums of their own where trellis_stripe.cpp has them.
+// quant/trellis_multiply.inl fuses, products and sums of their own where trellis_stripe.cpp has
+// them.
 #include "quant/cuda/trellis_search.cuh"
 
 namespace {
@@ -14,7 +15,8 @@ using squish::quant::TrellisJob;
 
 constexpr int kTile = 16;
 constexpr int kPanel = 128;
-constexpr int kDepth = 256;  // products that are summed before they are added, as in multiply_by_blocks
+constexpr int kDepth =
+    256;  // products that are summed before they are added, as in multiply_by_blocks
 
 /// Row * 16 + column of weight `which` of a step: squish::step_position().
 template <int kBits>
@@ -146,7 +148,8 @@ struct RowCoder {
       tile[step_position<kBits>(t, 0)] = __fmul_rn(static_cast<float>(first - 255), job.unit);
       tile[step_position<kBits>(t, 1)] = __fmul_rn(static_cast<float>(second - 255), job.unit);
     } else {
-      tile[step_position<kBits>(t, 0)] = __fmul_rn(static_cast<float>(first + second - 510), job.unit);
+      tile[step_position<kBits>(t, 0)] =
+          __fmul_rn(static_cast<float>(first + second - 510), job.unit);
     }
   }
 
@@ -179,7 +182,8 @@ struct RowCoder {
     const uint32_t block = tile_row / 16;
     const uint32_t block_tiles = min(16U, job.tile_rows - block * 16);
     const uint64_t line = (static_cast<uint64_t>(block) * 16 * (job.columns / kTile) +
-                           static_cast<uint64_t>(column / kTile) * block_tiles) * kWords;
+                           static_cast<uint64_t>(column / kTile) * block_tiles) *
+                          kWords;
     const uint64_t dword = static_cast<uint64_t>(place / 2) * block_tiles + tile_row % 16;
     job.codes[line + 2 * dword + place % 2] = static_cast<uint16_t>(ring);
   }
@@ -218,10 +222,16 @@ __device__ void code_rows(const TrellisJob& job) {
   const uint64_t rows_at = static_cast<uint64_t>(tile_row) * kTile * job.columns;
   const uint64_t columns_at = block * job.columns * kTile;
   constexpr uint64_t kDecisionWords = Search<kBits>::kSteps * kCodingThreads / (kBits == 3 ? 1 : 2);
-  RowCoder<kBits, kIsShared> coder = {
-      job, {}, reinterpret_cast<float*>(dynamic), job.values + rows_at, job.fed_back + rows_at,
-      job.noise + rows_at, job.wanted + columns_at, job.errors + columns_at,
-      job.sums + block * 2 * kTile * kPanel, tile_row};
+  RowCoder<kBits, kIsShared> coder = {job,
+                                      {},
+                                      reinterpret_cast<float*>(dynamic),
+                                      job.values + rows_at,
+                                      job.fed_back + rows_at,
+                                      job.noise + rows_at,
+                                      job.wanted + columns_at,
+                                      job.errors + columns_at,
+                                      job.sums + block * 2 * kTile * kPanel,
+                                      tile_row};
   coder.search.costs = reinterpret_cast<int*>(dynamic);
   coder.search.decisions = job.decisions + block * kDecisionWords;
   coder.search.targets = targets;
@@ -233,9 +243,9 @@ __device__ void code_rows(const TrellisJob& job) {
 
 }  // namespace
 
-#define SQUISH_CODE_ROWS(name, bits, is_shared)                                          \
-  extern "C" __global__ void __launch_bounds__(1024, 1) name(const TrellisJob job) {     \
-    code_rows<bits, is_shared>(job);                                                     \
+#define SQUISH_CODE_ROWS(name, bits, is_shared)                                      \
+  extern "C" __global__ void __launch_bounds__(1024, 1) name(const TrellisJob job) { \
+    code_rows<bits, is_shared>(job);                                                 \
   }
 SQUISH_CODE_ROWS(squish_code_rows_t2, 2, true)
 SQUISH_CODE_ROWS(squish_code_rows_t3, 3, true)

@@ -1,4 +1,5 @@
-// The fatbin that nvcc made of code_rows.cu, as bytes of the program. SQUISH_CODE_ROWS_FATBIN is its path.
+// The fatbin that nvcc made of code_rows.cu, as bytes of the program. SQUISH_CODE_ROWS_FATBIN is
+// its path.
 #include "compress/cuda/code_rows.h"
 
 asm(R"(
@@ -19,7 +20,8 @@ extern const std::byte squish_code_rows_end[];    // NOLINT
 namespace squish::compress {
 
 std::span<const std::byte> code_rows_image() {
-  return {squish_code_rows_begin, static_cast<size_t>(squish_code_rows_end - squish_code_rows_begin)};
+  return {squish_code_rows_begin,
+          static_cast<size_t>(squish_code_rows_end - squish_code_rows_begin)};
 }
 
 }  // namespace squish::compress

@@ -31,14 +31,14 @@ struct TrellisJob {
   uint64_t stored;        // rows of F
   uint32_t columns;       // padded to 16
   uint32_t first_tile;
-  uint32_t tile_rows;     // of the window
-  uint32_t c0, c1;        // of TrellisCode
+  uint32_t tile_rows;  // of the window
+  uint32_t c0, c1;     // of TrellisCode
   float unit;
   int32_t seam_choose, seam_again;  // steps on either side of the seam
 };
 
-/// The state of branch `word` of the table of a code with `step_bits` new bits. A block searches the
-/// survivors m' = state >> step_bits, whose newest bits are "fresh" and whose others "low": all
+/// The state of branch `word` of the table of a code with `step_bits` new bits. A block searches
+/// the survivors m' = state >> step_bits, whose newest bits are "fresh" and whose others "low": all
 /// branches into survivors of the same low bits come from the same kept bits, which a thread reads
 /// once for its survivors: those of all eight fresh values (t3), or of every fourth of sixteen.
 inline uint32_t trellis_table_state(int step_bits, uint32_t word) {

@@ -3,9 +3,9 @@
 //
 // Costs of the survivors lie in shared memory, half of the 65,536 branches in registers (32 words a
 // thread) and half in shared memory: nothing of a step goes further than that but the decisions,
-// 2 KB (t3: 4 KB) a step. All costs are 16 times those of the encoder for t2 and the same for t3 and
-// t4; their low 4 bits are the oldest bits of the branch, so that a minimum is a decision, and ties
-// go to the smallest as they do there.
+// 2 KB (t3: 4 KB) a step. All costs are 16 times those of the encoder for t2 and the same for t3
+// and t4; their low 4 bits are the oldest bits of the branch, so that a minimum is a decision, and
+// ties go to the smallest as they do there.
 #include "quant/cuda/trellis_job.h"
 
 namespace squish::quant {
@@ -26,13 +26,13 @@ struct Search {
   /// More than paths differ by, less than what overflows with a path added.
   static constexpr int kForbidden = kBits == 2 ? 1 << 30 : 1 << 29;
 
-  int registers[32];     // half of this thread's branches
-  const int4* table;     // the other half: [8][1024]
-  int* costs;            // shared, 32 KB
-  uint32_t* decisions;   // of this block
-  int2* targets;         // shared, [steps]
-  uint16_t* states;      // shared, [steps]
-  int* scratch;          // shared, [64]
+  int registers[32];    // half of this thread's branches
+  const int4* table;    // the other half: [8][1024]
+  int* costs;           // shared, 32 KB
+  uint32_t* decisions;  // of this block
+  int2* targets;        // shared, [steps]
+  uint16_t* states;     // shared, [steps]
+  int* scratch;         // shared, [64]
 
   /// Where the cost of kept bits lies: the four of one 16-byte word are neighbours, the words of
   /// neighbouring groups of branches too, so that threads read side by side; turned so that what a
@@ -216,7 +216,8 @@ struct Search {
       const auto note = [&](int index, int oldest) {
         const int at = first + index;
         const int state = kept << kStepBits | oldest;
-        if (threadIdx.x == 0) states[at >= kSteps ? at - kSteps : at] = static_cast<uint16_t>(state);
+        if (threadIdx.x == 0)
+          states[at >= kSteps ? at - kSteps : at] = static_cast<uint16_t>(state);
         kept = state & kMask;
       };
       for (int index = count - 1; index >= stop; index -= 2) {
@@ -239,7 +240,8 @@ struct Search {
   }
 
   /// targets to states. All threads; targets are there, states are there afterwards. The search of
-  /// the seam, of the ring and of the seam again are one loop so that the steps are in the code once.
+  /// the seam, of the ring and of the seam again are one loop so that the steps are in the code
+  /// once.
   __device__ void run(int seam_choose, int seam_again) const {
     int start = -1;
     for (int phase = 0; phase < (seam_again > 0 ? 3 : 2); ++phase) {
