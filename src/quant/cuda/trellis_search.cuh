@@ -47,13 +47,28 @@ struct Search {
     return (q * 256 + (group ^ (((group >> 4) & 3) << 1) ^ (q & 1))) * 4 + (kept & 3);
   }
 
+  /// value * 2^kCount + add, by the pipe that multiplies or by the one that takes minima. A funnel
+  /// shift and a sum are one instruction of the latter; the plain expression becomes a
+  /// multiply-add, which has to wait for the dot products' pipe.
+  template <int kCount, bool kIsShift>
+  static __device__ int shifted_sum(int value, int add) {
+    if constexpr (kIsShift) {
+      return static_cast<int>(__funnelshift_l(0, static_cast<uint32_t>(value), kCount)) + add;
+    }
+    return (value << kCount) + add;
+  }
+
+  /// Cost of a path through one more branch. t2 has one dot product a branch, so every other one
+  /// adds by shifts to keep both pipes busy; t3 and t4 have two.
+  template <bool kIsOdd>
   static __device__ int branch(int word, int2 target, int from) {
     if constexpr (kBits == 2) {
       int sum;
       asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(sum) : "r"(word), "r"(target.x), "r"(0));
-      return (sum << 4) + from;
+      return shifted_sum<4, kIsOdd>(sum, from);
     }
-    return __dp2a_lo(word, target.y, (__dp2a_lo(word, target.x, 0) << 8) + from);
+    const int high = __dp2a_lo(word, target.x, 0);
+    return __dp2a_lo(word, target.y, shifted_sum<8, true>(high, from));
   }
 
   template <bool kIsShared>
@@ -108,15 +123,15 @@ struct Search {
       for (int o = 0; o < kHalf; ++o) {
         const int4 word = rest[(o * kQuads + q) * kCodingThreads];
         const int* r = registers + (o * kQuads + q) * 4;
-        best[o] = min(best[o], branch(r[0], target, cost.x));
-        best[o] = min(best[o], branch(r[1], target, cost.y));
-        best[o] = min(best[o], branch(r[2], target, cost.z));
-        best[o] = min(best[o], branch(r[3], target, cost.w));
+        best[o] = min(best[o], branch<false>(r[0], target, cost.x));
+        best[o] = min(best[o], branch<true>(r[1], target, cost.y));
+        best[o] = min(best[o], branch<false>(r[2], target, cost.z));
+        best[o] = min(best[o], branch<true>(r[3], target, cost.w));
         int& other = best[o + kHalf];
-        other = min(other, branch(word.x, target, cost.x));
-        other = min(other, branch(word.y, target, cost.y));
-        other = min(other, branch(word.z, target, cost.z));
-        other = min(other, branch(word.w, target, cost.w));
+        other = min(other, branch<false>(word.x, target, cost.x));
+        other = min(other, branch<true>(word.y, target, cost.y));
+        other = min(other, branch<false>(word.z, target, cost.z));
+        other = min(other, branch<true>(word.w, target, cost.w));
       }
     }
   }
