@@ -2,10 +2,16 @@
 
 For each model and thread count it alternates Squish and llama.cpp (A B A B ...), each as a whole process: prompt processing of
 512 tokens, generation of 128, process start to first token of a 20-token prompt with a warm page cache, and peak memory. Prints
-medians, the spread (lowest to highest) and the ratios; --sequences 1,4,8 adds several answers at a time; --compare FILE prints the change against an earlier --json.
+medians, the spread (lowest to highest) and the ratios; --sequences 1,4,8 adds several answers at a time, --depths 8192 decode with so
+many tokens before it; --compare FILE prints the change against an earlier --json.
+
+Before a model is measured its file is dropped from the page cache and read back by a mapping that asks for huge pages, so that both
+programs find what a first start after a boot would leave, and not the small pieces in which a file was copied: that alone is 20 to 40 %
+of decode (docs/performance.md). --as-cached leaves the cache as it is.
 """
 import argparse
 import json
+import mmap
 import os
 import pathlib
 import statistics
@@ -17,9 +23,24 @@ import models
 import peers
 
 SQUISH = models.ROOT / "build" / "release" / "squish"
+MADV_POPULATE_READ = 22
 TOGETHER_PROMPT, TOGETHER_TOKENS = 16, 96  # of each of several answers at a time
 # About 20 tokens for each of the four vocabularies.
 SHORT_PROMPT = "Write one short sentence about the sea, the wind and the old harbour at night, please."
+
+
+def settle_page_cache(path):
+    """Huge pages where the kernel and the file system have them; on others the file is merely in the cache."""
+    with open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            try:
+                mapped.madvise(mmap.MADV_HUGEPAGE)
+                mapped.madvise(MADV_POPULATE_READ)
+            except OSError:
+                pass
+        while file.read(1 << 24):
+            pass
 
 
 def timed(command):
@@ -68,6 +89,18 @@ def llama_together(programs, model, threads, sequences):
     return json.loads([line for line in out.splitlines() if line.startswith("{")][-1])["speed_tg"]
 
 
+def squish_at_depth(model, threads, depth):
+    out, _ = timed([SQUISH, "bench", model, "--threads", str(threads), "--prompt", "0", "--generate", "32", "--depth", str(depth),
+                    "--context", str(depth + 64), "--repeat", "1", "--json"])
+    return json.loads(out)["generate"]["tokens_per_second"]
+
+
+def llama_at_depth(programs, model, threads, depth):
+    out, _ = timed([programs / "llama-bench", "-m", model, "-t", str(threads), "-p", "0", "-n", "32", "-d", str(depth), "-r", "1",
+                    "--no-warmup", "-o", "json"])
+    return json.loads(out)[0]["avg_ts"]
+
+
 def squish_first_token(model, threads):
     _, seconds = timed([SQUISH, "run", model, SHORT_PROMPT, "--no-template", "--max-tokens", "1", "--temperature", "0", "--threads", str(threads)])
     return seconds * 1000
@@ -79,23 +112,23 @@ def llama_first_token(programs, model, threads):
     return seconds * 1000
 
 
-def measure_together(path, threads, repeat, programs, sequences):
-    """Tokens a second of `sequences` answers at a time."""
+def measure_pair(repeat, programs, ours, theirs):
+    """Tokens a second of both programs in turns, where there is a peer."""
     rows = {"squish": [], "llama.cpp": []}
     for _ in range(repeat):
-        rows["squish"].append(squish_together(path, threads, sequences))
+        rows["squish"].append(ours())
         if programs:
-            rows["llama.cpp"].append(llama_together(programs, path, threads, sequences))
+            rows["llama.cpp"].append(theirs())
     return {program: spread(values) for program, values in rows.items() if values}
 
 
-def print_together(results):
-    """Rows of answers at a time, where any were measured."""
+def print_more(results):
+    """Rows of answers at a time and of long contexts, where any were measured."""
     for result in results:
-        for sequences, figures in result.get("together", {}).items():
+        for what, figures in result.get("more", {}).items():
             text = "; ".join(f"{program} {figures[program]['median']:.1f} ({figures[program]['low']:.1f} to {figures[program]['high']:.1f})" for program in figures)
             ratio = f", {figures['squish']['median'] / figures['llama.cpp']['median']:.2f}x" if "llama.cpp" in figures else ""
-            print(f"- {result['model']}, {result['threads']} threads, {sequences} answers at a time, tok/s of all: {text}{ratio}")
+            print(f"- {result['model']}, {result['threads']} threads, {what}, tok/s of all: {text}{ratio}")
 
 
 def spread(values):
@@ -165,6 +198,8 @@ def main():
     parser.add_argument("--peer-dir", help="a directory of llama.cpp programs that are already built")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--sequences", default="", help="also so many answers at a time, e.g. 1,4,8")
+    parser.add_argument("--depths", default="", help="also decode with so many tokens before it, e.g. 8192; once each")
+    parser.add_argument("--as-cached", action="store_true", help="leave the page cache as it is")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--json", help="write the figures to this file")
     parser.add_argument("--compare", help="a file written by --json before")
@@ -177,17 +212,24 @@ def main():
     programs = peers.build(found[0][2]) if arguments.peers or arguments.peer_dir else None
     results = []
     for _, title, path in found:
+        if not arguments.as_cached:
+            settle_page_cache(path)
         for threads in map(int, arguments.threads.split(",")):
             results.append(measure(title, path, threads, arguments.repeat, programs))
             for sequences in filter(None, arguments.sequences.split(",")):
-                figures = measure_together(path, threads, arguments.repeat, programs, int(sequences))
-                results[-1].setdefault("together", {})[sequences] = figures
+                figures = measure_pair(arguments.repeat, programs, lambda: squish_together(path, threads, sequences),
+                                       lambda: llama_together(programs, path, threads, int(sequences)))
+                results[-1].setdefault("more", {})[f"{sequences} answers at a time"] = figures
+            for depth in filter(None, arguments.depths.split(",")):
+                figures = measure_pair(1, programs, lambda: squish_at_depth(path, threads, int(depth)),
+                                       lambda: llama_at_depth(programs, path, threads, int(depth)))
+                results[-1].setdefault("more", {})[f"after {depth} tokens"] = figures
             print(f"measured {title}, {threads} threads", file=sys.stderr)
     print_table(results, programs is not None)
     print()
     for result in results:
         print(f"- {result['model']}, {result['threads']} threads: {share(result)}; open to ready {result['open_ms']:.1f} ms")
-    print_together(results)
+    print_more(results)
     if arguments.compare:
         compare(results, arguments.compare)
     if arguments.json:

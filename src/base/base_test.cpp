@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <numeric>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "base/channel.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -88,6 +90,48 @@ TEST(File, atomic_write_replaces_and_leaves_no_temporary_file) {
   EXPECT_EQ(read_file(path, 10).value(), "two");
   EXPECT_EQ(read_file(path, 2).error().code, ErrorCode::bad_file);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path), {}), 1);
+}
+
+std::string counted_text(size_t bytes) {
+  std::string text(bytes, '\0');
+  for (size_t i = 0; i < bytes; ++i) text[i] = static_cast<char>(i % 251);
+  return text;
+}
+
+TEST(File, maps_from_two_mebibytes_on_where_huge_pages_fit) {
+  constexpr size_t kHugeBytes = size_t{2} << 20;
+  const TemporaryDirectory directory;
+  for (const size_t bytes : {kHugeBytes - 1, kHugeBytes, kHugeBytes + 1, 3 * kHugeBytes + 12345}) {
+    const std::string text = counted_text(bytes);
+    const std::string path = directory.path + "/" + std::to_string(bytes);
+    ASSERT_TRUE(write_file_atomic(path, as_bytes(text)));
+    const MappedFile file = MappedFile::open(path).value();
+    EXPECT_EQ(as_text(file.bytes()), text);
+    if (bytes < kHugeBytes) continue;
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(file.bytes().data()) % kHugeBytes, 0U);
+  }
+}
+
+TEST(File, reads_back_from_the_disk_what_was_written_also_while_it_is_mapped) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path + "/f";
+  const std::string text = counted_text((size_t{65} << 20) + 7);  // more than one window of 64 MiB
+  ASSERT_TRUE(write_file_atomic(path, as_bytes(text)));
+  EXPECT_TRUE(read_back_from_disk(path));
+  const MappedFile file = MappedFile::open(path).value();
+  EXPECT_TRUE(as_text(file.bytes()) == text);
+  EXPECT_TRUE(read_back_from_disk(path));
+  EXPECT_TRUE(as_text(file.bytes()) == text);
+  EXPECT_EQ(read_back_from_disk(directory.path + "/none").error().code, ErrorCode::not_found);
+}
+
+TEST(Buffer, is_zero_and_aligned_at_every_size) {
+  for (const size_t count : {size_t{1}, size_t{65}, (size_t{4} << 20) - 1, (size_t{4} << 20) + 1}) {
+    const AlignedBuffer<std::byte> buffer(count);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 64, 0U);
+    const std::span<const std::byte> bytes = buffer.span();
+    EXPECT_TRUE(std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; }));
+  }
 }
 
 TEST(Hash, sha256_of_abc) {

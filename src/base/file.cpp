@@ -56,6 +56,41 @@ Result<struct stat> open_regular(const std::string& path, Descriptor& file) {
   return info;
 }
 
+/// Bytes that one entry of a page directory maps on x86-64 and on ARM64 with pages of 4 KiB.
+constexpr size_t kHugePageBytes = size_t{2} << 20;
+
+/// Maps `size` bytes from `offset` on, a multiple of 2 MiB, where huge pages fit. Measured on a
+/// Sapphire Rapids guest (Linux 6.18, ext4), one thread reading 253 MB from the page cache: 11.8
+/// GB/s in pages of 4 KiB, 15.6 in huge pages, and the first pass, which takes the faults, 6.6
+/// and 15.2. The kernel uses them where the address and the offset agree modulo 2 MiB and the file
+/// system caches in large folios (XFS, ext4 from 6.16): pages that this map reads from disk come
+/// so, pages that were cached in small pieces stay as they are.
+void* map_for_reading(int fd, size_t offset, size_t size) {
+#ifdef MADV_HUGEPAGE
+  if (size >= kHugePageBytes) {
+    const size_t reserved = size + kHugePageBytes;
+    void* hole =
+        ::mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (hole == MAP_FAILED) return hole;
+    auto* first = static_cast<std::byte*>(hole);
+    const size_t skipped = -reinterpret_cast<uintptr_t>(hole) % kHugePageBytes;
+    void* memory = ::mmap(first + skipped, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd,
+                          static_cast<off_t>(offset));
+    if (memory == MAP_FAILED) {
+      ::munmap(hole, reserved);
+      return memory;
+    }
+    const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+    const size_t end = skipped + (size + page - 1) / page * page;
+    if (skipped > 0) ::munmap(hole, skipped);
+    if (end < reserved) ::munmap(first + end, reserved - end);
+    ::madvise(memory, size, MADV_HUGEPAGE);  // a wish: nothing depends on it
+    return memory;
+  }
+#endif
+  return ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(offset));
+}
+
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
@@ -67,7 +102,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   map.modified_ns_ =
       static_cast<int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec;
   if (map.size_ == 0) return map;
-  void* memory = ::mmap(nullptr, map.size_, PROT_READ, MAP_SHARED, file.fd, 0);
+  void* memory = map_for_reading(file.fd, 0, map.size_);
   if (memory == MAP_FAILED) {
     map.size_ = 0;
     return system_error(path, "map");
@@ -143,6 +178,30 @@ Status write_file_atomic(const std::string& path, Bytes bytes, unsigned mode) {
   const Descriptor directory(
       ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.fd >= 0) ::fsync(directory.fd);
+  return {};
+}
+
+Status read_back_from_disk(const std::string& path) {
+  Descriptor file(-1);
+  SQ_TRY(const struct stat info, open_regular(path, file));
+  if (::fdatasync(file.fd) != 0) return system_error(path, "sync");
+#if defined(POSIX_FADV_DONTNEED) && defined(MADV_POPULATE_READ)
+  ::posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);
+  constexpr size_t kWindowBytes = 32 * kHugePageBytes;
+  const auto size = static_cast<size_t>(info.st_size);
+  for (size_t at = 0; at < size; at += kWindowBytes) {
+    const size_t bytes = std::min(kWindowBytes, size - at);
+    void* memory = map_for_reading(file.fd, at, bytes);
+    if (memory == MAP_FAILED) return system_error(path, "map");
+    const int failed = ::madvise(memory, bytes, MADV_POPULATE_READ);
+    const int number = errno;
+    ::munmap(memory, bytes);
+    if (failed == 0) continue;
+    if (number == EINVAL) break;  // before Linux 5.14: the reader that follows does it page by page
+    errno = number == EFAULT ? EIO : number;
+    return system_error(path, "read back");
+  }
+#endif
   return {};
 }
 

@@ -260,6 +260,7 @@ Status Run::encode_all(std::optional<CalibrationText> text, Entries& entries) {
 
 Status Run::verify(const WeightFile& weights, const Journal& journal) const {
   uint64_t done = 0;
+  SQ_TRY_STATUS(read_back_from_disk(partial_ + "/" + kWeightName));
   for (const PlannedTensor& planned : preview_.plan.tensors) {
     if (cancel_()) return Error{ErrorCode::cancelled, "interrupted; run the same command again"};
     const auto entry = journal.entries().find(planned.source.name);

@@ -36,7 +36,7 @@ BlobUpload::~BlobUpload() {
 }
 
 Status BlobUpload::commit() {
-  const std::string digest = file_.sha256();
+  SQ_TRY(const std::string digest, file_.sha256());
   if (digest != digest_) {
     return Error{ErrorCode::bad_file, fmt::format("digest mismatch: expected sha256:{}, got "
                                                   "sha256:{}",

@@ -224,7 +224,7 @@ Result<Downloaded> Download::finish() {
     return Error{ErrorCode::bad_file,
                  fmt::format("{}: {} bytes, expected {}", printable(name_), part_.bytes(), total_)};
   }
-  result_.sha256 = part_.sha256();
+  SQ_TRY(result_.sha256, part_.sha256());
   result_.bytes = part_.bytes();
   if (!wanted_sha_.empty() && result_.sha256 != wanted_sha_) {
     return Error{ErrorCode::bad_file,

@@ -98,7 +98,7 @@ Result<StoredFile> copy_file(const std::string& from, const std::string& directo
     SQ_TRY_STATUS(part.append(bytes.subspan(at, std::min(kPieceBytes, bytes.size() - at))));
     meter.update(part.bytes());
   }
-  const std::string sha = part.sha256();
+  SQ_TRY(const std::string sha, part.sha256());
   SQ_TRY_STATUS(part.commit());
   SQ_TRY_STATUS(check_fetched_file(path));
   meter.finish(bytes.size());

@@ -19,6 +19,7 @@ namespace squish::hub {
 namespace {
 
 constexpr size_t kReadBytes = 1024 * 1024;
+constexpr size_t kPieceBytes = 2 * limits::kMiB;  // a huge page of x86-64
 constexpr uint64_t kSpareBytes = 64 * limits::kMiB;
 
 Error system_error(const std::string& path, const char* action) {
@@ -55,15 +56,19 @@ Result<PartFile> PartFile::open(const std::string& final_path) {
 PartFile::PartFile(PartFile&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       bytes_(other.bytes_),
+      pending_(std::move(other.pending_)),
       path_(std::move(other.path_)),
       final_path_(std::move(other.final_path_)),
       hash_(std::move(other.hash_)) {}
 
 PartFile::~PartFile() {
-  if (fd_ >= 0) ::close(fd_);
+  if (fd_ < 0) return;
+  static_cast<void>(flush());  // nobody to tell: the next run asks for these bytes again
+  ::close(fd_);
 }
 
-Result<std::string> PartFile::magic() const {
+Result<std::string> PartFile::magic() {
+  if (bytes_ < 4) SQ_TRY_STATUS(flush());
   std::string text(4, '\0');
   const ssize_t got = ::pread(fd_, text.data(), text.size(), 0);
   if (got < 0) return system_error(path_, "read");
@@ -72,6 +77,7 @@ Result<std::string> PartFile::magic() const {
 }
 
 Status PartFile::restart_at(uint64_t keep_bytes) {
+  SQ_TRY_STATUS(flush());
   if (keep_bytes < bytes_ && ::ftruncate(fd_, static_cast<off_t>(keep_bytes)) != 0) {
     return system_error(path_, "shorten");
   }
@@ -93,26 +99,41 @@ Status PartFile::restart_at(uint64_t keep_bytes) {
 
 Status PartFile::append(Bytes bytes) {
   SQ_CHECK(hash_ != nullptr);
-  size_t done = 0;
-  while (done < bytes.size()) {
+  hash_->update(bytes);
+  while (!bytes.empty()) {
+    const size_t room = kPieceBytes - static_cast<size_t>(this->bytes() % kPieceBytes);
+    const size_t taken = std::min(room, bytes.size());
+    pending_.insert(pending_.end(), bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(taken));
+    bytes = bytes.subspan(taken);
+    if (taken == room) SQ_TRY_STATUS(flush());
+  }
+  return {};
+}
+
+/// On an error what was not written is dropped: the file and bytes() agree again, the hash does
+/// not.
+Status PartFile::flush() {
+  const std::vector<std::byte> piece = std::exchange(pending_, {});
+  for (size_t done = 0; done < piece.size();) {
     const ssize_t put =
-        ::pwrite(fd_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(bytes_));
+        ::pwrite(fd_, piece.data() + done, piece.size() - done, static_cast<off_t>(bytes_));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) return system_error(path_, "write");
-    hash_->update(bytes.subspan(done, static_cast<size_t>(put)));
     done += static_cast<size_t>(put);
     bytes_ += static_cast<uint64_t>(put);
   }
   return {};
 }
 
-std::string PartFile::sha256() {
+Result<std::string> PartFile::sha256() {
   SQ_CHECK(hash_ != nullptr);
+  SQ_TRY_STATUS(flush());
   const std::unique_ptr<Sha256> hash = std::move(hash_);
   return hash->finish();
 }
 
 Status PartFile::commit() {
+  SQ_TRY_STATUS(flush());
   if (::fsync(fd_) != 0) return system_error(path_, "fsync");
   if (::rename(path_.c_str(), final_path_.c_str()) != 0) return system_error(path_, "rename");
   const std::string parent = std::filesystem::path(final_path_).parent_path().string();

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -11,7 +12,8 @@
 namespace squish::hub {
 
 /// One writer. Never follows a link at its name. Closing without commit() keeps the bytes for the
-/// next run.
+/// next run; what SIGKILL can take is the last piece, at most 2 MiB. Pieces are whole and aligned
+/// so that the page cache keeps them as huge pages, which MappedFile then maps as such.
 class PartFile {
  public:
   /// Opens <final_path>.part, made if absent. Errors: io; unsafe when something else than a file
@@ -21,17 +23,19 @@ class PartFile {
   PartFile& operator=(PartFile&&) = delete;
   ~PartFile();
 
-  [[nodiscard]] uint64_t bytes() const { return bytes_; }
+  /// Bytes appended so far, those not yet written included.
+  [[nodiscard]] uint64_t bytes() const { return bytes_ + pending_.size(); }
   [[nodiscard]] const std::string& path() const { return path_; }
   /// The first four bytes; fewer when the file is shorter.
-  [[nodiscard]] Result<std::string> magic() const;
+  [[nodiscard]] Result<std::string> magic();
 
   /// Cuts to `keep_bytes` and hashes what stays. Cost: reads keep_bytes.
   Status restart_at(uint64_t keep_bytes);
   /// Errors: io, naming the bytes still missing space when the disk is full.
   Status append(Bytes bytes);
-  /// SHA-256 of all bytes. Call once after the last append; restart_at() begins anew.
-  std::string sha256();
+  /// Writes what is pending; SHA-256 of all bytes. Call once after the last append; restart_at()
+  /// begins anew. Errors: io.
+  Result<std::string> sha256();
   /// fsync, rename to the final name, fsync of the directory.
   Status commit();
   /// Deletes the unfinished file.
@@ -39,8 +43,10 @@ class PartFile {
 
  private:
   PartFile() = default;
+  Status flush();
   int fd_ = -1;
-  uint64_t bytes_ = 0;
+  uint64_t bytes_ = 0;  ///< written
+  std::vector<std::byte> pending_;
   std::string path_;
   std::string final_path_;
   std::unique_ptr<Sha256> hash_;

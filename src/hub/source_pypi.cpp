@@ -296,7 +296,7 @@ Result<std::vector<StoredFile>> fetch_pypi(const PypiReference& reference, const
   }
 
   const uint64_t bytes = part.bytes();
-  const std::string sha = part.sha256();
+  SQ_TRY(const std::string sha, part.sha256());
   if (!file.sha256.empty() && sha != file.sha256) {
     return forget(
         {ErrorCode::bad_file,

@@ -11,6 +11,21 @@
 #include "base/strings.h"
 
 namespace squish {
+namespace {
+
+/// Asks for huge pages behind the first 2 MiB of a layer: attention over a long context reads with
+/// fewer misses of the TLB, and a short one is not charged 2 MiB for each layer.
+void prefer_huge_pages(std::byte* begin, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr uintptr_t kHugeBytes = uintptr_t{2} << 20;
+  const auto address = reinterpret_cast<uintptr_t>(begin);
+  const uintptr_t first = (address + 2 * kHugeBytes - 1) / kHugeBytes * kHugeBytes;
+  const uintptr_t last = (address + bytes) / kHugeBytes * kHugeBytes;
+  if (first < last) ::madvise(begin + (first - address), last - first, MADV_HUGEPAGE);
+#endif
+}
+
+}  // namespace
 
 Result<KvCache> KvCache::create(std::vector<KvLayout> layouts, int32_t page_count) {
   SQ_CHECK(page_count > 0);
@@ -33,6 +48,10 @@ Result<KvCache> KvCache::create(std::vector<KvLayout> layouts, int32_t page_coun
                              human_bytes(bytes), int64_t{page_count} * kPageTokens)};
   }
   cache.data_ = static_cast<std::byte*>(memory);
+  for (size_t i = 0; i < cache.layouts_.size(); ++i) {
+    prefer_huge_pages(cache.data_ + cache.offsets_[i],
+                      cache.layouts_[i].page_bytes() * static_cast<size_t>(page_count));
+  }
   return cache;
 }
 
