@@ -8,6 +8,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # A folder may include itself and these; the order of the root CMakeLists.txt.
 BELOW = {
     "base": set(),
+    "cuda": {"base"},
     "tensor": {"base"},
     "kernels": {"base", "tensor"},
     "format": {"base", "tensor"},
@@ -17,7 +18,7 @@ BELOW = {
     "grammar": {"base", "text", "engine"},
     "evaluate": {"base", "tensor", "kernels", "format", "text", "model"},
     "quant": {"base", "tensor"},
-    "compress": {"base", "tensor", "quant", "kernels", "format", "text", "model", "evaluate"},
+    "compress": {"base", "cuda", "tensor", "quant", "kernels", "format", "text", "model", "evaluate"},
     "hub": {"base", "tensor", "format"},
     "chat": {"base", "tensor", "kernels", "format", "text", "model", "engine", "grammar", "evaluate", "hub"},
     # The server says what files hold (/api/show), but runs nothing on them: no kernels.
@@ -77,7 +78,7 @@ def check_document(path):
 
 
 for source in tracked("src/**", "fuzz/*.cpp", "bench/*.cpp", "tests/**/*.cpp"):
-    if source.suffix in {".cpp", ".h", ".inl", ".def"}:
+    if source.suffix in {".cpp", ".h", ".inl", ".def", ".cu", ".cuh"}:
         check_source(source)
 for document in tracked("*.md", "docs/**/*.md"):
     check_document(document)

@@ -93,6 +93,7 @@ Result<compress::CompressOptions> options_of(Context& context, const Arguments& 
   options.restart = arguments.has("--restart");
   options.delete_source = arguments.has("--delete-source");
   options.isa = arguments.text("--isa").value_or("");
+  options.device = arguments.text("--device").value_or("cpu");
   SQ_TRY(const auto tokens, arguments.integer("--calibration-tokens", 512, 1 << 20));
   if (tokens) options.calibration_tokens = static_cast<size_t>(*tokens);
   SQ_TRY(const auto compared, arguments.integer("--compare-tokens", 0, 1 << 20));
@@ -137,6 +138,8 @@ Value plan_value(const compress::Preview& preview, const compress::CompressOptio
                       {"bytes", json_count(preview.plan.file_bytes)},
                       {"bits_per_weight", json_number(preview.plan.bits_per_weight(), 4)},
                       {"peak_memory_bytes", json_count(preview.peak_memory_bytes)},
+                      {"device", json_text(preview.device->description())},
+                      {"peak_device_bytes", json_count(preview.peak_device_bytes)},
                       {"expected_kl_nats", json_number(compress::expected_loss(preview.plan), 5)},
                       {"tensors", Value::list(std::move(tensors))}});
 }
@@ -169,6 +172,10 @@ void print_plan(const Context& context, const compress::Preview& preview,
   facts.add("bits per weight", fmt::format("{:.3f}", preview.plan.bits_per_weight()));
   if (is_routed) facts.add("expected KL", fmt::format("{:.3f} nats", expected));
   facts.add("peak memory", human_bytes(preview.peak_memory_bytes));
+  facts.add("device", preview.device->description());
+  if (preview.peak_device_bytes > 0) {
+    facts.add("peak device memory", human_bytes(preview.peak_device_bytes));
+  }
   print(table.text(context.terminal) + "\n" + facts.text(context.terminal));
 }
 
@@ -234,6 +241,11 @@ Result<int> run(Context& context, const Arguments& arguments) {
   SQ_TRY(compress::CompressOptions options, options_of(context, arguments, model));
   SQ_TRY(const LoadOptions load, load_options(context, arguments));
   options.threads = load.threads == 0 ? usable_cpu_count() : load.threads;
+  if (options.format == kNpyFormat && options.device != "cpu") {
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("--device {}: {} is made on the processor; use sq2, or --device cpu",
+                             printable(options.device, 32), kNpyFormat)};
+  }
   if (options.format == kNpyFormat) return compress_to_npy(context, arguments, options);
   const bool is_json = arguments.has("--json");
   if (arguments.has("--dry-run")) {
@@ -353,6 +365,9 @@ Verb make_compress_verb() {
             .short_flag = "-t",
             .value = "N",
             .help = "threads that compute; 0 = all that this process may use"},
+           {.flag = "--device",
+            .value = "NAME",
+            .help = "what searches for trellis codes: cpu (default) or cuda, with the same bytes"},
            {.flag = "--isa",
             .value = "NAME",
             .help = "instruction set that reads the calibration text",

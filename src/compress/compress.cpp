@@ -40,6 +40,19 @@ Calibration calibration_of(const FormatRow& format, const CompressOptions& optio
   return options.calibrate ? format.calibration : Calibration::none;
 }
 
+/// A GPU that would have nothing to do is a misunderstanding. Routed types are not known yet.
+Status check_device(const CompressOptions& options, const Plan& plan, bool is_routed) {
+  if (options.device == "cpu" || is_routed) return {};
+  for (const PlannedTensor& planned : plan.tensors) {
+    if (is_trellis(planned.target)) return {};
+  }
+  return Error{
+      ErrorCode::invalid_argument,
+      fmt::format("--device {}: {} makes no trellis code of any tensor here, and these are "
+                  "what a GPU searches for; use sq2, sq3, sq4 or --device cpu",
+                  printable(options.device, 32), plan.format->name)};
+}
+
 std::string base_name(const std::string& path) { return fs::path(output_path(path)).filename(); }
 
 /// One run into one output directory.
@@ -103,6 +116,7 @@ Status Run::check_output() const {
 Status Run::check_room() const {
   SQ_TRY_STATUS(
       check_memory(preview_.peak_memory_bytes, calibration_of(*preview_.plan.format, options_)));
+  SQ_TRY_STATUS(check_device_memory(preview_.peak_device_bytes, *preview_.device));
   SQ_TRY(const uint64_t free_bytes, free_disk_bytes(output_));
   std::error_code error;
   const uint64_t reserved = fs::exists(partial_ + "/" + kWeightName, error)
@@ -236,8 +250,8 @@ Status Run::encode_all(std::optional<CalibrationText> text, Entries& entries) {
     progress_.on_note(fmt::format("going on where an earlier run stopped: {} of {} tensors done",
                                   resumed_, preview_.plan.tensors.size()));
   }
-  Worker worker(
-      {*preview_.source, preview_.plan, weights, journal, pool_, *backend_, progress_, cancel_});
+  Worker worker({*preview_.source, preview_.plan, weights, journal, pool_, *backend_,
+                 *preview_.device, progress_, cancel_});
   SQ_TRY_STATUS(worker.run(std::move(text)));
   SQ_TRY_STATUS(verify(weights, journal));
   entries = journal.entries();
@@ -420,10 +434,13 @@ Result<Preview> preview(const CompressOptions& options) {
   for (const PlannedTensor& planned : out.plan.tensors) {
     out.source_bytes += TensorView{nullptr, planned.source.dtype, planned.source.shape}.bytes();
   }
+  SQ_TRY(const std::optional<uint64_t> budget, file_budget(out.plan, options));
+  SQ_TRY_STATUS(check_device(options, out.plan, budget.has_value()));
+  SQ_TRY(out.device, make_trellis_device(options.device));
   out.peak_memory_bytes =
       peak_memory(out.plan, out.source->network.config, options.calibration_tokens,
-                  options.evaluation_tokens, options.threads);
-  SQ_TRY(const std::optional<uint64_t> budget, file_budget(out.plan, options));
+                  options.evaluation_tokens, *out.device, options.threads);
+  out.peak_device_bytes = peak_device_memory(out.plan, *out.device, options.threads);
   if (budget) {
     const uint64_t measuring = sensitivity_peak_bytes(out.plan, out.source->network.config);
     out.peak_memory_bytes = std::max(out.peak_memory_bytes, measuring);

@@ -14,6 +14,7 @@
 #include "compress/plan.h"
 #include "compress/quality.h"
 #include "compress/source.h"
+#include "compress/trellis_device.h"
 
 namespace squish::compress {
 
@@ -29,6 +30,7 @@ struct CompressOptions {
   std::string calibration_path = {};  // a text file or a directory of them; "" = the built-in text
   size_t calibration_tokens = 8192;
   std::vector<std::string> passthrough = {};
+  std::string device = "cpu";       // that searches for trellis codes: cpu or cuda
   int threads = 1;                  // of the pool, for what preview() says of memory
   size_t evaluation_tokens = 2048;  // 0: no comparison with the source
   std::optional<double> kl_max = {};
@@ -52,11 +54,14 @@ class ProgressSink {
 struct Preview {
   std::unique_ptr<Source> source;
   Plan plan;
-  uint64_t peak_memory_bytes = 0;  // besides mapped pages of the source
+  std::unique_ptr<TrellisDevice> device;  // opened
+  uint64_t peak_memory_bytes = 0;         // besides mapped pages of the source
+  uint64_t peak_device_bytes = 0;         // of the device's own memory; 0 on the processor
   uint64_t source_bytes = 0;
 };
 /// With a budget the types are not the final ones yet: route_dry() (target.h). Errors: those of
-/// Source::open, find_format, make_plan and file_budget.
+/// Source::open, find_format, make_plan, file_budget and make_trellis_device; invalid_argument for
+/// device cuda with a format that has no trellis codes.
 Result<Preview> preview(const CompressOptions& options);
 
 struct Summary {
@@ -71,9 +76,10 @@ struct Summary {
 };
 
 /// Runs to the end, or leaves OUTPUT.partial for the next call. Deterministic: the same source,
-/// options, instruction set and version give the same bytes, with any number of threads and over
-/// any number of interruptions. Errors: invalid_argument when the output exists; busy; refused for
-/// blocked pairs, too little memory or a loss above kl_max (exit 4); io; cancelled; bad_file.
+/// options, instruction set and version give the same bytes, with any number of threads, on either
+/// device and over any number of interruptions. Errors: invalid_argument when the output exists;
+/// busy; refused for blocked pairs, too little memory or a loss above kl_max (exit 4); io;
+/// cancelled; bad_file.
 Result<Summary> run(const CompressOptions& options, ThreadPool& pool, ProgressSink& progress,
                     const std::function<bool()>& cancel);
 

@@ -190,8 +190,8 @@ bool can_encode(DType dtype) {
   return !type_info(dtype).is_quantized || is_trellis(dtype) || quant::can_encode_affine(dtype);
 }
 
-uint64_t encode_peak_bytes(const PlannedTensor& planned, int threads) {
-  if (is_trellis(planned.target)) return encode_trellis_peak_bytes(planned, threads);
+uint64_t encode_peak_bytes(const PlannedTensor& planned, const TrellisDevice& device, int threads) {
+  if (is_trellis(planned.target)) return encode_trellis_peak_bytes(planned, device, threads);
   const Shape& shape = planned.source.shape;
   const uint64_t length = shape[shape.rank - 1];
   const uint64_t rows = window_rows(length, shape.elements() / length);

@@ -43,12 +43,18 @@ Result<EncodeResult> encode_tensor(const PlannedTensor& planned, const TensorVie
                                    const Transform& transform, ThreadPool& pool,
                                    const std::function<bool()>& cancel, const PayloadSink& sink);
 
-/// The same for planned.target t2, t3 or t4: a payload for each matrix of the tensor, coded in
-/// `frame`. Errors and energies are those of outputs when the frame has a Hessian. Errors: as
-/// above, and unsupported for weights beyond the scales. `cancel` is asked before each window of 32
-/// MiB.
+/// Where and in which frame trellis codes are made; `coder` was opened on `device` for `frame`.
+struct TrellisPlace {
+  const InputFrame& frame;
+  FrameCoder& coder;
+  const TrellisDevice& device;
+};
+/// The same for planned.target t2, t3 or t4: a payload for each matrix of the tensor. Errors and
+/// energies are those of outputs when the frame has a Hessian. Errors: as above, unsupported for
+/// weights beyond the scales, and those of the device. `cancel` is asked before each window of
+/// device.window_bytes().
 Result<EncodeResult> encode_trellis_tensor(const PlannedTensor& planned, const TensorView& data,
-                                           const InputFrame& frame, ThreadPool& pool,
+                                           const TrellisPlace& place, ThreadPool& pool,
                                            const std::function<bool()>& cancel,
                                            const PayloadSink& sink);
 
@@ -66,7 +72,11 @@ Status encode_rows_as(DType type, const float* rows, size_t row_count, size_t ro
 
 /// Bytes of memory that coding `planned` takes at most, besides the map of the source and the
 /// frame.
-uint64_t encode_peak_bytes(const PlannedTensor& planned, int threads);
-uint64_t encode_trellis_peak_bytes(const PlannedTensor& planned, int threads);
+uint64_t encode_peak_bytes(const PlannedTensor& planned, const TrellisDevice& device, int threads);
+uint64_t encode_trellis_peak_bytes(const PlannedTensor& planned, const TrellisDevice& device,
+                                   int threads);
+/// The same of the device's own memory; 0 when there is none or the type is no trellis code.
+uint64_t encode_device_bytes(const PlannedTensor& planned, const TrellisDevice& device, int threads,
+                             bool is_fed);
 
 }  // namespace squish::compress

@@ -11,12 +11,10 @@
 namespace squish::compress {
 namespace {
 
-constexpr uint64_t kWindowBytes = 32 << 20;
-
 /// Rows of one window: enough stripes for each thread, in multiples of a row block.
-uint64_t window_rows(uint64_t rows, uint64_t columns, int threads) {
+uint64_t window_rows(uint64_t rows, uint64_t columns, const TrellisDevice& device, int threads) {
   constexpr uint64_t kStep = TrellisEncoder::kWindowRows;
-  const uint64_t fitting = kWindowBytes / (columns * sizeof(float)) / kStep * kStep;
+  const uint64_t fitting = device.window_bytes() / (columns * sizeof(float)) / kStep * kStep;
   const uint64_t busy = (static_cast<uint64_t>(threads) * 64 + kStep - 1) / kStep * kStep;
   return std::min(rows, std::max({kStep, fitting, busy}));
 }
@@ -37,14 +35,14 @@ Error name_tensor(const Error& error, const PlannedTensor& planned, uint64_t ind
                           : "")};
 }
 
-Result<TrellisResult> encode_matrix(const Matrix& matrix, const InputFrame& frame,
+Result<TrellisResult> encode_matrix(const Matrix& matrix, const TrellisPlace& place,
                                     const TrellisOptions& options, ThreadPool& pool,
                                     const std::function<bool()>& cancel) {
   const TensorView& data = matrix.data;
   const size_t columns = data.row_length();
-  const uint64_t step = window_rows(matrix.rows, columns, pool.thread_count());
+  const uint64_t step = window_rows(matrix.rows, columns, place.device, pool.thread_count());
   AlignedBuffer<float> window(step * columns);
-  TrellisEncoder encoder(matrix.rows, frame, options, pool);
+  TrellisEncoder encoder(matrix.rows, place.frame, options, place.coder, pool);
   for (uint64_t row = 0; row < matrix.rows; row += step) {
     if (cancel()) return Error{ErrorCode::cancelled, "interrupted"};
     const uint64_t count = std::min(step, matrix.rows - row);
@@ -63,7 +61,7 @@ Result<TrellisResult> encode_matrix(const Matrix& matrix, const InputFrame& fram
 }  // namespace
 
 Result<EncodeResult> encode_trellis_tensor(const PlannedTensor& planned, const TensorView& data,
-                                           const InputFrame& frame, ThreadPool& pool,
+                                           const TrellisPlace& place, ThreadPool& pool,
                                            const std::function<bool()>& cancel,
                                            const PayloadSink& sink) {
   const Shape& shape = planned.source.shape;
@@ -75,7 +73,7 @@ Result<EncodeResult> encode_trellis_tensor(const PlannedTensor& planned, const T
     TrellisOptions options;
     options.dtype = planned.target;
     options.seed = hash64(as_bytes(fmt::format("rows of {} {}", planned.source.name, index)));
-    const auto matrix = encode_matrix({data, index * rows, rows}, frame, options, pool, cancel);
+    const auto matrix = encode_matrix({data, index * rows, rows}, place, options, pool, cancel);
     if (!matrix) return name_tensor(matrix.error(), planned, index);
     hash.update(matrix->payload);
     SQ_TRY_STATUS(sink(offset, matrix->payload));
@@ -88,13 +86,25 @@ Result<EncodeResult> encode_trellis_tensor(const PlannedTensor& planned, const T
   return result;
 }
 
-uint64_t encode_trellis_peak_bytes(const PlannedTensor& planned, int threads) {
+uint64_t encode_trellis_peak_bytes(const PlannedTensor& planned, const TrellisDevice& device,
+                                   int threads) {
   const Shape& shape = planned.source.shape;
   const uint64_t rows = shape[shape.rank - 2];
   const uint64_t columns = shape[shape.rank - 1];
-  const uint64_t window = window_rows(rows, columns, threads);
+  const uint64_t window = window_rows(rows, columns, device, threads);
   return window * columns * sizeof(float) +
-         trellis_peak_bytes(planned.target, rows, columns, window, threads);
+         trellis_peak_bytes(planned.target, rows, columns, window, device, threads);
+}
+
+uint64_t encode_device_bytes(const PlannedTensor& planned, const TrellisDevice& device, int threads,
+                             bool is_fed) {
+  if (!is_trellis(planned.target)) return 0;
+  const Shape& shape = planned.source.shape;
+  const uint64_t rows = shape[shape.rank - 2];
+  const TrellisLayout layout(planned.target, rows, shape[shape.rank - 1]);
+  const uint64_t window =
+      std::min(window_rows(rows, layout.columns, device, threads), layout.padded_rows());
+  return device.device_bytes(planned.target, layout.padded_columns(), window, is_fed);
 }
 
 }  // namespace squish::compress

@@ -49,10 +49,10 @@ uint64_t hessian_bytes(const Plan& plan) {
 }  // namespace
 
 uint64_t peak_memory(const Plan& plan, const ModelConfig& config, size_t calibration_tokens,
-                     size_t evaluation_tokens, int threads) {
+                     size_t evaluation_tokens, const TrellisDevice& device, int threads) {
   uint64_t window = 0;
   for (const PlannedTensor& planned : plan.tensors) {
-    window = std::max(window, encode_peak_bytes(planned, threads));
+    window = std::max(window, encode_peak_bytes(planned, device, threads));
   }
   uint64_t calibration = 0;
   if (plan.options.calibration != Calibration::none) {
@@ -70,6 +70,15 @@ uint64_t peak_memory(const Plan& plan, const ModelConfig& config, size_t calibra
              4 * kSequenceTokens * kv);
   }
   return kProgramBytes + std::max(window + calibration, comparison);
+}
+
+uint64_t peak_device_memory(const Plan& plan, const TrellisDevice& device, int threads) {
+  const bool is_fed = plan.options.calibration == Calibration::feedback;
+  uint64_t peak = 0;
+  for (const PlannedTensor& planned : plan.tensors) {
+    peak = std::max(peak, encode_device_bytes(planned, device, threads, is_fed));
+  }
+  return peak;
 }
 
 uint64_t available_memory() {
@@ -96,6 +105,16 @@ Status check_memory(uint64_t peak_bytes, Calibration calibration) {
                                                calibration == Calibration::none
                                                    ? "close other programs or use a larger machine"
                                                    : "use --no-awq or fewer --calibration-tokens")};
+}
+
+Status check_device_memory(uint64_t peak_bytes, TrellisDevice& device) {
+  if (peak_bytes == 0) return {};
+  SQ_TRY(const uint64_t free_bytes, device.free_bytes());
+  if (free_bytes == 0 || peak_bytes <= free_bytes) return {};
+  return Error{ErrorCode::refused,
+               fmt::format("this run takes {} of the memory of {}, {} is free there; end what else "
+                           "uses it, or use --device cpu",
+                           human_bytes(peak_bytes), device.description(), human_bytes(free_bytes))};
 }
 
 }  // namespace squish::compress

@@ -137,7 +137,9 @@ Status route_preview(Preview& preview, const CompressOptions& options, uint64_t 
   preview.peak_memory_bytes =
       std::max(preview.peak_memory_bytes,
                peak_memory(preview.plan, preview.source->network.config, options.calibration_tokens,
-                           options.evaluation_tokens, pool.thread_count()));
+                           options.evaluation_tokens, *preview.device, pool.thread_count()));
+  preview.peak_device_bytes =
+      peak_device_memory(preview.plan, *preview.device, pool.thread_count());
   return {};
 }
 

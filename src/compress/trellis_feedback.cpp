@@ -8,7 +8,6 @@
 
 #include "base/check.h"
 #include "compress/random_signs.h"
-#include "compress/trellis_stripe.h"
 #include "tensor/half.h"
 
 namespace squish::compress {
@@ -67,14 +66,15 @@ double TrellisResult::output_db() const { return decibels_of(output_energy, outp
 
 struct TrellisEncoder::State {
   State(size_t row_count, const InputFrame& input_frame, const TrellisOptions& options,
-        ThreadPool& thread_pool)
+        FrameCoder& frame_coder, ThreadPool& thread_pool)
       : frame(input_frame),
+        coder(frame_coder),
         pool(thread_pool),
         layout(options.dtype, row_count, input_frame.length()),
         gain(static_cast<double>(quant::trellis_gain(options.dtype))),
+        dtype(options.dtype),
         effort(options.effort),
         signs(options.seed),
-        encoder(options.dtype, *quant::trellis_table().value()),
         sv(layout.padded_rows()) {
     result.payload.resize(layout.bytes);
   }
@@ -88,22 +88,21 @@ struct TrellisEncoder::State {
 
   Status choose_row_scales(std::span<const float> w, size_t rows);
   void load(std::span<const float> w, size_t rows);
-  void rotate_all(AlignedBuffer<float>& values, size_t rows);
-  void code(size_t rows);
+  void rotate_all(float* values, size_t rows);
   void measure(std::span<const float> w, size_t rows);
 
   const InputFrame& frame;
+  FrameCoder& coder;
   ThreadPool& pool;
   TrellisLayout layout;
   double gain;  // deviation of what is coded
+  DType dtype;
   quant::TrellisEffort effort;
   RandomSigns signs;
-  quant::TileEncoder encoder;
   std::vector<float> sv;
   size_t next_row = 0;
-  AlignedBuffer<float> values, fed_back, noise;      // of a window: [padded rows][padded columns]
-  std::vector<RowFigures> figures;                   // of a window
-  std::vector<std::unique_ptr<StripeCoder>> coders;  // one a thread
+  TrellisWindow window;
+  std::vector<RowFigures> figures;  // of a window
   TrellisResult result;
 };
 
@@ -165,7 +164,7 @@ void TrellisEncoder::State::load(std::span<const float> w, size_t rows) {
   const size_t padded_rows = (rows + kTrellisTile - 1) / kTrellisTile * kTrellisTile;
   pool.parallel_for(padded_rows, 1, [&](size_t begin, size_t end, int) {
     for (size_t r = begin; r < end; ++r) {
-      float* out = values.data() + r * padded;
+      float* out = window.values + r * padded;
       std::fill_n(out, padded, 0.0F);
       const float scale = r < rows ? sv[next_row + r] : 0.0F;
       if (scale == 0) continue;
@@ -173,41 +172,13 @@ void TrellisEncoder::State::load(std::span<const float> w, size_t rows) {
       rotate_blocks(out, padded);
     }
   });
-  rotate_all(values, padded_rows);
+  rotate_all(window.values, padded_rows);
 }
 
-void TrellisEncoder::State::rotate_all(AlignedBuffer<float>& buffer, size_t rows) {
+void TrellisEncoder::State::rotate_all(float* values, size_t rows) {
   const size_t padded = layout.padded_columns();
   pool.parallel_for(padded, 16, [&](size_t begin, size_t end, int) {
-    rotate_down(buffer.data(), rows, padded, begin, end);
-  });
-}
-
-void TrellisEncoder::State::code(size_t rows) {
-  const size_t padded = layout.padded_columns();
-  const size_t padded_rows = (rows + kTrellisTile - 1) / kTrellisTile * kTrellisTile;
-  const bool is_fed = frame.factor() != nullptr;
-  const size_t stripes = (padded_rows + StripeCoder::kRows - 1) / StripeCoder::kRows;
-  if (coders.empty()) {
-    for (int i = 0; i < pool.thread_count(); ++i) {
-      coders.push_back(std::make_unique<StripeCoder>(encoder, frame.factor(), padded, effort));
-    }
-  }
-  pool.parallel_for(stripes, 1, [&](size_t begin, size_t end, int thread) {
-    for (size_t stripe = begin; stripe < end; ++stripe) {
-      const size_t row = stripe * StripeCoder::kRows;
-      const size_t tile = (next_row + row) / kTrellisTile;
-      const size_t block = tile / kRowBlockTiles;
-      StripeCoder::Job job = {};
-      job.values = values.data() + row * padded;
-      job.fed_back = is_fed ? fed_back.data() + row * padded : nullptr;
-      job.noise = is_fed ? noise.data() + row * padded : nullptr;
-      job.rows = std::min(StripeCoder::kRows, padded_rows - row);
-      job.codes = result.payload.data() + layout.line_offset(block, 0);
-      job.block_tiles = layout.block_tiles(block);
-      job.first_tile = tile % kRowBlockTiles;
-      coders[static_cast<size_t>(thread)]->code(job);
-    }
+    rotate_down(values, rows, padded, begin, end);
   });
 }
 
@@ -217,16 +188,16 @@ void TrellisEncoder::State::measure(std::span<const float> w, size_t rows) {
   const size_t padded = layout.padded_columns();
   const size_t padded_rows = (rows + kTrellisTile - 1) / kTrellisTile * kTrellisTile;
   const LdlFactor* factor = frame.factor();
-  rotate_all(values, padded_rows);
+  rotate_all(window.values, padded_rows);
   if (factor != nullptr) {
-    rotate_all(fed_back, padded_rows);
-    rotate_all(noise, padded_rows);
+    rotate_all(window.fed_back, padded_rows);
+    rotate_all(window.noise, padded_rows);
   }
   const std::span<const float> su = frame.column_scales();
   pool.parallel_for(rows, 1, [&](size_t begin, size_t end, int) {
     for (size_t r = begin; r < end; ++r) {
       RowFigures& row = figures[r];
-      float* coded = values.data() + r * padded;
+      float* coded = window.values + r * padded;
       rotate_blocks(coded, padded);
       const float scale = sv[next_row + r];
       for (size_t c = 0; c < columns; ++c) {
@@ -240,8 +211,8 @@ void TrellisEncoder::State::measure(std::span<const float> w, size_t rows) {
       if (factor == nullptr) continue;
       const double square = static_cast<double>(scale) * static_cast<double>(scale);
       row.output_energy =
-          square * quadratic(fed_back.data() + r * padded, factor->diagonals, padded);
-      row.output_error = square * quadratic(noise.data() + r * padded, factor->diagonals, padded);
+          square * quadratic(window.fed_back + r * padded, factor->diagonals, padded);
+      row.output_error = square * quadratic(window.noise + r * padded, factor->diagonals, padded);
     }
   });
   for (const RowFigures& row : figures) {  // in order: the same sums for any number of threads
@@ -253,8 +224,8 @@ void TrellisEncoder::State::measure(std::span<const float> w, size_t rows) {
 }
 
 TrellisEncoder::TrellisEncoder(size_t rows, const InputFrame& frame, const TrellisOptions& options,
-                               ThreadPool& pool)
-    : state_(std::make_unique<State>(rows, frame, options, pool)) {}
+                               FrameCoder& coder, ThreadPool& pool)
+    : state_(std::make_unique<State>(rows, frame, options, coder, pool)) {}
 TrellisEncoder::~TrellisEncoder() = default;
 
 Status TrellisEncoder::add(std::span<const float> w) {
@@ -264,16 +235,10 @@ Status TrellisEncoder::add(std::span<const float> w) {
   SQ_CHECK(rows % kWindowRows == 0 || s.next_row + rows == s.layout.rows);
   SQ_TRY_STATUS(s.choose_row_scales(w, rows));
   const size_t padded_rows = (rows + kTrellisTile - 1) / kTrellisTile * kTrellisTile;
-  const size_t count = padded_rows * s.layout.padded_columns();
-  if (s.values.size() < count) {
-    s.values = AlignedBuffer<float>(count);
-    if (s.frame.factor() != nullptr) {
-      s.fed_back = AlignedBuffer<float>(count);
-      s.noise = AlignedBuffer<float>(count);
-    }
-  }
+  SQ_TRY(s.window, s.coder.window(padded_rows));
   s.load(w, rows);
-  s.code(rows);
+  const uint64_t codes = s.layout.line_offset(s.next_row / kWindowRows, 0);
+  SQ_TRY_STATUS(s.coder.code(s.dtype, s.effort, padded_rows, s.result.payload.data() + codes));
   s.measure(w, rows);
   s.next_row += rows;
   return {};
@@ -295,18 +260,30 @@ TrellisResult TrellisEncoder::finish() {
 
 Result<TrellisResult> encode_trellis(std::span<const float> w, size_t rows, const InputFrame& frame,
                                      const TrellisOptions& options, ThreadPool& pool) {
-  TrellisEncoder encoder(rows, frame, options, pool);
+  const std::unique_ptr<TrellisDevice> cpu = make_cpu_trellis_device();
+  return encode_trellis(w, rows, frame, options, *cpu, pool);
+}
+
+Result<TrellisResult> encode_trellis(std::span<const float> w, size_t rows, const InputFrame& frame,
+                                     const TrellisOptions& options, TrellisDevice& device,
+                                     ThreadPool& pool) {
+  SQ_TRY(const std::unique_ptr<FrameCoder> coder, open_coder(device, frame, pool));
+  TrellisEncoder encoder(rows, frame, options, *coder, pool);
   SQ_TRY_STATUS(encoder.add(w));
   return encoder.finish();
 }
 
+Result<std::unique_ptr<FrameCoder>> open_coder(TrellisDevice& device, const InputFrame& frame,
+                                               ThreadPool& pool) {
+  return device.open(frame.factor(), frame.padded_length(), pool);
+}
+
 uint64_t trellis_peak_bytes(DType dtype, size_t rows, size_t columns, size_t window_rows,
-                            int threads) {
+                            const TrellisDevice& device, int threads) {
   const TrellisLayout layout(dtype, rows, columns);
   const uint64_t window = std::min<uint64_t>(window_rows, layout.padded_rows());
   return layout.bytes + 3 * sizeof(float) * window * layout.padded_columns() +
-         static_cast<uint64_t>(threads) * StripeCoder::bytes_for(layout.padded_columns()) +
-         (2 << 20);
+         device.host_bytes(layout.padded_columns(), threads) + (2 << 20);
 }
 
 }  // namespace squish::compress

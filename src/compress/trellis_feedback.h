@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "compress/ldl.h"
+#include "compress/trellis_device.h"
 #include "quant/trellis_encode.h"
 #include "tensor/trellis.h"
 
@@ -34,6 +35,7 @@ class InputFrame {
   [[nodiscard]] size_t length() const { return length_; }
   /// [length rounded up to 16]: sign and scale of each column, as f16 stores them.
   [[nodiscard]] std::span<const float> column_scales() const { return su_; }
+  [[nodiscard]] size_t padded_length() const { return su_.size(); }
   /// Null without calibration. For the Hessian of rotated, scaled inputs.
   [[nodiscard]] const LdlFactor* factor() const { return factor_ ? &*factor_ : nullptr; }
 
@@ -65,24 +67,26 @@ struct TrellisResult {
   [[nodiscard]] double output_db() const;
 };
 
-/// Codes a matrix whose rows come a window at a time. The payload does not depend on the number of
-/// threads, nor on how the rows are divided into windows. Memory: trellis_peak_bytes(). Cost: 1.6
-/// us (t2) to 3 us (t3, t4) a weight and core with AVX-512; nothing else takes a tenth of it.
+/// Codes a matrix whose rows come a window at a time. The payload does not depend on the device,
+/// the number of threads, nor on how the rows are divided into windows. Memory:
+/// trellis_peak_bytes(). Cost: 1.6 us (t2) to 3 us (t3, t4) a weight and core with AVX-512; nothing
+/// else takes a tenth of it.
 class TrellisEncoder {
  public:
   /// Windows begin at multiples of this many rows: as long as a row block of the layout.
   static constexpr size_t kWindowRows = kRowBlockTiles * kTrellisTile;
 
-  /// References must outlive this object.
+  /// `coder` was opened for the factor and the padded columns of `frame`. References must outlive
+  /// this object.
   TrellisEncoder(size_t rows, const InputFrame& frame, const TrellisOptions& options,
-                 ThreadPool& pool);
+                 FrameCoder& coder, ThreadPool& pool);
   ~TrellisEncoder();
   TrellisEncoder(const TrellisEncoder&) = delete;
   TrellisEncoder& operator=(const TrellisEncoder&) = delete;
 
   /// The next rows, row-major [any, frame.length()]: a multiple of kWindowRows, but for the last
   /// window. Errors: bad_file naming the row and column of a NaN or an infinity; unsupported when
-  /// a row's scale leaves the range of f16 (|w| above about 60,000).
+  /// a row's scale leaves the range of f16 (|w| above about 60,000); those of the device.
   Status add(std::span<const float> w);
   /// After the last row.
   TrellisResult finish();
@@ -92,13 +96,21 @@ class TrellisEncoder {
   std::unique_ptr<State> state_;
 };
 
-/// One matrix in one window.
+/// A coder of matrices in `frame`, which must outlive it. Errors: out_of_memory.
+Result<std::unique_ptr<FrameCoder>> open_coder(TrellisDevice& device, const InputFrame& frame,
+                                               ThreadPool& pool);
+
+/// One matrix in one window, on the processor.
 Result<TrellisResult> encode_trellis(std::span<const float> w, size_t rows, const InputFrame& frame,
                                      const TrellisOptions& options, ThreadPool& pool);
+/// The same on a device.
+Result<TrellisResult> encode_trellis(std::span<const float> w, size_t rows, const InputFrame& frame,
+                                     const TrellisOptions& options, TrellisDevice& device,
+                                     ThreadPool& pool);
 
-/// Bytes that TrellisEncoder takes for a matrix in windows of `window_rows`, besides the window
-/// and the frame.
+/// Bytes of the host's memory that TrellisEncoder and its coder take for a matrix in windows of
+/// `window_rows`, besides the window and the frame.
 uint64_t trellis_peak_bytes(DType dtype, size_t rows, size_t columns, size_t window_rows,
-                            int threads);
+                            const TrellisDevice& device, int threads);
 
 }  // namespace squish::compress

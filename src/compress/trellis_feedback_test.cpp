@@ -170,7 +170,10 @@ TEST(Trellis, gives_the_same_bytes_for_any_threads_and_windows) {
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
     const InputFrame frame = frame_of(x, columns, pool);
-    TrellisEncoder encoder(rows, frame, options, pool);
+    const std::unique_ptr<TrellisDevice> device = make_cpu_trellis_device();
+    const auto coder = open_coder(*device, frame, pool);
+    ASSERT_TRUE(coder.has_value());
+    TrellisEncoder encoder(rows, frame, options, **coder, pool);
     const std::span<const float> all = w;
     ASSERT_TRUE(encoder.add(all.first(256 * columns)).has_value());
     ASSERT_TRUE(encoder.add(all.subspan(256 * columns)).has_value());

@@ -72,7 +72,8 @@ Status Worker::code(const PlannedTensor& planned, const Scaling& scaling) {
   };
   auto result =
       is_trellis(planned.target)
-          ? encode_trellis_tensor(planned, data, *frame_, parts_.pool, parts_.cancel, sink)
+          ? encode_trellis_tensor(planned, data, {*frame_, *coder_, parts_.device}, parts_.pool,
+                                  parts_.cancel, sink)
           : encode_tensor(planned, data, scaling.transform, parts_.pool, parts_.cancel, sink);
   if (!result) {
     done_bytes_ = done_before;
@@ -125,11 +126,13 @@ Status Worker::choose_frame(const PlannedTensor& planned, InputStatistics* stati
   if (frame_ && frame_layer_ == layer && frame_input_ == input && frame_length_ == length) {
     return {};
   }
-  frame_.reset();  // before the next one takes its memory
+  coder_.reset();  // before the next ones take their memory
+  frame_.reset();
   auto frame = make_frame(trellis_members(parts_.plan, layer, input, length), layer, input,
                           parts_.source.files, statistics, parts_.pool);
   if (!frame) return frame.error().at(parts_.source.files.path);
   frame_.emplace(std::move(*frame));
+  SQ_TRY(coder_, open_coder(parts_.device, *frame_, parts_.pool));
   frame_layer_ = layer;
   frame_input_ = input;
   frame_length_ = length;
@@ -179,6 +182,7 @@ Status Worker::run_layer(int layer, std::vector<size_t> todo) {
     const auto found = scales.find(planned.source.name);
     SQ_TRY_STATUS(code(planned, found == scales.end() ? Scaling() : found->second));
   }
+  coder_.reset();
   frame_.reset();
   return {};
 }

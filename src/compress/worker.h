@@ -28,6 +28,7 @@ class Worker {
     Journal& journal;
     ThreadPool& pool;
     Backend& backend;
+    TrellisDevice& device;
     ProgressSink& progress;
     const std::function<bool()>& cancel;
   };
@@ -53,6 +54,7 @@ class Worker {
   std::optional<Calibrator> calibrator_;
   // Of the trellis tensors that are coded now; one at a time is kept.
   std::optional<InputFrame> frame_;
+  std::unique_ptr<FrameCoder> coder_;  // in that frame
   int frame_layer_ = -1;
   Input frame_input_ = Input::none;
   uint64_t frame_length_ = 0;

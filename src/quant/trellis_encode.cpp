@@ -13,15 +13,6 @@ namespace {
 /// Larger than any path (see step_target), small enough that adding one does not overflow.
 constexpr int32_t kForbidden = 1 << 29;
 
-/// Steps on either side of the seam.
-struct SeamSearch {
-  int choose;  // in the search for the meeting state
-  int again;   // in the search after the ring is closed; 0: none
-};
-SeamSearch seam_search(TrellisEffort effort) {
-  return effort == TrellisEffort::full ? SeamSearch{16, 32} : SeamSearch{8, 0};
-}
-
 bool has_avx2() {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -50,6 +41,10 @@ constexpr Isa kIsas[] = {{trellis_avx512_table, has_avx512},
                          {trellis_scalar_table, always}};
 
 }  // namespace
+
+SeamSearch seam_search(TrellisEffort effort) {
+  return effort == TrellisEffort::full ? SeamSearch{16, 32} : SeamSearch{8, 0};
+}
 
 Result<const TrellisTable*> trellis_table(std::string_view isa) {
   std::string names;
@@ -162,16 +157,15 @@ uint32_t TileEncoder::trace_back(Scratch::Tile& tile, int first, int count, uint
   uint32_t kept = end;
   for (int index = count - 1; index >= stop; --index) {
     const int step = (first + index) % code_->steps();
-    const uint32_t state =
-        (kept << code_->step_bits()) | oldest_bits(tile, step, index, kept);
+    const uint32_t state = (kept << code_->step_bits()) | oldest_bits(tile, step, index, kept);
     tile.states[static_cast<size_t>(step)] = static_cast<uint16_t>(state);
     kept = state & mask;
   }
   return kept;
 }
 
-void TileEncoder::encode(const float* weights, size_t count, TrellisEffort effort,
-                         Scratch& scratch, float* decoded, uint32_t* dwords) const {
+void TileEncoder::encode(const float* weights, size_t count, TrellisEffort effort, Scratch& scratch,
+                         float* decoded, uint32_t* dwords) const {
   SQ_CHECK(count >= 1 && count <= kTilesAtOnce);
   const int steps = code_->steps();
   const auto mask = static_cast<uint32_t>(survivor_count() - 1);
@@ -204,8 +198,8 @@ void TileEncoder::encode(const float* weights, size_t count, TrellisEffort effor
     forward(steps - seam.again, 2 * seam.again, starts, scratch);
     for (size_t i = 0; i < kTilesAtOnce; ++i) {
       Scratch::Tile& tile = scratch.tiles_[i];
-      const uint32_t end = static_cast<uint32_t>(
-          tile.states[static_cast<size_t>(seam.again) - 1] >> code_->step_bits());
+      const uint32_t end = static_cast<uint32_t>(tile.states[static_cast<size_t>(seam.again) - 1] >>
+                                                 code_->step_bits());
       trace_back(tile, steps - seam.again, 2 * seam.again, end, 0);
     }
   }

@@ -17,6 +17,12 @@ namespace squish::quant {
 /// time): `fast` chooses the meeting state by a short search around the seam; `full` by a longer
 /// one, and searches 64 steps around the seam again afterwards.
 enum class TrellisEffort : uint8_t { fast, full };
+/// Steps on either side of the seam.
+struct SeamSearch {
+  int choose = 0;  // in the search for the meeting state
+  int again = 0;   // in the search after the ring is closed; 0: none
+};
+SeamSearch seam_search(TrellisEffort effort);
 
 /// The inner loops of this machine, or those that `isa` names. Errors: unsupported, naming them.
 Result<const TrellisTable*> trellis_table(std::string_view isa = {});
@@ -39,10 +45,10 @@ class TileEncoder {
    private:
     friend class TileEncoder;
     struct Tile {
-      std::vector<StepTarget> targets;      // [steps]
-      AlignedBuffer<int32_t> survivors;     // t2: [steps + 1][2^R]; else [2][2^R]
-      AlignedBuffer<uint8_t> decisions;     // t3, t4: [steps][2^R]
-      std::vector<uint16_t> states;         // [steps]
+      std::vector<StepTarget> targets;   // [steps]
+      AlignedBuffer<int32_t> survivors;  // t2: [steps + 1][2^R]; else [2][2^R]
+      AlignedBuffer<uint8_t> decisions;  // t3, t4: [steps][2^R]
+      std::vector<uint16_t> states;      // [steps]
     };
     std::vector<Tile> tiles_;  // [kTilesAtOnce]
   };
