@@ -5,34 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "text/testing/byte_tokenizer.h"
+
 namespace squish {
 namespace {
-
-/// Token 1 + b is byte b.
-Tokenizer make_tokenizer() {
-  VocabularySource source;
-  source.model = "llama";  // SentencePiece: bytes are spelled <0xHH>
-  static const std::vector<std::string> spelled = [] {
-    std::vector<std::string> out = {"<unk>"};
-    for (int byte = 0; byte < 256; ++byte) {
-      constexpr std::string_view kDigits = "0123456789ABCDEF";
-      out.push_back(std::string("<0x") + kDigits[static_cast<size_t>(byte / 16)] +
-                    kDigits[static_cast<size_t>(byte % 16)] + ">");
-    }
-    return out;
-  }();
-  static std::vector<int32_t> kinds(spelled.size(), static_cast<int32_t>(TokenKind::byte));
-  static const std::vector<float> scores(spelled.size(), 0.0F);
-  kinds[0] = static_cast<int32_t>(TokenKind::unknown);
-  source.tokens.assign(spelled.begin(), spelled.end());
-  source.kinds = kinds;
-  source.scores = scores;
-  source.unknown = 0;
-  source.add_space_prefix = false;
-  auto tokenizer = Tokenizer::from_vocabulary(source);
-  EXPECT_TRUE(tokenizer) << tokenizer.error().message;
-  return std::move(tokenizer).value();
-}
 
 constexpr size_t kModelSize = 300;
 TokenId token_of(char c) { return 1 + static_cast<unsigned char>(c); }
@@ -84,7 +60,7 @@ class ThoughtBudgetTest : public ::testing::Test {
     return std::make_unique<ThoughtBudget>(tokenizer_, kModelSize, count, is_open,
                                            std::move(inner));
   }
-  Tokenizer tokenizer_ = make_tokenizer();
+  Tokenizer tokenizer_ = testing::byte_tokenizer();
 };
 
 TEST_F(ThoughtBudgetTest, a_thought_that_is_too_long_is_closed_and_the_answer_goes_on) {

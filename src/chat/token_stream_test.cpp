@@ -5,45 +5,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "text/testing/byte_tokenizer.h"
+
 namespace squish {
 namespace {
 
-/// Token i is byte i of `bytes` alone, spelled as a byte-level vocabulary does; then one token for
-/// each of `words`.
 class TokenStreamTest : public ::testing::Test {
  protected:
-  static Tokenizer make_tokenizer() {
-    VocabularySource source;
-    source.model = "llama";  // SentencePiece: bytes are spelled <0xHH>, words as they are
-    static const std::vector<std::string> spelled = [] {
-      std::vector<std::string> out = {"<unk>"};
-      for (int byte = 0; byte < 256; ++byte) {
-        constexpr std::string_view kDigits = "0123456789ABCDEF";
-        out.push_back(std::string("<0x") + kDigits[static_cast<size_t>(byte / 16)] +
-                      kDigits[static_cast<size_t>(byte % 16)] + ">");
-      }
-      for (const char* word : {"Hello", "\nUser", ":", " world", "\n"}) out.emplace_back(word);
-      return out;
-    }();
-    static std::vector<int32_t> kinds(spelled.size(), static_cast<int32_t>(TokenKind::normal));
-    static const std::vector<float> scores(spelled.size(), 0.0F);
-    kinds[0] = static_cast<int32_t>(TokenKind::unknown);
-    for (size_t i = 1; i <= 256; ++i) kinds[i] = static_cast<int32_t>(TokenKind::byte);
-    source.tokens.assign(spelled.begin(), spelled.end());
-    source.kinds = kinds;
-    source.scores = scores;
-    source.unknown = 0;
-    source.add_space_prefix = false;
-    auto tokenizer = Tokenizer::from_vocabulary(source);
-    EXPECT_TRUE(tokenizer) << tokenizer.error().message;
-    return std::move(tokenizer).value();
-  }
   static TokenId byte(int value) { return value + 1; }
   static TokenId word(int index) { return 257 + index; }
   TokenStream stream_of(const std::vector<std::string>& stops) const {
     return std::move(TokenStream::create(tokenizer_, stops)).value();
   }
-  const Tokenizer tokenizer_ = make_tokenizer();
+  const Tokenizer tokenizer_ = testing::byte_tokenizer({"Hello", "\nUser", ":", " world", "\n"});
 };
 
 TEST_F(TokenStreamTest, gives_each_word_as_it_comes) {

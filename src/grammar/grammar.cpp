@@ -1,5 +1,6 @@
 #include "grammar/grammar.h"
 
+#include <algorithm>
 #include <atomic>
 #include <new>
 #include <optional>
@@ -33,9 +34,15 @@ std::unique_ptr<Constraint> Grammar::start(Thought thought) const {
   return std::make_unique<GrammarConstraint>(mask_, thought_, thought);
 }
 
+/// One thread that compiles. What it shares with it lies apart, since either may end first.
 struct GrammarCompiler::Job {
+  struct Shared {
+    std::atomic<bool> is_done = false;
+    std::atomic<bool> is_awaited = true;
+    std::atomic<bool> stop = false;
+  };
   std::thread thread;
-  std::shared_ptr<std::atomic<bool>> is_done;
+  std::shared_ptr<Shared> shared = std::make_shared<Shared>();
 };
 
 GrammarCompiler::GrammarCompiler(const Tokenizer& tokenizer, size_t model_size,
@@ -45,6 +52,7 @@ GrammarCompiler::GrammarCompiler(const Tokenizer& tokenizer, size_t model_size,
       limits_(limits) {}
 
 GrammarCompiler::~GrammarCompiler() {
+  for (const Job& job : jobs_) job.shared->stop = true;
   for (Job& job : jobs_) job.thread.join();
 }
 
@@ -60,10 +68,11 @@ Result<std::shared_ptr<const MaskVocabulary>> GrammarCompiler::vocabulary() {
   return vocabulary_;
 }
 
-GrammarCompiler::Compiled GrammarCompiler::compile_now(const GrammarSource& source) {
+GrammarCompiler::Compiled GrammarCompiler::compile_now(const GrammarSource& source,
+                                                       const std::atomic<bool>& stop) {
   SQ_TRY(auto vocabulary_of_model, vocabulary());
-  SQ_TRY(auto mask,
-         CompiledMask::compile(std::move(vocabulary_of_model), source.language, source.text));
+  SQ_TRY(auto mask, CompiledMask::compile(std::move(vocabulary_of_model), source.language,
+                                          source.text, &stop));
   return std::shared_ptr<const Grammar>(new Grammar(std::move(mask), thought_));
 }
 
@@ -71,6 +80,7 @@ Result<std::shared_ptr<const Grammar>> GrammarCompiler::compile(const GrammarSou
   const std::string key = fmt::format("{} {}", static_cast<int>(source.language), source.text);
   // The thread that compiles and the one that waits may end in either order.
   auto result = std::make_shared<Channel<std::optional<Compiled>>>(1);
+  std::shared_ptr<Job::Shared> job;
   {
     const std::lock_guard lock(mutex_);
     if (const auto found = by_key_.find(key); found != by_key_.end()) {
@@ -79,35 +89,50 @@ Result<std::shared_ptr<const Grammar>> GrammarCompiler::compile(const GrammarSou
       return found->second->grammar;
     }
     ++stats_.misses;
-    join_finished();
-    if (jobs_.size() >= limits_.compiling_max) {
-      return Error{ErrorCode::busy,
-                   fmt::format("{} grammars are being compiled; try again later", jobs_.size())};
-    }
-    auto is_done = std::make_shared<std::atomic<bool>>(false);
-    std::thread thread([this, source, key, result, is_done] {
+    SQ_TRY_STATUS(make_room());
+    job = std::make_shared<Job::Shared>();
+    std::thread thread([this, source, key, result, job] {
       Compiled compiled = Error{ErrorCode::out_of_memory, "no memory for the grammar"};
       try {
-        compiled = compile_now(source);
+        compiled = compile_now(source, job->stop);
         if (compiled) keep(key, *compiled);
       } catch (const std::bad_alloc&) {  // the seam of this thread: the error stands already
       }
       (void)result->try_send(std::move(compiled));
-      *is_done = true;
+      job->is_done = true;
     });
-    jobs_.push_back({std::move(thread), std::move(is_done)});
+    jobs_.push_back({std::move(thread), job});
   }
   auto compiled = result->receive(limits_.compile_time);
+  job->is_awaited = false;
   if (compiled.has_value() && compiled->has_value()) return std::move(**compiled);
   return Error{ErrorCode::invalid_argument,
                fmt::format("it takes longer than the {} s that compiling may take; make it simpler",
                            std::chrono::duration<double>(limits_.compile_time).count())};
 }
 
+/// Under mutex_. Those that nobody waits for end when another needs their place. They look at that
+/// before each mask only, so that some may still be there: four times as many threads are the most.
+Status GrammarCompiler::make_room() {
+  join_finished();
+  if (jobs_.size() < limits_.compiling_max) return {};
+  size_t awaited = 0;
+  for (const Job& job : jobs_) {
+    if (job.shared->is_awaited) {
+      ++awaited;
+    } else {
+      job.shared->stop = true;
+    }
+  }
+  if (awaited < limits_.compiling_max && jobs_.size() < 4 * limits_.compiling_max) return {};
+  return Error{ErrorCode::busy,
+               fmt::format("{} grammars are being compiled; try again later", jobs_.size())};
+}
+
 /// Under mutex_.
 void GrammarCompiler::join_finished() {
   std::erase_if(jobs_, [](Job& job) {
-    if (!*job.is_done) return false;
+    if (!job.shared->is_done) return false;
     job.thread.join();
     return true;
   });

@@ -57,7 +57,7 @@ struct GrammarLimits {
   size_t cache_bytes = size_t{128} << 20;
   size_t cache_count = 256;
   std::chrono::milliseconds compile_time{10'000};
-  size_t compiling_max = 4;  // at a time, those that nobody waits for any more among them
+  size_t compiling_max = 4;  // at a time, of those that somebody waits for
 };
 
 /// Compiles the grammars of one model and keeps those used last. Borrows the tokenizer. Any thread.
@@ -66,14 +66,15 @@ class GrammarCompiler {
   /// `model_size`: tokens that the model gives logits for. Does nothing yet: the vocabulary is read
   /// when the first grammar comes.
   GrammarCompiler(const Tokenizer& tokenizer, size_t model_size, const GrammarLimits& limits = {});
-  /// Waits for what is being compiled.
+  /// Stops what is being compiled and waits for it.
   ~GrammarCompiler();
   GrammarCompiler(const GrammarCompiler&) = delete;
   GrammarCompiler& operator=(const GrammarCompiler&) = delete;
 
   /// Blocks for at most limits.compile_time: not for a network or engine thread. Errors:
-  /// invalid_argument with what is wrong with the grammar, or when it takes too long (it is then
-  /// kept when it is ready); busy when too many are being compiled.
+  /// invalid_argument with what is wrong with the grammar, or when it takes too long (it goes on
+  /// and is kept when it is ready, until others need its place); busy when too many are being
+  /// compiled.
   Result<std::shared_ptr<const Grammar>> compile(const GrammarSource& source);
 
   struct Stats {
@@ -92,9 +93,10 @@ class GrammarCompiler {
   };
   struct Job;
   Result<std::shared_ptr<const MaskVocabulary>> vocabulary();
-  Compiled compile_now(const GrammarSource& source);
+  Compiled compile_now(const GrammarSource& source, const std::atomic<bool>& stop);
   void keep(const std::string& key, std::shared_ptr<const Grammar> grammar);
   void join_finished();
+  Status make_room();
 
   const Tokenizer& tokenizer_;
   const size_t model_size_;

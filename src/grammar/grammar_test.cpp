@@ -1,14 +1,18 @@
 // Masks against brute force over a small vocabulary, thoughts, the cache and the limits.
 #include "grammar/grammar.h"
 
+#include <atomic>
+#include <chrono>
 #include <random>
 #include <set>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "grammar/grammar_constraint.h"
 #include "grammar/sources.h"
+#include "text/testing/byte_tokenizer.h"
 
 namespace squish {
 namespace {
@@ -228,6 +232,52 @@ TEST(GrammarSources, report_errors_of_the_grammar_itself) {
     ASSERT_FALSE(compiled.has_value()) << source.text;
     EXPECT_EQ(compiled.error().code, ErrorCode::invalid_argument);
   }
+}
+
+/// 60 ms of masks with the vocabulary of short_words().
+GrammarSource slow_source(int length) {
+  return schema(R"({"type":"string","maxLength":)" + std::to_string(length) + "}");
+}
+
+/// Words of one to three letters: many tokens that a text can have anywhere.
+std::vector<std::string> short_words() {
+  std::vector<std::string> out;
+  for (char a = 'a'; a <= 'o'; ++a) {
+    for (char b = 'a'; b <= 'o'; ++b) {
+      for (char c = 'a'; c <= 'o'; ++c) out.push_back({a, b, c});
+    }
+  }
+  return out;
+}
+
+TEST(GrammarCompiler, ends_what_nobody_waits_for_when_another_needs_the_place) {
+  const Tokenizer tokenizer = testing::byte_tokenizer(short_words());
+  GrammarCompiler compiler(tokenizer, 0,
+                           {.compile_time = std::chrono::milliseconds(20), .compiling_max = 1});
+  for (int i = 0; i < 4; ++i) {
+    const auto slow = compiler.compile(slow_source(20'000 + i));
+    ASSERT_FALSE(slow);
+    EXPECT_THAT(slow.error().message, HasSubstr("it takes longer than the 0.02 s"));
+  }
+}
+
+TEST(GrammarCompiler, refuses_while_somebody_waits_for_each_place) {
+  const Tokenizer tokenizer = testing::byte_tokenizer(short_words());
+  GrammarCompiler compiler(tokenizer, 0, {.compiling_max = 1});
+  std::atomic<bool> is_seen = false;
+  std::thread first([&] {
+    for (int i = 0; !is_seen; ++i) (void)compiler.compile(slow_source(20'000 + i));
+  });
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  for (int i = 0; !is_seen && std::chrono::steady_clock::now() < deadline; ++i) {
+    const auto second = compiler.compile({MaskLanguage::regex, "a" + std::to_string(i)});
+    is_seen = !second && second.error().code == ErrorCode::busy;
+  }
+  EXPECT_TRUE(is_seen);
+  is_seen = true;
+  first.join();
+  const auto after = compiler.compile({MaskLanguage::regex, "after"});
+  EXPECT_TRUE(after) << after.error().message;
 }
 
 TEST(GrammarSources, make_calls_of_the_tools_that_a_choice_allows) {

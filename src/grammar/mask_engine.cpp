@@ -16,6 +16,11 @@
 namespace squish {
 namespace {
 
+/// What ends the compilation that this thread is in.
+thread_local const std::atomic<bool>* compiling_stop = nullptr;
+
+class CompilingStopped : public std::exception {};
+
 constexpr size_t kWordBits = 32;
 /// White space between the parts of a JSON text; without a bound a model can fill its answer with
 /// it.
@@ -29,6 +34,8 @@ auto behind_seam(const Function& compile) -> Result<decltype(compile())> {
     auto out = compile();
     if (!warnings.first().empty()) return Error{ErrorCode::invalid_argument, warnings.first()};
     return out;
+  } catch (const CompilingStopped&) {
+    return Error{ErrorCode::cancelled, "nobody waits for this grammar any more"};
   } catch (const std::bad_alloc&) {
     return Error{ErrorCode::out_of_memory, "the grammar needs more memory than there is"};
   } catch (const std::exception& exception) {
@@ -82,7 +89,8 @@ CompiledMask::~CompiledMask() = default;
 
 Result<std::shared_ptr<const CompiledMask>> CompiledMask::compile(
     std::shared_ptr<const MaskVocabulary> vocabulary, MaskLanguage language,
-    const std::string& text) {
+    const std::string& text, const std::atomic<bool>* stop) {
+  compiling_stop = stop;
   auto grammar = behind_seam([&] {
     // One thread: others would not report their warnings. No cache: ours is bounded and shared.
     xgrammar::GrammarCompiler compiler(vocabulary->impl_->info, 1, false);
@@ -102,6 +110,7 @@ Result<std::shared_ptr<const CompiledMask>> CompiledMask::compile(
     }
     return compiler.CompileStructuralTag(text);
   });
+  compiling_stop = nullptr;
   if (!grammar) return grammar.error();
   return std::shared_ptr<const CompiledMask>(
       new CompiledMask(std::move(vocabulary), std::make_unique<Impl>(Impl{std::move(*grammar)})));
@@ -156,3 +165,13 @@ void MaskState::rollback(int32_t count) { impl_->matcher.Rollback(count); }
 bool MaskState::has_ended() const { return impl_->matcher.IsTerminated(); }
 
 }  // namespace squish
+
+namespace xgrammar {
+
+/// Called by its compiler before each mask (cmake/xgrammar.cmake puts the call there).
+void SquishMayStopCompiling() {
+  const std::atomic<bool>* stop = squish::compiling_stop;
+  if (stop != nullptr && stop->load()) throw squish::CompilingStopped();
+}
+
+}  // namespace xgrammar

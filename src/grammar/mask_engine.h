@@ -1,6 +1,7 @@
 #pragma once
 // The one door to xgrammar: compiled grammars and their states over one vocabulary. No type of it
 // leaves mask_engine.cpp, and neither do its exceptions.
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -54,11 +55,11 @@ enum class MaskLanguage : uint8_t {
 class CompiledMask {
  public:
   /// Errors: invalid_argument with what is wrong, also for what xgrammar would only warn of and
-  /// leave out; out_of_memory. Cost: milliseconds to seconds, by the grammar; cannot be
-  /// interrupted.
+  /// leave out; cancelled once `stop` is set; out_of_memory. Cost: milliseconds to minutes, by the
+  /// grammar; `stop` is looked at before each mask, that is every 25 ms at 150,000 tokens.
   static Result<std::shared_ptr<const CompiledMask>> compile(
       std::shared_ptr<const MaskVocabulary> vocabulary, MaskLanguage language,
-      const std::string& text);
+      const std::string& text, const std::atomic<bool>* stop = nullptr);
   ~CompiledMask();
   CompiledMask(const CompiledMask&) = delete;
   CompiledMask& operator=(const CompiledMask&) = delete;
