@@ -17,7 +17,7 @@ struct Unit {
 };
 // "ms" before "m": the first that fits is taken.
 constexpr std::array kUnits = {
-    Unit{"ns", 1e-9}, Unit{"us", 1e-6}, Unit{"ms", 1e-3},  Unit{"h", 3600},
+    Unit{"ns", 1e-9}, Unit{"us", 1e-6}, Unit{"ms", 1e-3}, Unit{"h", 3600},
     Unit{"m", 60},    Unit{"s", 1},     Unit{"d", 86400},
 };
 

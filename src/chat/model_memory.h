@@ -10,10 +10,10 @@ namespace squish {
 
 /// Bytes that loading a model commits the process to.
 struct ModelFootprint {
-  uint64_t weights = 0;     // the mapped files
-  uint64_t vocabulary = 0;  // tokens, merges and their indices
-  uint64_t scratch = 0;     // activations and logits of the largest step
-  uint64_t page = 0;        // one page of keys and values over all layers
+  uint64_t weights = 0;      // the mapped files
+  uint64_t vocabulary = 0;   // tokens, merges and their indices
+  uint64_t scratch = 0;      // activations and logits of the largest step
+  uint64_t page = 0;         // one page of keys and values over all layers
   int32_t pages_wanted = 0;  // what the engine would reserve by itself
   int32_t pages_least = 0;   // one full context
 

@@ -12,8 +12,7 @@ Status check_name(const std::string& source) {
   const std::string name = to_lower(source);
   for (const BlockedPair& pair : blocked_pairs()) {
     if (name.find(pair.format) == std::string::npos) continue;
-    const auto parameters =
-        static_cast<uint64_t>(hub::parameter_count(hub::size_of_name(name)));
+    const auto parameters = static_cast<uint64_t>(hub::parameter_count(hub::size_of_name(name)));
     SQ_TRY_STATUS(check_blocked(family_of_model_name(name), parameters, pair.format).at(source));
   }
   return {};

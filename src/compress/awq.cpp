@@ -92,9 +92,9 @@ double LayerScales::error_of(const Member& member, const std::vector<float>& sca
       for (size_t i = 0; i < length; ++i) coded_[r * length + i] = to[i] * scale[i];
     }
   });
-  const Status status = quant::quantize_dequantize_rows(member.planned->target, coded_.data(), count,
-                                                        length, importance.data(), coded_.data(),
-                                                        &pool_);
+  const Status status =
+      quant::quantize_dequantize_rows(member.planned->target, coded_.data(), count, length,
+                                      importance.data(), coded_.data(), &pool_);
   if (!status) return std::numeric_limits<double>::infinity();
   for (size_t i = 0; i < coded_.size(); ++i) coded_[i] = rows_[i] - coded_[i] / scale[i % length];
   out_.resize(input.sample_count * count);

@@ -139,10 +139,9 @@ Result<const Part*> need(const PartTable& parts, const std::string& name,
   const Part* part = parts.find(name);
   if (part == nullptr) return bad_part(name, "is missing");
   if (part->dims != dims || (is_float_part ? !is_float(*part) : !is_words(*part))) {
-    return bad_part(name, fmt::format("is {} [{}], expected {} [{}]", part->dtype,
-                                      fmt::join(part->dims, ", "),
-                                      is_float_part ? "floats" : "32-bit words",
-                                      fmt::join(dims, ", ")));
+    return bad_part(
+        name, fmt::format("is {} [{}], expected {} [{}]", part->dtype, fmt::join(part->dims, ", "),
+                          is_float_part ? "floats" : "32-bit words", fmt::join(dims, ", ")));
   }
   return part;
 }
@@ -203,7 +202,8 @@ Result<std::unique_ptr<PackedMatrix>> open_lines(const PartTable& parts, const s
   matrix->out = weight->dims[0];
   matrix->in = weight->dims[1] * 32 / bits;
   if (matrix->in % group != 0) {
-    return bad_part(prefix, fmt::format("rows of {} are not whole groups of {}", matrix->in, group));
+    return bad_part(prefix,
+                    fmt::format("rows of {} are not whole groups of {}", matrix->in, group));
   }
   const std::vector<uint64_t> dims = {matrix->out, matrix->in / group};
   SQ_TRY(matrix->scales, need(parts, prefix + ".scales", dims, true));
@@ -224,8 +224,8 @@ Result<std::unique_ptr<PackedMatrix>> open_fp8(const PartTable& parts, const std
     matrix->block_columns = block_columns;
     matrix->scale_columns = (matrix->in + block_columns - 1) / block_columns;
     SQ_TRY(matrix->scales,
-           need(parts, blocks,
-                {(matrix->out + block_rows - 1) / block_rows, matrix->scale_columns}, true));
+           need(parts, blocks, {(matrix->out + block_rows - 1) / block_rows, matrix->scale_columns},
+                true));
     return std::unique_ptr<PackedMatrix>(std::move(matrix));
   }
   const std::string single = prefix + ".weight_scale";
@@ -274,7 +274,8 @@ const Part* PartTable::find(const std::string& name) const {
 
 Result<Packing> Packing::read(const HfDirectory& directory) {
   SQ_TRY(const JsonConfig config,
-         JsonConfig::parse(directory.config_json(), printable(directory.path(), 512) + "/config.json"));
+         JsonConfig::parse(directory.config_json(),
+                           printable(directory.path(), 512) + "/config.json"));
   Packing out;
   const std::string root = config.kind("quantization_config") == JsonKind::object
                                ? "quantization_config"
@@ -301,10 +302,11 @@ Result<Packing> Packing::read(const HfDirectory& directory) {
     return out;
   }
   if (method != "gptq" && method != "awq" && method != "mlx") {
-    return Error{ErrorCode::unsupported,
-                 fmt::format("{}: weights are packed by the method '{}'; squish reads gptq, awq, fp8 "
-                             "and mlx. Give the original model",
-                             config.name(), printable(method, 32))};
+    return Error{
+        ErrorCode::unsupported,
+        fmt::format("{}: weights are packed by the method '{}'; squish reads gptq, awq, fp8 "
+                    "and mlx. Give the original model",
+                    config.name(), printable(method, 32))};
   }
   SQ_TRY(const int64_t bits, config.get_int(root + ".bits", {2, 8}));
   SQ_TRY(const int64_t group, config.get_int(root + ".group_size", {-1, 1 << 20}));

@@ -56,7 +56,7 @@ class Packing {
                                                            const std::string& prefix) const;
 
  private:
-  std::string name_;         // "gptq", "awq", "mlx", "fp8"
+  std::string name_;  // "gptq", "awq", "mlx", "fp8"
   uint64_t bits_ = 4;
   uint64_t group_ = 128;     // columns that share a scale; 0: all
   uint64_t block_rows_ = 0;  // fp8: of a block with one scale; 0: one scale for all

@@ -13,10 +13,10 @@ const char* name_of(Stage stage);
 
 struct Progress {
   Stage stage = Stage::resolve;
-  std::string_view file;        // name on disk; empty in `resolve`
-  uint64_t done_bytes = 0;      // of this file; includes what an earlier run left
-  uint64_t total_bytes = 0;     // 0: not known
-  double bytes_per_second = 0;  // over the last seconds; 0: not known yet
+  std::string_view file;         // name on disk; empty in `resolve`
+  uint64_t done_bytes = 0;       // of this file; includes what an earlier run left
+  uint64_t total_bytes = 0;      // 0: not known
+  double bytes_per_second = 0;   // over the last seconds; 0: not known yet
   std::string_view sha256 = {};  // that the file must have; empty: not known
 };
 

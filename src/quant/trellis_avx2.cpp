@@ -21,8 +21,8 @@ struct Ints {
   }
   void store(int32_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
   static Ints multiply_pairs(const int16_t* pairs, Ints target) {
-    return {_mm256_madd_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs)),
-                              target.v)};
+    return {
+        _mm256_madd_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs)), target.v)};
   }
   static Ints add(Ints a, Ints b) { return {_mm256_add_epi32(a.v, b.v)}; }
   static Ints min(Ints a, Ints b) { return {_mm256_min_epi32(a.v, b.v)}; }

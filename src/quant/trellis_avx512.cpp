@@ -37,8 +37,8 @@ inline void store_survivors(__m512i best, int32_t low_bits, int32_t* to, uint8_t
   const __m512i low = _mm512_set1_epi32(15);
   _mm_store_si128(reinterpret_cast<__m128i*>(decisions),
                   _mm512_cvtepi32_epi8(_mm512_and_si512(best, low)));
-  _mm512_store_si512(to, _mm512_or_si512(_mm512_andnot_si512(low, best),
-                                         _mm512_set1_epi32(low_bits)));
+  _mm512_store_si512(to,
+                     _mm512_or_si512(_mm512_andnot_si512(low, best), _mm512_set1_epi32(low_bits)));
 }
 
 template <bool is_bytes>
@@ -83,8 +83,7 @@ inline __m512i broadcast_pair(const int32_t* p) {
 
 void step_of_8(const StepJob& job) {
   static_assert(kTilesAtOnce == 2);
-  const __m512i sorted =
-      _mm512_setr_epi32(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+  const __m512i sorted = _mm512_setr_epi32(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
   const __m512i target0 = _mm512_set1_epi32(job.targets[0]);
   const __m512i target1 = _mm512_set1_epi32(job.targets[1]);
   const int32_t* branches = job.branches;

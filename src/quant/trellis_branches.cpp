@@ -26,14 +26,14 @@ Entry make_entry(const TrellisCode& code, uint16_t state) {
       return std::clamp(static_cast<int>(std::nearbyint(static_cast<double>(value) * 0.5)), -128,
                         127);
     };
-    const double squares = static_cast<double>(values.first * values.first +
-                                               values.second * values.second);
+    const double squares =
+        static_cast<double>(values.first * values.first + values.second * values.second);
     entry.pair[0] = static_cast<int16_t>(half(values.first));
     entry.pair[1] = static_cast<int16_t>(half(values.second));
     entry.norm = static_cast<int32_t>(std::nearbyint(squares / 16));  // at most 8,128
-    entry.word = static_cast<int32_t>(byte_of(entry.pair[0] + 128) |
-                                      byte_of(entry.pair[1] + 128) << 8 |
-                                      byte_of(entry.norm / 64) << 16 | byte_of(entry.norm % 64) << 24);
+    entry.word =
+        static_cast<int32_t>(byte_of(entry.pair[0] + 128) | byte_of(entry.pair[1] + 128) << 8 |
+                             byte_of(entry.norm / 64) << 16 | byte_of(entry.norm % 64) << 24);
     return entry;
   }
   const double square = static_cast<double>(values.first * values.first);

@@ -55,10 +55,11 @@ struct Gate {
   double fast;
 };
 
-// Weight signal to noise on Gaussian tiles; the gates of the specification are 11.35, 17.4 and 23.3.
+// Weight signal to noise on Gaussian tiles; the gates of the specification are 11.35, 17.4
+// and 23.3.
 TEST(TileEncoder, reaches_the_gates_on_gaussian_tiles) {
-  for (const Gate& gate : {Gate{DType::t2, 11.35, 11.25}, Gate{DType::t3, 17.4, 17.3},
-                           Gate{DType::t4, 23.4, 23.2}}) {
+  for (const Gate& gate :
+       {Gate{DType::t2, 11.35, 11.25}, Gate{DType::t3, 17.4, 17.3}, Gate{DType::t4, 23.4, 23.2}}) {
     const TileEncoder encoder(gate.dtype, *trellis_table().value());
     const std::vector<float> weights = normal_tiles(64, 11, trellis_gain(gate.dtype));
     const double full =

@@ -72,8 +72,8 @@ void step_of_8(const StepJob& job) {
         for (Ints& vector : best) vector = Ints::set1(kWorst);
         for (size_t j = 0; j < 8; ++j, entry += 16) {
           const size_t bits = low * 8 + j;  // 10 of the kept state's; the next is the pair's
-          const Ints kept = Ints::set2(from + (bits % 128 * 4 + bits / 256) * 16 + high * 4 +
-                                       bits / 128 % 2 * 2);
+          const Ints kept =
+              Ints::set2(from + (bits % 128 * 4 + bits / 256) * 16 + high * 4 + bits / 128 % 2 * 2);
           for (size_t v = 0; v < kVectors; ++v) {
             const Ints cost = branch_cost<false>(job, entry + v * Ints::kWidth, target, kept);
             best[v] = Ints::min(best[v], cost);

@@ -113,8 +113,8 @@ static_assert(sizeof(BlockIQ4XS) == 136);
 
 /// Our 3-bit format, 3.375 bits a weight: 8 groups of 32,
 ///   w = d * scale * (q - 3.5) + m * (shift - 8),  scale and shift 0 to 15, q 0 to 7.
-/// The line is given by its middle, not by its lowest point: the middles of groups are small, so that
-/// 4 bits place them 0.1 dB better than they would place minima (docs/encoders.md).
+/// The line is given by its middle, not by its lowest point: the middles of groups are small, so
+/// that 4 bits place them 0.1 dB better than they would place minima (docs/encoders.md).
 ///   byte 0..1  d, f16    byte 2..3  m, f16 of either sign
 ///   byte 4+g   scale (low nibble) and shift (high nibble) of group g
 ///   byte 12+i  high_mask: bit g is bit 2 of weight i of group g

@@ -214,15 +214,24 @@ struct FormatRow {
   Unpack unpack;
 };
 constexpr FormatRow kFormats[] = {
-    {DType::f32, 0, false, nullptr},           {DType::f16, 0, false, nullptr},
-    {DType::bf16, 0, false, nullptr},          {DType::q4_0, 32, false, unpack_q4_0},
-    {DType::q4_1, 32, true, unpack_q4_1},      {DType::q5_0, 32, false, unpack_q5_0},
-    {DType::q5_1, 32, true, unpack_q5_1},      {DType::q8_0, 32, false, unpack_q8_0},
-    {DType::q2_k, 16, true, unpack_q2_k},      {DType::q3_k, 16, false, unpack_q3_k},
-    {DType::q4_k, 32, true, unpack_q4_k},      {DType::q5_k, 32, true, unpack_q5_k},
-    {DType::q6_k, 16, false, unpack_q6_k},     {DType::iq4_nl, 32, false, unpack_iq4_nl},
-    {DType::iq4_xs, 32, false, unpack_iq4_xs}, {DType::i3, 32, true, unpack_i3},
-    {DType::t2, 0, false, nullptr},            {DType::t3, 0, false, nullptr},
+    {DType::f32, 0, false, nullptr},
+    {DType::f16, 0, false, nullptr},
+    {DType::bf16, 0, false, nullptr},
+    {DType::q4_0, 32, false, unpack_q4_0},
+    {DType::q4_1, 32, true, unpack_q4_1},
+    {DType::q5_0, 32, false, unpack_q5_0},
+    {DType::q5_1, 32, true, unpack_q5_1},
+    {DType::q8_0, 32, false, unpack_q8_0},
+    {DType::q2_k, 16, true, unpack_q2_k},
+    {DType::q3_k, 16, false, unpack_q3_k},
+    {DType::q4_k, 32, true, unpack_q4_k},
+    {DType::q5_k, 32, true, unpack_q5_k},
+    {DType::q6_k, 16, false, unpack_q6_k},
+    {DType::iq4_nl, 32, false, unpack_iq4_nl},
+    {DType::iq4_xs, 32, false, unpack_iq4_xs},
+    {DType::i3, 32, true, unpack_i3},
+    {DType::t2, 0, false, nullptr},
+    {DType::t3, 0, false, nullptr},
     {DType::t4, 0, false, nullptr},
 };
 static_assert(std::size(kFormats) == kDTypeCount);

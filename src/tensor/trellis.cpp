@@ -206,7 +206,8 @@ void decode_trellis(const TensorView& matrix, float* out) {
   for (size_t r = 0; r < layout.rows; ++r) {
     float* row = codes.data() + r * width;
     rotate_blocks(row, width);
-    for (size_t c = 0; c < layout.columns; ++c) out[r * layout.columns + c] = sv[r] * row[c] * su[c];
+    for (size_t c = 0; c < layout.columns; ++c)
+      out[r * layout.columns + c] = sv[r] * row[c] * su[c];
   }
 }
 

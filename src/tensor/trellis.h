@@ -24,7 +24,7 @@ namespace squish {
 
 struct TensorView;
 
-constexpr size_t kTrellisTile = 16;    // rows and columns of a tile
+constexpr size_t kTrellisTile = 16;  // rows and columns of a tile
 constexpr size_t kTileWeights = 256;
 constexpr size_t kRowBlockTiles = 16;  // tiles whose dwords lie side by side: a line of 64 bytes
 constexpr size_t kRotation = 128;      // columns of the largest Hadamard block
@@ -77,8 +77,8 @@ struct TrellisLayout {
   }
 };
 
-/// Length of the Hadamard block that starts at `start` (a multiple of 16) of a padded dimension: the
-/// largest power of two that fits, at most 128.
+/// Length of the Hadamard block that starts at `start` (a multiple of 16) of a padded dimension:
+/// the largest power of two that fits, at most 128.
 size_t rotation_length(size_t start, size_t padded_length);
 /// Rotates padded_length floats in place, block by block; orthonormal and its own inverse.
 void rotate_blocks(float* values, size_t padded_length);
@@ -99,13 +99,13 @@ void unpack_tile(const TrellisCode& code, const uint32_t* dwords, uint16_t* stat
 /// out[256] row-major, integers (times code.unit is the weight).
 void decode_tile(const TrellisCode& code, const uint32_t* dwords, int16_t* out);
 
-/// Q: out [padded rows, padded columns] f32, without su, sv and the rotations. `matrix` is a payload
-/// of rank 2.
+/// Q: out [padded rows, padded columns] f32, without su, sv and the rotations. `matrix` is a
+/// payload of rank 2.
 void decode_trellis_codes(const TensorView& matrix, float* out);
 /// su and sv as floats.
 void decode_trellis_scales(const TensorView& matrix, float* su, float* sv);
-/// W: out [rows, columns] f32. Memory: as much again, padded. Scalar, sums in float: the rounding of
-/// a weight is below 2^-20 of the largest in its rotation block.
+/// W: out [rows, columns] f32. Memory: as much again, padded. Scalar, sums in float: the rounding
+/// of a weight is below 2^-20 of the largest in its rotation block.
 void decode_trellis(const TensorView& matrix, float* out);
 
 }  // namespace squish

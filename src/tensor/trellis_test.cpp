@@ -133,7 +133,7 @@ TEST(TrellisCode, windows_of_t3_pair_states_16_steps_apart) {
 
 TEST(TrellisLayout, counts_every_byte) {
   const TrellisLayout small(DType::t2, 1, 1);
-  EXPECT_EQ(small.bytes, 64U + 64U);  // one tile, 32 bytes of each scale
+  EXPECT_EQ(small.bytes, 64U + 64U);             // one tile, 32 bytes of each scale
   const TrellisLayout odd(DType::t3, 270, 130);  // 17 by 9 tiles
   EXPECT_EQ(odd.row_blocks(), 2U);
   EXPECT_EQ(odd.block_tiles(0), 16U);
@@ -145,8 +145,8 @@ TEST(TrellisLayout, counts_every_byte) {
   EXPECT_EQ(odd.line_offset(1, 2), (16U * 9 + 2) * 96);
   const TensorView stacked = {nullptr, DType::t2, {{4, 8960, 1536, 1}, 3}};
   EXPECT_EQ(stacked.bytes(), 4 * TrellisLayout(DType::t2, 8960, 1536).bytes);
-  const double bits = 8.0 * static_cast<double>(TrellisLayout(DType::t2, 8960, 1536).bytes) /
-                      (8960.0 * 1536.0);
+  const double bits =
+      8.0 * static_cast<double>(TrellisLayout(DType::t2, 8960, 1536).bytes) / (8960.0 * 1536.0);
   EXPECT_NEAR(bits, 2.0122, 0.0001);
 }
 

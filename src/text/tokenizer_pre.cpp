@@ -180,7 +180,8 @@ Steps falcon() {
 }
 
 Steps youtu() {
-  return {pattern_step("[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-"
+  return {pattern_step("[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-"
+                       "ゟ゠-"
                        "ヿ]"
                        "+"),
           pattern_step(cat(
