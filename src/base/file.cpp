@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/huge_pages.h"
 #include "base/strings.h"
 
 namespace squish {
@@ -56,9 +57,6 @@ Result<struct stat> open_regular(const std::string& path, Descriptor& file) {
   return info;
 }
 
-/// Bytes that one entry of a page directory maps on x86-64 and on ARM64 with pages of 4 KiB.
-constexpr size_t kHugePageBytes = size_t{2} << 20;
-
 /// Maps `size` bytes from `offset` on, a multiple of 2 MiB, where huge pages fit. Measured on a
 /// Sapphire Rapids guest (Linux 6.18, ext4), one thread reading 253 MB from the page cache: 11.8
 /// GB/s in pages of 4 KiB, 15.6 in huge pages, and the first pass, which takes the faults, 6.6
@@ -66,7 +64,6 @@ constexpr size_t kHugePageBytes = size_t{2} << 20;
 /// system caches in large folios (XFS, ext4 from 6.16): pages that this map reads from disk come
 /// so, pages that were cached in small pieces stay as they are.
 void* map_for_reading(int fd, size_t offset, size_t size) {
-#ifdef MADV_HUGEPAGE
   if (size >= kHugePageBytes) {
     const size_t reserved = size + kHugePageBytes;
     void* hole =
@@ -84,10 +81,9 @@ void* map_for_reading(int fd, size_t offset, size_t size) {
     const size_t end = skipped + (size + page - 1) / page * page;
     if (skipped > 0) ::munmap(hole, skipped);
     if (end < reserved) ::munmap(first + end, reserved - end);
-    ::madvise(memory, size, MADV_HUGEPAGE);  // a wish: nothing depends on it
+    prefer_huge_pages(memory, size);
     return memory;
   }
-#endif
   return ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(offset));
 }
 

@@ -51,11 +51,11 @@ Result<std::string> read_file(const std::string& path, uint64_t bytes_max);
 /// On any error the old file stays as it was and nothing is left behind. `mode` e.g. 0644.
 Status write_file_atomic(const std::string& path, Bytes bytes, unsigned mode = 0644);
 
-/// Forgets what the page cache holds of a written file and reads it back from the disk, 64 MiB at a
-/// time, in huge pages where the kernel has them for files: whoever maps it next has fewer misses
-/// of the TLB, and what is read after this call is what the disk holds. Where another process maps
-/// the file its pages stay. Errors: io when the disk does not give the bytes back. Cost: one read
-/// of the file; nothing of it stays mapped.
+/// Syncs a written file, forgets what the page cache holds of it and reads it back from the disk,
+/// 64 MiB at a time, in huge pages where the kernel has them for files: whoever maps it next has
+/// fewer misses of the TLB, and what is read after this call is what the disk holds. Where another
+/// process maps the file its pages stay. Errors: io when the disk does not give the bytes back.
+/// Cost: one read of the file; nothing of it stays mapped.
 Status read_back_from_disk(const std::string& path);
 
 /// Creates the directory and its parents.

@@ -8,6 +8,7 @@
 
 #include <sys/mman.h>
 
+#include "base/huge_pages.h"
 #include "base/limits.h"
 
 namespace squish::cli {
@@ -39,7 +40,7 @@ Result<double> measure_read_bandwidth(ThreadPool& pool) {
   void* memory = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
     return Error{ErrorCode::out_of_memory, "no 512 MiB of memory to measure its speed with"};
-  madvise(memory, kBytes, MADV_HUGEPAGE);
+  prefer_huge_pages(memory, kBytes);
   auto* bytes = static_cast<std::byte*>(memory);
   pool.parallel_for(kBytes, kChunkBytes, [&](size_t begin, size_t end, int) {
     std::memset(bytes + begin, 1, end - begin);

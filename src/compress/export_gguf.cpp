@@ -248,7 +248,6 @@ Result<ExportSummary> export_gguf(const ModelFiles& files, const std::string& pa
       progress.on_progress("export", tensor.name, tensor.offset, data_bytes);
       SQ_TRY_STATUS(writer.write(tensor));
     }
-    SQ_TRY_STATUS(file.sync());
     return read_back_from_disk(partial);
   };
   if (const Status status = write(); !status) {

@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/huge_pages.h"
 #include "base/limits.h"
 #include "base/strings.h"
 
@@ -19,7 +20,6 @@ namespace squish::hub {
 namespace {
 
 constexpr size_t kReadBytes = 1024 * 1024;
-constexpr size_t kPieceBytes = 2 * limits::kMiB;  // a huge page of x86-64
 constexpr uint64_t kSpareBytes = 64 * limits::kMiB;
 
 Error system_error(const std::string& path, const char* action) {
@@ -101,7 +101,7 @@ Status PartFile::append(Bytes bytes) {
   SQ_CHECK(hash_ != nullptr);
   hash_->update(bytes);
   while (!bytes.empty()) {
-    const size_t room = kPieceBytes - static_cast<size_t>(this->bytes() % kPieceBytes);
+    const size_t room = kHugePageBytes - static_cast<size_t>(this->bytes() % kHugePageBytes);
     const size_t taken = std::min(room, bytes.size());
     pending_.insert(pending_.end(), bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(taken));
     bytes = bytes.subspan(taken);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/huge_pages.h"
 #include "base/strings.h"
 
 namespace squish {
@@ -15,14 +16,11 @@ namespace {
 
 /// Asks for huge pages behind the first 2 MiB of a layer: attention over a long context reads with
 /// fewer misses of the TLB, and a short one is not charged 2 MiB for each layer.
-void prefer_huge_pages(std::byte* begin, size_t bytes) {
-#ifdef MADV_HUGEPAGE
-  constexpr uintptr_t kHugeBytes = uintptr_t{2} << 20;
+void prefer_huge_pages_behind_first(std::byte* begin, size_t bytes) {
   const auto address = reinterpret_cast<uintptr_t>(begin);
-  const uintptr_t first = (address + 2 * kHugeBytes - 1) / kHugeBytes * kHugeBytes;
-  const uintptr_t last = (address + bytes) / kHugeBytes * kHugeBytes;
-  if (first < last) ::madvise(begin + (first - address), last - first, MADV_HUGEPAGE);
-#endif
+  const uintptr_t first = (address + 2 * kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
+  const uintptr_t last = (address + bytes) / kHugePageBytes * kHugePageBytes;
+  if (first < last) prefer_huge_pages(begin + (first - address), last - first);
 }
 
 }  // namespace
@@ -49,8 +47,9 @@ Result<KvCache> KvCache::create(std::vector<KvLayout> layouts, int32_t page_coun
   }
   cache.data_ = static_cast<std::byte*>(memory);
   for (size_t i = 0; i < cache.layouts_.size(); ++i) {
-    prefer_huge_pages(cache.data_ + cache.offsets_[i],
-                      cache.layouts_[i].page_bytes() * static_cast<size_t>(page_count));
+    prefer_huge_pages_behind_first(
+        cache.data_ + cache.offsets_[i],
+        cache.layouts_[i].page_bytes() * static_cast<size_t>(page_count));
   }
   return cache;
 }

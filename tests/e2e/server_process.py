@@ -8,6 +8,8 @@ import pathlib
 import re
 import select
 import signal
+import socket
+import struct
 import subprocess
 import time
 
@@ -137,3 +139,30 @@ def read_until(descriptor, wanted, timeout=30):
                 break
             data += piece
     return data
+
+
+def connect(server, timeout=30):
+    return socket.create_connection((server.host, server.port), timeout=timeout)
+
+
+def raw_request(server, path, body, extra=""):
+    """The bytes of a POST, with the server's key where it has one. `extra`: whole header lines."""
+    text = json.dumps(body)
+    key = f"Authorization: Bearer {server.key}\r\n" if server.key else ""
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{key}{extra}Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+def leave(client, how):
+    """Ends a connection: close, reset, or half (no more from this side first)."""
+    if how == "reset":
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    elif how == "half":
+        client.shutdown(socket.SHUT_WR)
+        time.sleep(0.01)
+    client.close()
+
+
+def is_at_rest(server):
+    """No request and no KV page is in use."""
+    names = ("inflight_requests", "sequences_running", "queue_depth", "paged_kv_used_blocks")
+    return all(server.metric(f"squish_{name}") == 0 for name in names)

@@ -5,18 +5,15 @@
 
 import contextlib
 import itertools
-import json
 import os
 import random
-import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from server_process import ServerProcess
+from server_process import ServerProcess, connect, is_at_rest, leave, raw_request
 from squish_program import ROOT, Squish
 
 IS_FULL = "SQUISH_TEST_LOAD" in os.environ  # ./dev load sets it; a machine that does other things cannot be timed
@@ -35,19 +32,8 @@ def server(program, chat_model, tmp_path_factory):
     assert process.stop() == 0, process.log[-2000:]
 
 
-def connect(server):
-    return socket.create_connection((server.host, server.port), timeout=30)
-
-
-def raw_request(server, body):
-    text = json.dumps(body)
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.key}\r\nContent-Type: application/json\r\n"
-    return f"{head}Content-Length: {len(text)}\r\n\r\n{text}".encode()
-
-
-def is_at_rest(server):
-    names = ("inflight_requests", "sequences_running", "queue_depth", "paged_kv_used_blocks")
-    return all(server.metric(f"squish_{name}") == 0 for name in names) and server.metric("squish_connections") <= 1
+def is_empty(server):
+    return is_at_rest(server) and server.metric("squish_connections") <= 1
 
 
 @contextlib.contextmanager
@@ -86,21 +72,12 @@ def test_a_thousand_connections_of_a_byte_a_second_do_not_slow_a_client(server):
     assert median[1] < median[0] * (1.1 if IS_FULL else 2)
 
 
-def leave(client, how):
-    if how == "reset":
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    elif how == "half":
-        client.shutdown(socket.SHUT_WR)
-        time.sleep(0.01)
-    client.close()
-
-
 def test_clients_that_leave_at_any_moment_leave_nothing_behind(server):
     chance = random.Random(5)
     server.post("/v1/chat/completions", CHAT | {"max_tokens": 2})
-    server.wait_until(lambda: is_at_rest(server), what="rest")
+    server.wait_until(lambda: is_empty(server), what="rest")
     before = server.descriptors()
-    whole, stream = (raw_request(server, CHAT | {"stream": is_stream}) for is_stream in (False, True))
+    whole, stream = (raw_request(server, "/v1/chat/completions", CHAT | {"stream": is_stream}) for is_stream in (False, True))
 
     def go(count, seed):
         own = random.Random(seed)
@@ -117,7 +94,7 @@ def test_clients_that_leave_at_any_moment_leave_nothing_behind(server):
         thread.start()
     for thread in threads:
         thread.join()
-    server.wait_until(lambda: is_at_rest(server), timeout=60, what="rest")
+    server.wait_until(lambda: is_empty(server), timeout=60, what="rest")
     server.wait_until(lambda: server.descriptors() <= before, what="the descriptors of before")
     print(f"{DISCONNECTS} clients left: 0 answers, 0 KV pages in use, {server.descriptors()} descriptors ({before} before)")
     assert server.post("/v1/chat/completions", CHAT | {"max_tokens": 2}).status == 200
@@ -160,7 +137,7 @@ def test_memory_is_flat_over_many_requests(server):
         for thread in threads:
             thread.join()
         assert not failures, failures[0]
-        server.wait_until(lambda: is_at_rest(server), what="rest")
+        server.wait_until(lambda: is_empty(server), what="rest")
         return server.memory_kb()
 
     warm = run(WARM_UP)

@@ -5,42 +5,20 @@ import re
 import signal
 import socket
 import ssl
-import struct
 import subprocess
 import threading
 import time
 
 import pytest
-from server_process import read_until
+from server_process import connect, is_at_rest, leave, raw_request, read_until
 
 CHAT = {"messages": [{"role": "user", "content": "Count to one thousand."}], "max_tokens": 400, "temperature": 0}
-
-
-def connect(server, timeout=30):
-    return socket.create_connection((server.host, server.port), timeout=timeout)
-
-
-def raw_request(server, path, body, extra=""):
-    import json
-
-    text = json.dumps(body)
-    key = f"Authorization: Bearer {server.key}\r\n" if server.key else ""
-    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{key}{extra}Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
 
 
 def exchange(server, data, wanted=b"\0never", timeout=30):
     with connect(server) as client:
         client.sendall(data)
         return read_until(client, wanted, timeout)
-
-
-def is_at_rest(server):
-    return (
-        server.metric("squish_inflight_requests") == 0
-        and server.metric("squish_sequences_running") == 0
-        and server.metric("squish_queue_depth") == 0
-        and server.metric("squish_paged_kv_used_blocks") == 0
-    )
 
 
 # --- who may ask
@@ -226,15 +204,6 @@ def test_a_full_queue_is_429_before_any_header(start_server, chat_model):
 
 
 # --- leaving
-
-
-def leave(client, how):
-    if how == "reset":
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    elif how == "half":
-        client.shutdown(socket.SHUT_WR)
-        time.sleep(0.01)
-    client.close()
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
