@@ -58,10 +58,14 @@ class Table:
         self.peer = None
         self.rows = []
 
+    def kept(self, label):
+        """Where the measurement of `label` is. One made elsewhere (on a machine with a GPU) is taken as it is, without the encoded files."""
+        name = re.sub(r"[^\w.-]", "-", label)
+        return self.work / f"eval-{name}-{self.tokens}-{self.questions}.json"
+
     def evaluate(self, label, path):
         """`squish eval` of `path` beside the model; kept in the work directory."""
-        name = re.sub(r"[^\w.-]", "-", label)
-        kept = self.work / f"eval-{name}-{self.tokens}-{self.questions}.json"
+        kept = self.kept(label)
         if not kept.exists():
             words = [SQUISH, "eval", path, "--tasks", "wikitext2,arc_easy" if self.questions else "wikitext2", "--tokens", self.tokens,
                      "--data", DATA, "--json"]
@@ -70,7 +74,7 @@ class Table:
             keep(kept, run(words))
         report = json.loads(kept.read_text())
         text, choice = report["raw_results"]["wikitext2"], report["raw_results"].get("arc_easy")
-        row = {"label": label, "bytes": weight_bytes(path), "bits": report["bits_per_weight"], "perplexity": text["perplexity"]}
+        row = {"label": label, "bytes": report["bytes"], "bits": report["bits_per_weight"], "perplexity": text["perplexity"]}
         if choice:
             row["acc"], row["acc_interval"] = choice["acc"], choice["acc_interval"]
         if "paired" in text:
@@ -83,17 +87,20 @@ class Table:
 
     def ours(self, name):
         path = self.work / name
-        if not path.exists():
+        label = f"squish {name.replace('=', ' at the size of ').replace('@', ' at ')}"
+        if not path.exists() and not self.kept(label).exists():
             run([SQUISH, "compress", self.model, *self.format_words(name), "--output", path, "--compare-tokens", 0])
-        self.evaluate(f"squish {name.replace('=', ' at the size of ').replace('@', ' at ')}", path)
+        self.evaluate(label, path)
 
     def format_words(self, name):
         if name.startswith("mixed@"):
             return ["--target-bits", name.removeprefix("mixed@")]
         if name.startswith("mixed="):
-            if not (self.work / name.removeprefix("mixed=")).exists():
-                sys.exit(f"quality_formats: {name} needs {name.removeprefix('mixed=')} before it in --formats")
-            return ["--target-size", weight_bytes(self.work / name.removeprefix("mixed="))]
+            other = name.removeprefix("mixed=")
+            size = next((row["bytes"] for row in self.rows if row["label"] == f"squish {other}"), None)
+            if size is None:
+                sys.exit(f"quality_formats: {name} needs {other} before it in --formats")
+            return ["--target-size", size]
         return ["--format", name]
 
     def peer_file(self, kind):

@@ -30,6 +30,7 @@ Value counts_value(const std::map<std::string, size_t>& counts) {
 
 std::string counts_text(const std::map<std::string, size_t>& counts) {
   std::vector<std::string> parts;
+  parts.reserve(counts.size());
   for (const auto& [kind, count] : counts) parts.push_back(fmt::format("{} {}", count, kind));
   return fmt::format("{}", fmt::join(parts, ", "));
 }

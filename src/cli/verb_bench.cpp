@@ -151,6 +151,7 @@ Result<Measurement> measure(const Terminal& terminal, LoadedModel& model, const 
   Measurement out;
   const Tokenizer& tokenizer = model.tokenizer();
   std::vector<std::vector<TokenId>> starts;
+  starts.reserve(static_cast<size_t>(plan.sequences));
   for (int32_t i = 0; i < plan.sequences; ++i) {
     starts.push_back(
         made_up_tokens(tokenizer, std::max(1, plan.depth), 1 + static_cast<uint32_t>(i)));

@@ -16,12 +16,14 @@ namespace {
 
 Value texts(const std::vector<std::string>& all) {
   Value::List items;
+  items.reserve(all.size());
   for (const std::string& text : all) items.push_back(json_text(text));
   return Value::list(std::move(items));
 }
 
 Value to_json_value(const hub::CatalogEntry& entry, bool is_local) {
   std::vector<std::string> sources;
+  sources.reserve(entry.sources.size());
   for (const hub::CatalogSource& source : entry.sources) sources.push_back(source.reference);
   return Value::dict({{"id", json_text(entry.id)},
                       {"name", json_text(entry.name)},

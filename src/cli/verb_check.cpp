@@ -15,6 +15,7 @@ namespace {
 
 std::string types_text(const TensorClass& one) {
   std::vector<std::string> parts;
+  parts.reserve(one.types.size());
   for (const auto& [type, count] : one.types) parts.push_back(fmt::format("{} {}", count, type));
   return fmt::format("{}", fmt::join(parts, ", "));
 }

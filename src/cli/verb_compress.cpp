@@ -343,7 +343,8 @@ Verb make_compress_verb() {
             .completion = Completion::file},
            {.flag = "--calibration-tokens",
             .value = "N",
-            .help = "how much of it is read (default 8192)"},
+            .help = "how much of it is read (default 8192; for trellis codes 4 for each column of "
+                    "the widest matrix, at most 32768)"},
            {.flag = "--compare-tokens",
             .value = "N",
             .help = "held-out text for the comparison at the end; 0 leaves it out (default 2048)"},

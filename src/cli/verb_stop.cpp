@@ -43,6 +43,7 @@ Result<ServerRecord> choose_server(Context& context, const Arguments& arguments,
   }
   if (!wanted && running.size() > 1) {
     std::vector<std::string> ports;
+    ports.reserve(running.size());
     for (const ServerRecord& record : running) ports.push_back(fmt::format("{}", record.port));
     return Error{
         ErrorCode::invalid_argument,

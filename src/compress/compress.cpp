@@ -186,7 +186,7 @@ Result<std::optional<CalibrationText>> Run::calibration_text() const {
   if (preview_.plan.options.calibration == Calibration::none) {
     return std::optional<CalibrationText>();
   }
-  SQ_TRY(CalibrationText text, read_calibration_text(options_, *preview_.source));
+  SQ_TRY(CalibrationText text, read_calibration_text(options_, preview_));
   return std::optional<CalibrationText>(std::move(text));
 }
 
@@ -397,7 +397,7 @@ Result<Summary> Run::run() {
     facts.calibration =
         fmt::format("{}, {} tokens of {}",
                     preview_.plan.options.calibration == Calibration::awq ? "awq" : "ldlq",
-                    options_.calibration_tokens,
+                    preview_.calibration_tokens,
                     options_.calibration_path.empty() ? "built-in text" : "the user's text");
   }
   facts.comparison = summary.comparison;
@@ -437,9 +437,10 @@ Result<Preview> preview(const CompressOptions& options) {
   SQ_TRY(const std::optional<uint64_t> budget, file_budget(out.plan, options));
   SQ_TRY_STATUS(check_device(options, out.plan, budget.has_value()));
   SQ_TRY(out.device, make_trellis_device(options.device));
-  out.peak_memory_bytes =
-      peak_memory(out.plan, out.source->network.config, options.calibration_tokens,
-                  options.evaluation_tokens, *out.device, options.threads);
+  out.calibration_tokens = options.calibration_tokens > 0 ? options.calibration_tokens
+                                                          : calibration_tokens_for(out.plan);
+  out.peak_memory_bytes = peak_memory(out.plan, out.source->network.config, out.calibration_tokens,
+                                      options.evaluation_tokens, *out.device, options.threads);
   out.peak_device_bytes = peak_device_memory(out.plan, *out.device, options.threads);
   if (budget) {
     const uint64_t measuring = sensitivity_peak_bytes(out.plan, out.source->network.config);

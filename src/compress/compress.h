@@ -28,7 +28,7 @@ struct CompressOptions {
   std::string isa = {};               // of the cpu backend that reads the calibration text
   bool calibrate = true;              // false: --no-awq
   std::string calibration_path = {};  // a text file or a directory of them; "" = the built-in text
-  size_t calibration_tokens = 8192;
+  size_t calibration_tokens = 0;      // 0: calibration_tokens_for() the plan
   std::vector<std::string> passthrough = {};
   std::string device = "cpu";       // that searches for trellis codes: cpu or cuda
   int threads = 1;                  // of the pool, for what preview() says of memory
@@ -55,6 +55,7 @@ struct Preview {
   std::unique_ptr<Source> source;
   Plan plan;
   std::unique_ptr<TrellisDevice> device;  // opened
+  size_t calibration_tokens = 0;          // read if there is calibration
   uint64_t peak_memory_bytes = 0;         // besides mapped pages of the source
   uint64_t peak_device_bytes = 0;         // of the device's own memory; 0 on the processor
   uint64_t source_bytes = 0;

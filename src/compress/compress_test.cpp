@@ -7,6 +7,7 @@
 #include <random>
 
 #include "compress/ldl.h"
+#include "compress/memory.h"
 #include "compress/output.h"
 #include "compress/testing/silent.h"
 #include "format/safetensors.h"
@@ -184,6 +185,28 @@ TEST_F(CompressTest, with_feedback_loses_less_than_without) {
   ASSERT_TRUE(run(given, 2).has_value());
   EXPECT_GT(fed, signal() + 1);
   EXPECT_LT(distance(input, given.output, tiny), 1.0);
+}
+
+TEST(CalibrationTokens, are_four_for_each_column_of_the_widest_trellis_matrix) {
+  Plan plan;
+  const auto add = [&](Role role, uint64_t columns, DType target) {
+    PlannedTensor planned;
+    planned.source.shape = Shape{.dims = {128, columns, 1, 1}, .rank = 2};
+    planned.source.place.role = role;
+    planned.target = target;
+    plan.tensors.push_back(planned);
+  };
+  plan.options.calibration = Calibration::feedback;
+  add(Role::q, 896, DType::t2);
+  EXPECT_EQ(calibration_tokens_for(plan), 8192) << "at least";
+  add(Role::down, 4864, DType::t2);
+  EXPECT_EQ(calibration_tokens_for(plan), 4 * 4864);
+  add(Role::down, 18'944, DType::i3);
+  EXPECT_EQ(calibration_tokens_for(plan), 4 * 4864) << "no Hessian of that one";
+  add(Role::down, 18'944, DType::t2);
+  EXPECT_EQ(calibration_tokens_for(plan), 32'768) << "at most";
+  plan.options.calibration = Calibration::awq;
+  EXPECT_EQ(calibration_tokens_for(plan), 8192);
 }
 
 TEST_F(CompressTest, tells_the_memory_of_hessians_before_the_first_write) {

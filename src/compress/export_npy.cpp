@@ -205,6 +205,7 @@ Status Writer::write(const NpyPlanned& planned, NpyExportSummary& summary) {
   const size_t columns = source.row_length();
   SQ_TRY_STATUS(quant::check_finite(weights, columns));
   std::vector<int64_t> dims;
+  dims.reserve(source.shape.rank);
   for (uint32_t i = 0; i < source.shape.rank; ++i) {
     dims.push_back(static_cast<int64_t>(source.shape[i]));
   }

@@ -27,18 +27,24 @@ uint64_t number_in(const std::string& path) {
   return value && *value > 0 ? static_cast<uint64_t>(*value) : 0;
 }
 
-/// All Hessians of a layer are summed at once; the head's comes after the last layer.
-uint64_t hessian_bytes(const Plan& plan) {
-  constexpr uint64_t kRowsAtOnce = 256;  // scratch of Hessian::add_rows
-  std::array<uint64_t, static_cast<size_t>(Input::none) + 1> longest = {};
+/// Columns of the widest trellis matrix of each input; 0: of none.
+std::array<uint64_t, static_cast<size_t>(Input::none) + 1> widest_inputs(const Plan& plan) {
+  std::array<uint64_t, static_cast<size_t>(Input::none) + 1> widest = {};
   for (const PlannedTensor& planned : plan.tensors) {
     if (!is_trellis(planned.target)) continue;
     const Shape& shape = planned.source.shape;
-    uint64_t& length = longest.at(static_cast<size_t>(input_of(planned.source.place.role)));
+    uint64_t& length = widest.at(static_cast<size_t>(input_of(planned.source.place.role)));
     length = std::max(length, shape[shape.rank - 1]);
   }
+  return widest;
+}
+
+/// All Hessians of a layer are summed at once; the head's comes after the last layer.
+uint64_t hessian_bytes(const Plan& plan) {
+  constexpr uint64_t kRowsAtOnce = 256;  // scratch of Hessian::add_rows
+  const auto widest = widest_inputs(plan);
   const auto bytes = [&](Input input) {
-    const uint64_t length = longest.at(static_cast<size_t>(input));
+    const uint64_t length = widest.at(static_cast<size_t>(input));
     return length == 0 ? 0 : Hessian::bytes_for(length) + sizeof(float) * kRowsAtOnce * length;
   };
   const uint64_t layer =
@@ -47,6 +53,16 @@ uint64_t hessian_bytes(const Plan& plan) {
 }
 
 }  // namespace
+
+size_t calibration_tokens_for(const Plan& plan) {
+  constexpr uint64_t kTokensMin = 8192;
+  constexpr uint64_t kTokensMax = 32768;
+  if (plan.options.calibration != Calibration::feedback) return kTokensMin;
+  uint64_t widest = 0;
+  for (const uint64_t length : widest_inputs(plan)) widest = std::max(widest, length);
+  const uint64_t wanted = (4 * widest + kSequenceTokens - 1) / kSequenceTokens * kSequenceTokens;
+  return std::clamp(wanted, kTokensMin, kTokensMax);
+}
 
 uint64_t peak_memory(const Plan& plan, const ModelConfig& config, size_t calibration_tokens,
                      size_t evaluation_tokens, const TrellisDevice& device, int threads) {

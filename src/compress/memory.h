@@ -10,6 +10,12 @@
 
 namespace squish::compress {
 
+/// How much calibration text a plan is good with when nobody says: 8,192 tokens for AWQ, which asks
+/// for means. A Hessian of n columns has rank n only after n tokens, and what it says of a
+/// direction is as sure as the number of tokens a column: 4 times the widest input, 8,192 to
+/// 32,768. Measured: docs/encoders.md, "Error feedback".
+size_t calibration_tokens_for(const Plan& plan);
+
 /// Bytes at the widest moment, besides pages of the source and of the result, which the system
 /// takes back when it needs them. `evaluation_tokens` of 0: no comparison at the end.
 uint64_t peak_memory(const Plan& plan, const ModelConfig& config, size_t calibration_tokens,

@@ -60,6 +60,7 @@ std::string type_totals(const Plan& plan) {
     bytes += planned.bytes;
   }
   std::vector<std::string> parts;
+  parts.reserve(totals.size());
   for (const auto& [name, total] : totals) {
     parts.push_back(fmt::format("{}: {{\"weights\": {}, \"bytes\": {}}}", json_quoted(name),
                                 total.first, total.second));
@@ -77,6 +78,7 @@ double decibels(double energy, double error) {
 
 std::string make_stats_json(const Plan& plan, const Entries& entries) {
   std::vector<std::string> lines;
+  lines.reserve(plan.tensors.size());
   for (const PlannedTensor& planned : plan.tensors) {
     lines.push_back(stats_of(planned, entries.find(planned.source.name)->second));
   }
@@ -117,6 +119,7 @@ std::string make_report_json(const Plan& plan, const Entries& entries, const Rep
   }
   if (!facts.sentence.empty()) parts.push_back(member("lost", json_quoted(facts.sentence)));
   std::vector<std::string> notes;
+  notes.reserve(facts.notes.size());
   for (const std::string& note : facts.notes) notes.push_back(json_quoted(note));
   if (!notes.empty()) parts.push_back(member("notes", "[" + join(notes, ", ") + "]"));
   return "{\n  " + join(parts, ",\n  ") + "\n}\n";

@@ -101,18 +101,20 @@ Result<std::optional<uint64_t>> file_budget(const Plan& plan, const CompressOpti
   return std::optional<uint64_t>();
 }
 
-Result<CalibrationText> read_calibration_text(const CompressOptions& options, Source& source) {
+Result<CalibrationText> read_calibration_text(const CompressOptions& options,
+                                              const Preview& preview) {
   // 5 bytes a token are more than most texts have: enough to fill the wanted count.
   std::string text;
   if (options.calibration_path.empty()) {
-    text = calibration_text(options.calibration_tokens * 5);
+    text = calibration_text(preview.calibration_tokens * 5);
   } else {
     SQ_TRY(text, read_text(options.calibration_path));
   }
+  Source& source = *preview.source;
   SQ_TRY(const Tokenizer tokenizer, source.files.load_tokenizer(""));
   const auto context = static_cast<size_t>(source.network.config.context_length);
   return tokenize_text(tokenizer, text, std::min(kSequenceTokens, context),
-                       options.calibration_tokens);
+                       preview.calibration_tokens);
 }
 
 Status route_preview(Preview& preview, const CompressOptions& options, uint64_t file_bytes_max,
@@ -136,7 +138,7 @@ Status route_preview(Preview& preview, const CompressOptions& options, uint64_t 
   SQ_TRY_STATUS(route(preview.plan, units, *costs, file_bytes_max));
   preview.peak_memory_bytes =
       std::max(preview.peak_memory_bytes,
-               peak_memory(preview.plan, preview.source->network.config, options.calibration_tokens,
+               peak_memory(preview.plan, preview.source->network.config, preview.calibration_tokens,
                            options.evaluation_tokens, *preview.device, pool.thread_count()));
   preview.peak_device_bytes =
       peak_device_memory(preview.plan, *preview.device, pool.thread_count());
@@ -149,7 +151,7 @@ Status route_dry(Preview& preview, const CompressOptions& options, ThreadPool& p
   if (!budget) return {};
   SQ_TRY_STATUS(check_memory(preview.peak_memory_bytes, preview.plan.options.calibration));
   SQ_TRY(const std::unique_ptr<Backend> backend, make_cpu_backend(pool, options.isa));
-  SQ_TRY(const CalibrationText text, read_calibration_text(options, *preview.source));
+  SQ_TRY(const CalibrationText text, read_calibration_text(options, preview));
   return route_preview(preview, options, *budget, text, "", *backend, pool, progress, cancel);
 }
 

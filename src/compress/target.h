@@ -21,7 +21,8 @@ Result<std::optional<uint64_t>> file_budget(const Plan& plan, const CompressOpti
 
 /// The text that the options name, or the built-in one, in tokens of the source. Errors: those of
 /// read_text() and of the tokenizer.
-Result<CalibrationText> read_calibration_text(const CompressOptions& options, Source& source);
+Result<CalibrationText> read_calibration_text(const CompressOptions& options,
+                                              const Preview& preview);
 
 /// Measures what errors cost (sensitivity.h) unless `kept` is a file with the figures of an earlier
 /// call for the same source, text and instruction set, and routes the plan under `file_bytes_max`.

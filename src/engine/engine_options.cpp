@@ -32,8 +32,8 @@ Result<EngineSizes> choose_sizes(const ModelConfig& config, const EngineOptions&
   SQ_TRY_STATUS(check_range("--context", options.context_tokens, 0, kContextMax));
   SQ_TRY_STATUS(check_range("--kv-pages", options.kv_pages, 0, kPagesMax));
   SQ_TRY_STATUS(
-      check_range("--batch-tokens", options.batch_tokens_max, kPageTokens, kBatchTokensMax));
-  SQ_TRY_STATUS(check_range("--batch-tokens-mixed", options.batch_tokens_mixed, kPageTokens,
+      check_range("--batch-tokens", options.batch_tokens_max, kChunkTokens, kBatchTokensMax));
+  SQ_TRY_STATUS(check_range("--batch-tokens-mixed", options.batch_tokens_mixed, kChunkTokens,
                             kBatchTokensMax));
   SQ_TRY_STATUS(check_range("--sequences", options.sequences_max, 1, kSequencesMax));
   SQ_TRY_STATUS(

@@ -16,10 +16,10 @@ struct EngineOptions {
   /// full contexts, or what kKvMemoryShare of the machine's memory holds if that is less. Memory is
   /// used only as pages are.
   int32_t kv_pages = 0;
-  /// Prompt tokens computed in one step, at least 64; requests that receive tokens add one row
+  /// Prompt tokens computed in one step, at least 16; requests that receive tokens add one row
   /// each.
   int32_t batch_tokens_max = 512;
-  /// The same while others receive tokens, so that these do not stall. At least 64, at most
+  /// The same while others receive tokens, so that these do not stall. At least 16, at most
   /// batch_tokens_max.
   int32_t batch_tokens_mixed = 128;
   /// Sequences computed at a time; others wait.

@@ -150,8 +150,8 @@ TEST(Engine, options_outside_their_ranges_are_refused_by_name) {
               HasSubstr("--context is -1"));
   EXPECT_THAT(Engine::create(model, {.context_tokens = 640, .kv_pages = 9}).error().message,
               AllOf(HasSubstr("--kv-pages is 9"), HasSubstr("needs 10")));
-  EXPECT_THAT(Engine::create(model, {.batch_tokens_max = 63}).error().message,
-              HasSubstr("from 64"));
+  EXPECT_THAT(Engine::create(model, {.batch_tokens_max = 15}).error().message,
+              HasSubstr("from 16"));
   EXPECT_THAT(Engine::create(model, {.sequences_max = 0}).error().message,
               HasSubstr("--sequences is 0"));
 }
@@ -362,15 +362,15 @@ TEST(EnginePrefix, with_the_cache_off_nothing_is_found) {
 
 TEST(EngineBatch, chunks_stay_within_the_budget_and_decoding_goes_on_beside_them) {
   FakeModel model;
-  const auto engine = make_engine(model, {.batch_tokens_max = 256, .batch_tokens_mixed = 64});
+  const auto engine = make_engine(model, {.batch_tokens_max = 256, .batch_tokens_mixed = 32});
   auto decoding = engine->submit(request_of(prompt_of(10), 1000)).value();
   engine->step();
   (void)collect(decoding);
   auto prompt = engine->submit(request_of(prompt_of(640, 5), 1)).value();
-  for (int step = 0; step < 10; ++step) {
+  for (int step = 0; step < 20; ++step) {
     model.rows_max = 0;
     engine->step();
-    EXPECT_EQ(model.rows_max, 65U);
+    EXPECT_EQ(model.rows_max, 33U) << "half a page of the prompt";
     EXPECT_EQ(collect(decoding).tokens.size(), 1U) << "a token in every step";
   }
   EXPECT_THAT(collect(prompt).ends, ElementsAre(FinishReason::length));

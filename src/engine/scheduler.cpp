@@ -15,12 +15,12 @@ namespace {
 constexpr int32_t kAnswerTokensPromised = 256;
 
 /// Where a chunk that begins at sequence.computed ends, given room for `budget` rows: inside the
-/// prompt at a multiple of kPageTokens. sequence.computed when not even one page fits.
+/// prompt at a multiple of kChunkTokens. sequence.computed when not even one chunk fits.
 int32_t chunk_end(const Sequence& sequence, int32_t budget) {
   const int32_t end = std::min(sequence.token_count(), sequence.computed + budget);
   if (sequence.is_whole) return end == sequence.token_count() ? end : sequence.computed;
   if (end >= sequence.prefill_end) return end;
-  return std::max(sequence.computed, end / kPageTokens * kPageTokens);
+  return std::max(sequence.computed, end / kChunkTokens * kChunkTokens);
 }
 
 }  // namespace
@@ -30,8 +30,8 @@ Scheduler::Scheduler(const SchedulerOptions& options)
       pool_(options.page_count),
       prompt_cache_(pool_, options.prefix_cache ? options.prompt_cache_entries : 0),
       draft_policy_(options.speculation_adapts) {
-  SQ_CHECK(options.batch_tokens_max >= kPageTokens);
-  SQ_CHECK(options.batch_tokens_mixed >= kPageTokens);
+  SQ_CHECK(options.batch_tokens_max >= kChunkTokens);
+  SQ_CHECK(options.batch_tokens_mixed >= kChunkTokens);
   SQ_CHECK(options.sequences_max > 0);
 }
 

@@ -18,8 +18,8 @@ namespace squish {
 
 struct SchedulerOptions {
   int32_t page_count = 0;          // at least page_count_of(longest sequence)
-  int32_t batch_tokens_max = 512;  // at least kPageTokens
-  int32_t batch_tokens_mixed = 128;
+  int32_t batch_tokens_max = 512;  // at least kChunkTokens
+  int32_t batch_tokens_mixed = 32;
   int32_t sequences_max = 16;
   bool prefix_cache = true;
   bool cache_answers = true;
@@ -94,7 +94,7 @@ struct MaskTimes {
 /// except where a request begins or ends.
 ///
 /// Order: sequences that receive tokens get their row in every step; what is left of the step's
-/// budget goes to prompts in order of arrival, in chunks that end at multiples of kPageTokens (an
+/// budget goes to prompts in order of arrival, in chunks that end at multiples of kChunkTokens (an
 /// encoder's texts: whole).
 /// Waiting requests are admitted, fewest running sequences of the same client first and then by
 /// arrival, while the pages that all running ones may need soon stay available. When pages run out

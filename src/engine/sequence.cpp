@@ -40,7 +40,7 @@ Sequence::Sequence(Request&& request, std::shared_ptr<RequestState> shared, int3
       tokens(std::move(request.tokens)),
       is_whole(is_whole_),
       prompt_count(static_cast<int32_t>(tokens.size())),
-      prefill_end(!is_whole && prompt_count % kPageTokens == 1 ? prompt_count - 1 : prompt_count) {
+      prefill_end(!is_whole && prompt_count % kChunkTokens == 1 ? prompt_count - 1 : prompt_count) {
   // The last token of an answer needs no place in the context: nothing is computed from it.
   const int32_t room = context_tokens - prompt_count + 1;
   answer_count_max = sampling.max_tokens < 0 ? room : std::min(room, sampling.max_tokens);

@@ -104,7 +104,6 @@ class Scorer {
 
 Result<std::vector<TokenScore>> score_tokens(Model& model, std::span<const TokenId> tokens,
                                              size_t decode_from) {
-  constexpr size_t kRowsAtOnce = 128;
   SQ_TRY_STATUS(check_sequence(model, tokens));
   const auto vocabulary = static_cast<size_t>(model.config().vocabulary_size);
   SQ_TRY(SequenceReader reader, SequenceReader::create(model, tokens.size()));

@@ -157,19 +157,20 @@ Result<GgufFile> GgufFile::open(const std::string& path) {
     state->maps.push_back(std::move(shard.map));
     return {};
   };
-  if (split.count == 1) {
-    SQ_TRY_STATUS(append(std::move(given)));
-  } else {
-    SQ_TRY(const std::string prefix, shard_prefix(path, split));
-    for (uint64_t i = 0; i < split.count; ++i) {
-      if (i == split.number) {
-        SQ_TRY_STATUS(append(std::move(given)));
-        continue;
-      }
+  std::string prefix;
+  if (split.count > 1) {
+    SQ_TRY(prefix, shard_prefix(path, split));
+  }
+  const auto append_siblings = [&](uint64_t begin, uint64_t end) -> Status {
+    for (uint64_t i = begin; i < end; ++i) {
       SQ_TRY(Shard shard, open_sibling(prefix + shard_suffix(i, split.count), split, i));
       SQ_TRY_STATUS(append(std::move(shard)));
     }
-  }
+    return {};
+  };
+  SQ_TRY_STATUS(append_siblings(0, split.number));
+  SQ_TRY_STATUS(append(std::move(given)));
+  SQ_TRY_STATUS(append_siblings(split.number + 1, split.count));
   state->path = state->maps.front().path();
   const std::string file = printable(state->path, 512);
   if (split.tensor_count && *split.tensor_count != state->tensors.size()) {

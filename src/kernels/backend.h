@@ -52,6 +52,11 @@ struct MatmulTarget {
 /// sizes.
 constexpr int kPageTokens = 64;
 
+/// A prompt may be computed in several batches that end at multiples of kChunkTokens, the rows of
+/// an AMX tile. Its rows do not see each other in any kernel, so that the cut changes no value.
+constexpr int kChunkTokens = 16;
+static_assert(kPageTokens % kChunkTokens == 0);
+
 struct KvLayout {
   int kv_head_count = 0;
   int head_dim = 0;

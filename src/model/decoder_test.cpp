@@ -35,7 +35,7 @@ class Decoder : public ::testing::TestWithParam<std::string_view> {
 
 TEST_P(Decoder, logits_do_not_depend_on_the_chunks_of_a_prompt) {
   const std::vector<float> whole = loaded.run(prompt, prompt.size());
-  for (const size_t chunk : {size_t{1}, size_t{7}, size_t{64}}) {
+  for (const size_t chunk : {size_t{1}, size_t{7}, size_t{16}, size_t{48}, size_t{64}}) {
     EXPECT_EQ(loaded.run(prompt, chunk), whole) << "chunks of " << chunk;
   }
 }

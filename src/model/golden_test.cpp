@@ -20,10 +20,13 @@ using squish::testing::TinyModel;
 /// arithmetic (2^-24 a step, some hundred steps) and the few K and V that land on the other side of
 /// an f16 rounding (2^-11 of one value among thousands): 1e-4 of the largest logit holds both.
 constexpr double kBound = 1e-4;
-/// cpu rounds activations to int8 in groups of 32 for packed weights (a step is 1/127 of the
-/// largest of 32, so about 0.5 % of each product's spread) and to bf16 for others; 14 products in a
-/// row. It measured 1.0e-2 and 1.1e-4 (AVX-512).
-constexpr double kCpuBoundPacked = 3e-2;
+/// cpu rounds activations to int8 in groups of 32 for packed weights, except in a prompt on AMX,
+/// and to bf16 for others. A step of int8 is 1/127 of the largest of 32 (about 2.7 times their
+/// spread), so a rounding adds 0.6 % of a product's spread, and 14 in a row sqrt(14) times
+/// that: 2.3 %. The worst of 384 logits lies 3 of these off and the largest logit about 3 spreads
+/// from 0, so 2.3 % is what to expect and twice that the bound. Measured over all models and
+/// rows: 3.4e-2 (AVX-512, AVX2 and scalar alike), 1.1e-4 for others.
+constexpr double kCpuBoundPacked = 5e-2;
 constexpr double kCpuBoundFloat = 1e-2;
 
 void expect_golden(const TinyModel& tiny, const std::string& path, double bound,

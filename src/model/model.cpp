@@ -35,7 +35,7 @@ Result<std::unique_ptr<Model>> Model::create(const ModelFiles& files, Backend& b
 
 void Model::logits_of(std::span<const float> /*hidden*/, size_t /*row_count*/,
                       std::span<float> /*logits*/) {
-  SQ_CHECK(!"this model has no logits");
+  SQ_CHECK(false && "this model has no logits");
 }
 
 float Model::score(std::span<const float> /*hidden*/) {

@@ -303,9 +303,10 @@ Parsed<MessagesCall> parse_messages_call(const Value& body, bool needs_limit,
   if (!limit) return limit.error();
   if (needs_limit && !limit->has_value())
     return bad_field("max_tokens", "max_tokens is missing; it must be a whole number from 1 on");
-  for (Checked checked : {read_conversation(body, request), read_tool_list(body, request.tools),
-                          read_sampling(body, Dialect::anthropic, request.options.sampling),
-                          read_thinking(body, request), read_output_format(body, request)}) {
+  for (const Checked& checked :
+       {read_conversation(body, request), read_tool_list(body, request.tools),
+        read_sampling(body, Dialect::anthropic, request.options.sampling),
+        read_thinking(body, request), read_output_format(body, request)}) {
     if (!checked) return checked.error();
   }
   const auto choice = read_choice(body);

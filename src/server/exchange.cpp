@@ -195,7 +195,7 @@ asio::awaitable<Parsed<std::shared_ptr<ModelLease>>> Exchange::model(std::string
   };
   auto slot = std::make_shared<Slot>();
   const auto notifier = wakeup_;
-  services_.models.acquire(std::move(name), [slot, notifier](Result<ModelLease> lease) {
+  services_.models.acquire(name, [slot, notifier](Result<ModelLease> lease) {
     {
       const std::lock_guard lock(slot->mutex);
       slot->answer.emplace(std::move(lease));

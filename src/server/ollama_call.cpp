@@ -310,8 +310,8 @@ Parsed<OllamaCall> parse_ollama_generate(const Value& body) {
   if (!system) return system.error();
   if (!source) return source.error();
   if (!raw) return raw.error();
-  for (Checked checked : {read_images(body, "the request"),
-                          read_ollama_format(body, out.request.options.constraint)}) {
+  for (const Checked& checked : {read_images(body, "the request"),
+                                 read_ollama_format(body, out.request.options.constraint)}) {
     if (!checked) return checked.error();
   }
   out.prompt = prompt->value_or("");

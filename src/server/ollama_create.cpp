@@ -182,8 +182,9 @@ Parsed<CreateCall> parse_create(const Value& body) {
   if (!licenses->empty()) out.settings.license.clear();
   for (const std::string& license : *licenses)
     out.settings.license += (out.settings.license.empty() ? "" : "\n") + license;
-  for (Checked checked : {read_parameters(body, out.settings),
-                          read_setting_messages(body, out.settings), read_files(body, out.files)}) {
+  for (const Checked& checked :
+       {read_parameters(body, out.settings), read_setting_messages(body, out.settings),
+        read_files(body, out.files)}) {
     if (!checked) return checked.error();
   }
   if (out.settings.from.empty() && out.files.empty())

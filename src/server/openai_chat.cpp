@@ -340,7 +340,7 @@ Parsed<ChatCall> parse_chat_call(const Value& body, const AnswerOptions& default
   if (!messages) return messages.error();
   out.request.messages = std::move(messages).value();
   SamplingParams& sampling = out.request.options.sampling;
-  for (Checked checked :
+  for (const Checked& checked :
        {read_sampling(body, Dialect::openai, sampling), read_logit_bias(body, sampling),
         read_logprobs(body, sampling), read_template_arguments(body, out.request),
         read_constraint(body, out.request.options.constraint),

@@ -213,7 +213,7 @@ Parsed<CompletionCall> parse_completion_call(const Value& body, const AnswerOpti
   const bool has_tokens = std::ranges::any_of(out.prompts, &CompletionPrompt::is_tokens);
   if (out.has_suffix && has_tokens)
     return bad_field("suffix", "suffix needs prompts that are text, not tokens");
-  for (Checked checked :
+  for (const Checked& checked :
        {read_sampling(body, Dialect::openai, out.options.sampling),
         read_logit_bias(body, out.options.sampling), read_counts(body, out),
         read_constraint(body, out.options.constraint), read_completion_logprobs(body, out)}) {

@@ -291,9 +291,10 @@ Parsed<ResponsesCall> parse_responses_call(const Value& body, const Value& befor
   ResponsesCall out;
   ChatRequest& request = out.request;
   request.options = defaults;
-  for (Checked checked : {read_input(body, before, out), read_flat_tools(body, request.tools),
-                          read_format(body, request), read_effort(body, request),
-                          read_sampling(body, Dialect::openai, request.options.sampling)}) {
+  for (const Checked& checked :
+       {read_input(body, before, out), read_flat_tools(body, request.tools),
+        read_format(body, request), read_effort(body, request),
+        read_sampling(body, Dialect::openai, request.options.sampling)}) {
     if (!checked) return checked.error();
   }
   const auto choice = read_tool_choice(body, request.tools);

@@ -142,7 +142,7 @@ asio::awaitable<void> handle_get_response(Exchange& exchange, const Value& /*bod
     co_return;
   }
   const auto found = co_await exchange.offload(
-      [&store = exchange.services().responses, &id = id] { return store.get(id); });
+      [&store = exchange.services().responses, &key = id] { return store.get(key); });
   if (!found) {
     co_await exchange.fail(responses_error(found.error()));
     co_return;
@@ -196,7 +196,7 @@ asio::awaitable<void> handle_cancel_response(Exchange& exchange, const Value& /*
     co_return;
   }
   const auto found = co_await exchange.offload(
-      [&store = exchange.services().responses, &id = id] { return store.get(id); });
+      [&store = exchange.services().responses, &key = id] { return store.get(key); });
   if (!found) {
     co_await exchange.fail(responses_error(found.error()));
     co_return;

@@ -250,6 +250,7 @@ class JsonWriter {
       return {};
     }
     std::vector<const Value::Entry*> order;
+    order.reserve(entries.size());
     for (const Value::Entry& entry : entries) order.push_back(&entry);
     if (style_.sort_keys) {
       SQ_TRY_STATUS(sort_entries(order));

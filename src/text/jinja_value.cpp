@@ -8,7 +8,6 @@
 namespace squish {
 
 using jinja::DictObject;
-using jinja::ListFlavor;
 using jinja::ListObject;
 using jinja::TextObject;
 

@@ -180,10 +180,12 @@ Steps falcon() {
 }
 
 Steps youtu() {
-  return {pattern_step("[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-"
-                       "ゟ゠-"
-                       "ヿ]"
-                       "+"),
+  // How wide these letters are, clang-format asks the locale.
+  // clang-format off
+  constexpr std::string_view kOneScript =
+      "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+";
+  // clang-format on
+  return {pattern_step(kOneScript),
           pattern_step(cat(
               {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)",
                kContraction,
