@@ -48,6 +48,7 @@ struct MatmulTarget {
 
 /// KV pages: kPageTokens tokens of one layer. A page holds, for each KV head, K then V:
 ///   [kv_head][ K: kPageTokens x head_dim | V: kPageTokens x head_dim ] in f16 (mode kv16).
+/// Up to 64 bytes behind the last page may be read (and count for nothing).
 /// Quantised modes will replace the two code arrays and append scales; only KvLayout knows the
 /// sizes.
 constexpr int kPageTokens = 64;
@@ -112,7 +113,7 @@ class Backend {
   /// take the wide kernels; the rest are single decode steps. The result of a row depends on its
   /// own values and on which of the two it is, never on the other rows of the batch. x [rows, in];
   /// in must be a multiple of the weight's block. Accuracy of cpu: activations are rounded to int8
-  /// in groups of 32 (decode; against blocks of 32 the coarsest ninth of the groups to 16 bits, see
+  /// in groups of 32 (against blocks of 32 the coarsest ninth of the groups to 16 bits, see
   /// cpu/extra_rows.h) or to bf16 (prefill with AMX): |error| <= sum_i |w_i| * step_i / 2 +
   /// 2^-20 * sum |w_i x_i|. Cost: streams each weight once for decode; once per kPrefillRows rows
   /// for prompts.

@@ -23,6 +23,10 @@ void prefer_huge_pages_behind_first(std::byte* begin, size_t bytes) {
   if (first < last) prefer_huge_pages(begin + (first - address), last - first);
 }
 
+/// Attention reads whole vectors, up to 64 bytes: where a row is shorter (16 bytes at 8
+/// dimensions), that of the last row goes beyond the last layer.
+constexpr size_t kReadBeyond = 64;
+
 }  // namespace
 
 Result<KvCache> KvCache::create(std::vector<KvLayout> layouts, int32_t page_count) {
@@ -35,6 +39,7 @@ Result<KvCache> KvCache::create(std::vector<KvLayout> layouts, int32_t page_coun
     cache.page_bytes_ += layout.page_bytes();
     cache.bytes_ += layout.page_bytes() * static_cast<size_t>(page_count);
   }
+  cache.bytes_ += kReadBeyond;
   // NORESERVE: the kernel gives memory page by page as tokens arrive, so a large context limit
   // costs nothing up front.
   void* memory = ::mmap(nullptr, cache.bytes_, PROT_READ | PROT_WRITE,

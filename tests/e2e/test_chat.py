@@ -27,7 +27,7 @@ def chat(squish, chat_model):
 def test_a_question_is_answered_and_the_next_one_knows_it(chat):
     # The system message fills a page of the cache (64 tokens), so that the second prompt can find one.
     terminal = chat(*FLAGS, "--system", "You are a geographer. Answer briefly and exactly. " * 8)
-    terminal.send("What is the capital of France?\n")
+    terminal.send("Name the capital of France.\n")
     assert "Paris" in terminal.wait_for(PROMPT)
     terminal.send("/stats\n")
     first = terminal.wait_for(PROMPT)
@@ -159,7 +159,7 @@ def test_max_history_limits_what_is_sent(chat):
 
 
 def test_lines_from_a_pipe_are_answered_one_by_one(squish, chat_model):
-    result = squish("chat", chat_model, *FLAGS, stdin="What is the capital of France?\n/stats\n")
+    result = squish("chat", chat_model, *FLAGS, stdin="Name the capital of France.\n/stats\n")
     assert result.returncode == 0, result.stderr
     assert "Paris" in result.stdout and "prefill" in result.stdout
     assert PROMPT not in result.stdout
@@ -175,7 +175,7 @@ def test_run_without_a_prompt_chats_on_a_terminal(squish, chat_model):
     terminal = squish.terminal("run", chat_model, *FLAGS, env={"NO_COLOR": "1"})
     try:
         terminal.wait_for(PROMPT)
-        terminal.send("What is the capital of France?\n")
+        terminal.send("Name the capital of France.\n")
         assert "Paris" in terminal.wait_for(PROMPT)
         terminal.send("/quit\n")
         assert terminal.wait_for_end() == 0

@@ -102,7 +102,7 @@ def test_a_real_model_runs_after_it(squish, chat_model, tmp_path, form):
     assert result.returncode == 0, result.stderr
     report = json.loads((tmp_path / "small" / "report.json").read_text())
     assert report["format"] == form and report["held_out"]["kl_nats"] < 0.2
-    answer = squish("run", tmp_path / "small", "What is the capital of France?", "--temperature", "0")
+    answer = squish("run", tmp_path / "small", "Name the capital of France.", "--temperature", "0")
     assert answer.returncode == 0 and "Paris" in answer.stdout, answer.stdout + answer.stderr
     assert hashlib.sha256(chat_model.read_bytes()).hexdigest() == before
 

@@ -51,7 +51,7 @@ def test_a_compressed_model_says_the_same_after_it(squish, chat_model, tmp_path,
     assert result.returncode == 0, result.stderr
     done = json.loads(result.stdout.splitlines()[-1])
     assert done["copied"] == done["tensors"]
-    question = ("What is the capital of France?", "--temperature", "0", "--max-tokens", "12")
+    question = ("Name the capital of France.", "--temperature", "0", "--max-tokens", "12")
     answers = [squish("run", model, *question).stdout for model in (small, out)]
     assert answers[0] == answers[1] and "Paris" in answers[0]
 

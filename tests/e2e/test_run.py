@@ -10,7 +10,7 @@ import time
 import pytest
 
 GREEDY = ["--temperature", "0", "--max-tokens", "12"]
-QUESTION = "What is the capital of France?"
+QUESTION = "Name the capital of France."
 
 
 def test_an_answer_goes_to_stdout_and_its_figures_to_stderr(squish, chat_model):

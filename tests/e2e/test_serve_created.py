@@ -4,7 +4,7 @@ import pytest
 from server_process import ServerProcess
 from squish_program import Squish, give_model
 
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION = [{"role": "user", "content": "Name the capital of France."}]
 # A template that shows what reached it.
 TEMPLATE = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]"
 
@@ -68,7 +68,7 @@ def test_stops_of_the_model_end_answers(made):
 
 
 def test_system_template_and_messages_reach_the_prompt(made):
-    wanted = "[system] Speak like a pirate.\n[user] Who?\n[assistant] Arr!\n[user] What is the capital of France?\n[assistant]"
+    wanted = "[system] Speak like a pirate.\n[user] Who?\n[assistant] Arr!\n[user] Name the capital of France.\n[assistant]"
     shown = made.post("/apply-template", {"model": "pirate", "messages": QUESTION}).json["prompt"]
     assert shown == wanted
     count = len(made.post("/v1/tokenize", {"model": "pirate", "text": wanted, "add_special": False}).json["token_ids"])

@@ -8,7 +8,7 @@ langchain_openai = pytest.importorskip("langchain_openai", reason="langchain-ope
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage  # noqa: E402
 from langchain_core.tools import tool  # noqa: E402
 
-QUESTION = "What is the capital of France?"
+QUESTION = "Name the capital of France."
 COLOR = {
     "title": "color",
     "type": "object",

@@ -8,7 +8,7 @@ import pytest
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or the import fetches a table of prices
 litellm = pytest.importorskip("litellm", reason="litellm is not installed; ./dev clients installs it")
 
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION = [{"role": "user", "content": "Name the capital of France."}]
 COLOR = {"type": "object", "properties": {"color": {"enum": ["red", "green"]}}, "required": ["color"], "additionalProperties": False}
 PAINT = {"type": "function", "function": {"name": "paint", "description": "Paints things.", "parameters": COLOR}}
 # Where each dialect's routes begin.

@@ -10,7 +10,7 @@ import yaml
 
 pytest.importorskip("llm", reason="llm is not installed; ./dev setup test installs it")
 
-QUESTION = "What is the capital of France?"
+QUESTION = "Name the capital of France."
 
 
 @pytest.fixture(scope="module")

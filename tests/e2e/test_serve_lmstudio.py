@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-CHAT = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0, "max_tokens": 8}
+CHAT = {"messages": [{"role": "user", "content": "Name the capital of France."}], "temperature": 0, "max_tokens": 8}
 
 
 def events_of(reply):
@@ -114,7 +114,7 @@ def test_completion_names_wrong_fields(server, body):
 
 def test_template_props_and_slots(server):
     prompt = server.post("/apply-template", {"messages": CHAT["messages"]}).json["prompt"]
-    assert "What is the capital of France?" in prompt and prompt.endswith("<|im_start|>assistant\n")
+    assert "Name the capital of France." in prompt and prompt.endswith("<|im_start|>assistant\n")
     props = server.get("/props").json
     assert props["total_slots"] == 16 and props["default_generation_settings"]["n_ctx"] > 0
     assert "im_start" in props["chat_template"] and props["eos_token"] == "<|im_end|>"

@@ -11,7 +11,7 @@ import pytest
 from squish_program import CHAT_MODEL
 
 GREEDY = {"temperature": 0, "num_predict": 12}
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION = [{"role": "user", "content": "Name the capital of France."}]
 DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 GO_TEMPLATE = (
     "{{ if .System }}<|im_start|>system\n{{ .System }}<|im_end|>\n{{ end }}"
@@ -121,7 +121,7 @@ def test_latest_is_a_name_without_a_tag(own):
 
 
 def test_generate_answers_at_once(client, server):
-    answer = client.generate(server.model, "What is the capital of France?", options=GREEDY)
+    answer = client.generate(server.model, "Name the capital of France.", options=GREEDY)
     assert "Paris" in answer.response
     assert answer.model == server.model and answer.done and answer.done_reason in ("stop", "length")
     assert answer.prompt_eval_count > 10 and 0 < answer.eval_count <= 12

@@ -5,7 +5,7 @@ import { Ollama } from 'ollama';
 
 const { SQUISH_BASE, SQUISH_KEY, SQUISH_MODEL: model } = process.env;
 const client = new Ollama({ host: SQUISH_BASE, headers: { Authorization: `Bearer ${SQUISH_KEY}` } });
-const messages = [{ role: 'user', content: 'What is the capital of France?' }];
+const messages = [{ role: 'user', content: 'Name the capital of France.' }];
 const options = { temperature: 0, num_predict: 10 };
 const schema = { type: 'object', properties: { color: { enum: ['red', 'green'] } }, required: ['color'] };
 

@@ -5,7 +5,7 @@ import OpenAI from 'openai';
 
 const { SQUISH_BASE, SQUISH_KEY, SQUISH_MODEL: model } = process.env;
 const client = new OpenAI({ baseURL: `${SQUISH_BASE}/v1`, apiKey: SQUISH_KEY, maxRetries: 0, timeout: 120_000 });
-const messages = [{ role: 'user', content: 'What is the capital of France?' }];
+const messages = [{ role: 'user', content: 'Name the capital of France.' }];
 const greedy = { model, temperature: 0, max_tokens: 10 };
 const ask = (fields = {}) => client.chat.completions.create({ ...greedy, messages, ...fields });
 const person = {

@@ -403,9 +403,9 @@ void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const Matm
   if (any_wide && table_.gemm_uses_bf16) {
     pack(x);
   } else if (any_wide) {
-    quantize(x, false);
+    quantize(x, std::ranges::any_of(
+                    targets, [this](const MatmulTarget& target) { return takes_extra(target); }));
   }
-  const WideRows wide = {packed_.data(), x.count, x.length, &quant_};
   const size_t total = total_rows(targets);
   const auto threads = static_cast<size_t>(pool_.thread_count());
   // Strips as tall as the kernel likes, but at least four a thread where the matrix allows.
@@ -418,8 +418,12 @@ void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const Matm
         const PackedRows weights = weight_rows(target.weight, row + done, n);
         const Sink sink = sink_of(target, first_row, row + done);
         if (is_wide(target.weight)) {
+          const bool is_extra = !table_.gemm_uses_bf16 && has_extra(target);
+          const WideRows wide = {packed_.data(), x.count, x.length, &quant_,
+                                 is_extra ? &extra_ : nullptr};
           std::byte* memory = scratch(thread, table_.gemm_scratch_bytes(x.length));
           table_.gemm(static_cast<unsigned>(type), weights, wide, sink, memory);
+          if (is_extra && !table_.gemm_takes_extra) table_.gemv_extra[type](weights, extra_, sink);
         } else {
           table_.gemv_float[type](weights, x.data, x.stride, x.count, sink);
         }

@@ -1,5 +1,5 @@
 #pragma once
-// The second plane of decode activations: what rounding to int8 left of the coarsest groups.
+// The second plane of activations: what rounding to int8 left of the coarsest groups.
 #include <cstdint>
 
 #include "base/buffer.h"

@@ -88,9 +88,36 @@ void panel_rows(const Panel& panel, size_t length, const QuantRows& x, size_t t0
   for (int t = 0; t < kRows; ++t) out[t] = sum[t];
 }
 
+/// Adds the products of activation row t's second plane, whose groups are its own: 12 instructions
+/// a group and 16 weights' rows, for a ninth of the groups.
+inline __m512 add_extra_groups(const Panel& panel, const ExtraRows& x, size_t t, __m512 sum) {
+  const int8_t* codes = x.rows.codes + t * x.rows.code_stride;
+  const float* scales = x.rows.scales + t * x.rows.group_stride;
+  const float* sums = x.rows.sums32 + t * x.rows.group_stride;
+  for (size_t e = 0; e < x.groups_a_row; ++e) {
+    const size_t group = x.groups[t * x.groups_a_row + e];
+    const uint8_t* lines = panel.codes + 64 * 8 * group;
+    __m512i even = _mm512_setzero_si512();
+    __m512i odd = _mm512_setzero_si512();
+    for (size_t j = 0; j < 8; j += 2) {
+      int four[2];
+      __builtin_memcpy(four, codes + 32 * e + 4 * j, 8);
+      even = _mm512_dpbusd_epi32(even, load512(lines + 64 * j), _mm512_set1_epi32(four[0]));
+      odd = _mm512_dpbusd_epi32(odd, load512(lines + 64 * j + 64), _mm512_set1_epi32(four[1]));
+    }
+    const __m512 dots = _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd));
+    const __m512 scale = _mm512_loadu_ps(panel.scale + 16 * group);
+    const __m512 offset = _mm512_loadu_ps(panel.offset + 16 * group);
+    sum = _mm512_fmadd_ps(dots, _mm512_mul_ps(scale, _mm512_set1_ps(scales[e])), sum);
+    sum = _mm512_fmadd_ps(offset, _mm512_set1_ps(sums[e]), sum);
+  }
+  return sum;
+}
+
+/// `extra` may be null; only panels with groups of 32 have one.
 template <int kGroup>
 void panel_times_rows(const Panel& panel, const PackedRows& w, const QuantRows& x,
-                      const Sink& sink) {
+                      const ExtraRows* extra, const Sink& sink) {
   const auto valid = static_cast<__mmask16>((1U << w.count) - 1);
   const __m512 bias =
       sink.bias != nullptr ? _mm512_maskz_loadu_ps(valid, sink.bias) : _mm512_setzero_ps();
@@ -109,6 +136,7 @@ void panel_times_rows(const Panel& panel, const PackedRows& w, const QuantRows& 
     }
     for (size_t i = 0; i < n; ++i, ++t) {
       float* out = sink.out + t * sink.stride;
+      if (kGroup == 32 && extra != nullptr) sums[i] = add_extra_groups(panel, *extra, t, sums[i]);
       __m512 value = _mm512_add_ps(sums[i], bias);
       if (sink.accumulate) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(valid, out));
       _mm512_mask_storeu_ps(out, valid, value);
@@ -126,9 +154,9 @@ void gemm_vnni(unsigned dtype, const PackedRows& w, const WideRows& x, const Sin
                        sink.accumulate};
     const Panel panel = make_panel(entry, strip, scratch);
     if (entry.group == 32) {
-      panel_times_rows<32>(panel, strip, *x.quant, part);
+      panel_times_rows<32>(panel, strip, *x.quant, x.extra, part);
     } else {
-      panel_times_rows<16>(panel, strip, *x.quant, part);
+      panel_times_rows<16>(panel, strip, *x.quant, nullptr, part);
     }
   }
 }

@@ -63,8 +63,10 @@ struct WideRows {
   size_t count;  // rows, padded to row_block inside `data`
   size_t length;
   const QuantRows* quant;  // set when the wide kernel works on int8 activations
+  const ExtraRows* extra;  // their second plane where the weights' type takes one, else null
 };
-/// Decodes a strip of weight rows into `scratch` and multiplies all rows of x with it.
+/// Decodes a strip of weight rows into `scratch` and multiplies all rows of x with it. Leaves
+/// `extra` to GemvExtra unless the table says gemm_takes_extra.
 using GemmWide = void (*)(unsigned dtype, const PackedRows& weights, const WideRows& x,
                           const Sink& sink, void* scratch);
 
@@ -178,7 +180,8 @@ struct KernelTable {
   /// bf16 too.
   GemmWide gemm;
   bool gemm_uses_bf16;  // WideRows.data filled by pack_wide; else WideRows.quant
-  size_t gemm_strip;    // weight rows a call is best given (a multiple of 16)
+  bool gemm_takes_extra;
+  size_t gemm_strip;  // weight rows a call is best given (a multiple of 16)
   size_t (*gemm_scratch_bytes)(size_t length);
   /// Packs rows [first, first + 16) of x into `packed` (see WideRows); rows at or past `count`
   /// become zero.

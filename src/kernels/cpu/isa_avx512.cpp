@@ -13,6 +13,7 @@ constexpr KernelTable make_table() {
   table.name = "avx512";
   table.gemm = gemm_vnni;
   table.gemm_uses_bf16 = false;
+  table.gemm_takes_extra = true;
   table.gemm_strip = 64;
   table.gemm_scratch_bytes = vnni_scratch_bytes;
   return table;

@@ -64,7 +64,7 @@ void TrellisProducts::plan(ConstRows x, std::span<const MatmulTarget> targets) {
     if (is_wide_) {
       const size_t length = round_up(input.columns, 32);
       std::byte* packed = grown(input.packed, round_up(x.count, 32) * length * 2);
-      input.wide = {packed, x.count, length, nullptr};
+      input.wide = {packed, x.count, length, nullptr, nullptr};
       continue;
     }
     TrellisRows& rows = input.rows;
