@@ -3,7 +3,7 @@
 Run by ./dev load --peers [--seconds 60] [--clients 1,4,16,64] [MODEL ...]. For each number of clients each server is started afresh with the
 same model, threads, slots and context, answers for the stated time, and is ended; every client asks the next question as soon as it has an
 answer. Prompts differ from each other (nothing but the beginning comes from a prefix cache), sampling is at temperature 0.8 with a seed
-(squish guesses no tokens then), every answer has the same length. Prints a table in Markdown.
+(squish guesses no tokens then), answers have half to one and a half times --tokens. Prints a table in Markdown.
 """
 import argparse
 import http.client
@@ -34,7 +34,7 @@ def commands(name, model, port, arguments):
     slots, context, threads = str(arguments.slots), arguments.context, str(arguments.threads)
     if name == "squish":
         return [ROOT / "build" / "release" / "squish", "serve", model, "--port", port, "--threads", threads, "--sequences", slots,
-                "--context", context, "--queue", arguments.clients_max]
+                "--context", context, "--queue", arguments.clients_max, *arguments.serve_flags.split()]
     return [peers.build(model) / "llama-server", "-m", model, "--port", port, "-t", threads, "-np", slots, "-c", context * arguments.slots]
 
 
@@ -86,6 +86,10 @@ class Client(threading.Thread):
         words = [WORDS[(self.number * 7919 + turn * 104729 + i * i * 31 + i * (self.number + turn)) % len(WORDS)] for i in range(self.arguments.words)]
         return f"Story {self.number}-{turn}. Write a story about: {' '.join(words)}."
 
+    def length(self, turn):
+        """Half to one and a half times --tokens: with equal lengths all clients would ask at the same time, for ever."""
+        return max(2, self.arguments.tokens * (50 + (self.number * 37 + turn * 61) % 101) // 100)
+
     def run(self):
         turn = 0
         while time.monotonic() < self.end:
@@ -97,7 +101,7 @@ class Client(threading.Thread):
             turn += 1
 
     def ask(self, turn):
-        body = {"messages": [{"role": "user", "content": self.question(turn)}], "max_tokens": self.arguments.tokens, "temperature": 0.8,
+        body = {"messages": [{"role": "user", "content": self.question(turn)}], "max_tokens": self.length(turn), "temperature": 0.8,
                 "seed": 1000 * self.number + turn, "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True}}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=max(1.0, self.end - time.monotonic() + 1))
         try:
@@ -173,6 +177,8 @@ def main():
     parser.add_argument("--tokens", type=int, default=64, help="of each answer")
     parser.add_argument("--words", type=int, default=60, help="of each prompt")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--serve-flags", default="", help="more flags of squish serve, such as '--steps-between-prompts 0'")
+    parser.add_argument("--servers", default="squish,llama-server")
     parser.add_argument("--rounds", type=int, default=1, help="times that each measurement is made, squish and llama-server in turn")
     arguments = parser.parse_args()
     counts = [int(count) for count in arguments.clients.split(",")]
@@ -187,7 +193,7 @@ def main():
             print("|---|---|---|---|---|---|---|---|", flush=True)
             for count in counts:
                 for _ in range(arguments.rounds):
-                    for name in ("squish", "llama-server"):
+                    for name in arguments.servers.split(","):
                         row = measure(name, file, count, arguments)
                         print(f"| {count} | {name} | {row['speed']:.1f} | {row['first50']:.0f}, {row['first95']:.0f} | {row['between50']:.1f}, {row['between95']:.1f} "
                               f"| {row['answers']} | {row['errors']} | {row['memory']} |", flush=True)

@@ -144,12 +144,14 @@ Result<ModelManagerOptions> manager_options(Context& context, const Arguments& a
   SQ_TRY(const auto queue, arguments.integer("--queue", 1, 1 << 16));
   SQ_TRY(const auto batch, arguments.integer("--batch-tokens", 16, 1 << 16));
   SQ_TRY(const auto mixed, arguments.integer("--batch-tokens-mixed", 16, 1 << 16));
+  SQ_TRY(const auto between, arguments.integer("--steps-between-prompts", 0, 1000));
   SQ_TRY(const auto models, arguments.integer("--max-models", 1, 1024));
   if (sequences) engine.sequences_max = static_cast<int32_t>(*sequences);
   if (pages) engine.kv_pages = static_cast<int32_t>(*pages);
   if (queue) engine.inbox_capacity = static_cast<size_t>(*queue);
   if (batch) engine.batch_tokens_max = static_cast<int32_t>(*batch);
   if (mixed) engine.batch_tokens_mixed = static_cast<int32_t>(*mixed);
+  if (between) engine.steps_between_prompts = static_cast<int32_t>(*between);
   engine.prefix_cache = !arguments.has("--no-prefix-reuse");
   engine.speculation = !arguments.has("--no-speculation");
   if (models) out.models_max = static_cast<size_t>(*models);
@@ -374,7 +376,11 @@ Verb make_serve_verb() {
             .help = "prompt tokens computed in one step (default 512)"},
            {.flag = "--batch-tokens-mixed",
             .value = "N",
-            .help = "the same while answers are being written (default 128)"},
+            .help = "the same while answers are being written and more is waiting (default 128)"},
+           {.flag = "--steps-between-prompts",
+            .value = "N",
+            .help = "tokens of each answer before prompts begin beside them (default 0: first "
+                    "tokens come soonest; with 25 fewer than 5 of 100 tokens come late)"},
            {.flag = "--no-speculation",
             .help = "one token a step, also where a text repeats; the answers are the same"},
            {.flag = "--no-prefix-reuse",

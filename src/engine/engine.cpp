@@ -72,6 +72,7 @@ Engine::Engine(Model& model, KvCache kv, const EngineOptions& options, const Eng
                                    ? std::max(options.batch_tokens_max, sizes.context_tokens)
                                    : options.batch_tokens_max,
            .batch_tokens_mixed = std::min(options.batch_tokens_mixed, options.batch_tokens_max),
+           .steps_between_prompts = options.steps_between_prompts,
            .sequences_max = options.sequences_max,
            .prefix_cache = options.prefix_cache,
            .cache_answers = options.cache_answers,

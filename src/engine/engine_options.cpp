@@ -35,6 +35,7 @@ Result<EngineSizes> choose_sizes(const ModelConfig& config, const EngineOptions&
       check_range("--batch-tokens", options.batch_tokens_max, kChunkTokens, kBatchTokensMax));
   SQ_TRY_STATUS(check_range("--batch-tokens-mixed", options.batch_tokens_mixed, kChunkTokens,
                             kBatchTokensMax));
+  SQ_TRY_STATUS(check_range("--steps-between-prompts", options.steps_between_prompts, 0, 1000));
   SQ_TRY_STATUS(check_range("--sequences", options.sequences_max, 1, kSequencesMax));
   SQ_TRY_STATUS(
       check_range("the inbox capacity", static_cast<int64_t>(options.inbox_capacity), 1, 1 << 20));

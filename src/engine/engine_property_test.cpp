@@ -93,6 +93,7 @@ EngineOptions random_options(Random& random, int32_t context_tokens) {
       random.chance(0.6) ? random.pick(one_context, one_context + 4) : 8 * one_context;
   options.batch_tokens_max = 64 * random.pick(1, 6);
   options.batch_tokens_mixed = 16 * random.pick(1, 12);
+  options.steps_between_prompts = random.pick(0, 3);
   options.sequences_max = random.pick(1, 8);
   options.prefix_cache = random.chance(0.8);
   options.cache_answers =

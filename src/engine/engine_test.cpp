@@ -381,6 +381,41 @@ TEST(EngineBatch, chunks_stay_within_the_budget_and_decoding_goes_on_beside_them
   EXPECT_EQ(model.rows_max, 256U);
 }
 
+TEST(EngineBatch, prompts_begin_beside_answers_together_and_after_enough_steps_without_any) {
+  FakeModel model;
+  const auto engine = make_engine(
+      model, {.batch_tokens_max = 256, .batch_tokens_mixed = 32, .steps_between_prompts = 4});
+  auto decoding = engine->submit(request_of(prompt_of(10), 1000)).value();
+  engine->step();
+  std::vector<RequestHandle> prompts;
+  std::vector<size_t> rows;
+  for (int step = 0; step < 12; ++step) {
+    if (step == 1 || step == 3 || step == 6) {
+      prompts.push_back(engine->submit(request_of(prompt_of(100, step), 1)).value());
+    }
+    model.rows_max = 0;
+    engine->step();
+    rows.push_back(model.rows_max);
+  }
+  EXPECT_THAT(rows, ElementsAre(1, 1, 1, 1, 201, 1, 1, 1, 1, 101, 1, 1));
+  for (RequestHandle& prompt : prompts)
+    EXPECT_THAT(collect(prompt).ends, ElementsAre(FinishReason::length));
+  EXPECT_EQ(collect(decoding).tokens.size(), 13U) << "a token in every step";
+}
+
+TEST(EngineBatch, a_prompt_that_has_begun_goes_on_in_every_step_and_others_join_it) {
+  FakeModel model;
+  const auto engine = make_engine(
+      model, {.batch_tokens_max = 64, .batch_tokens_mixed = 32, .steps_between_prompts = 100});
+  auto prompt = engine->submit(request_of(prompt_of(160, 5), 1)).value();
+  engine->step();  // 64 of it while nobody receives tokens
+  auto short_one = engine->submit(request_of(prompt_of(10), 1000)).value();
+  engine->step();
+  engine->step();
+  EXPECT_EQ(collect(prompt).ends.size(), 1U);
+  EXPECT_EQ(collect(short_one).tokens.size(), 1U) << "what was left of the last step's rows";
+}
+
 TEST(EngineBatch, requests_whose_pages_would_run_out_wait_instead_of_being_preempted) {
   FakeModel model;
   const auto engine = make_engine(model, {.context_tokens = 256, .kv_pages = 6});

@@ -14,15 +14,6 @@ namespace {
 /// run than fit.
 constexpr int32_t kAnswerTokensPromised = 256;
 
-/// Where a chunk that begins at sequence.computed ends, given room for `budget` rows: inside the
-/// prompt at a multiple of kChunkTokens. sequence.computed when not even one chunk fits.
-int32_t chunk_end(const Sequence& sequence, int32_t budget) {
-  const int32_t end = std::min(sequence.token_count(), sequence.computed + budget);
-  if (sequence.is_whole) return end == sequence.token_count() ? end : sequence.computed;
-  if (end >= sequence.prefill_end) return end;
-  return std::max(sequence.computed, end / kChunkTokens * kChunkTokens);
-}
-
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options)
@@ -133,64 +124,6 @@ int32_t Scheduler::shared_page_count(const Sequence& sequence) const {
 void Scheduler::leave_queue(Sequence& sequence) {
   if (!sequence.has_left_queue) ++departed_count_;
   sequence.has_left_queue = true;
-}
-
-// --- planning
-
-void Scheduler::plan_rows() {
-  plans_.clear();
-  step_.copies.clear();
-  auto decode_rows = static_cast<size_t>(std::ranges::count_if(
-      running_, [](const Owned& sequence) { return sequence->is_decoding(); }));
-  const bool is_mixed = decode_rows > 0;
-  int32_t budget = is_mixed ? std::min(options_.batch_tokens_mixed, options_.batch_tokens_max)
-                            : options_.batch_tokens_max;
-  // Oldest first. Preemption takes sequences off the end, which are not planned yet.
-  for (size_t i = 0; i < running_.size(); ++i) {
-    Sequence& sequence = *running_[i];
-    if (!sequence.was_started) {
-      sequence.was_started = true;
-      sequence.started = Clock::now();
-    }
-    const std::span<float> cached_logits = take_cached(sequence);
-    if (!cached_logits.empty()) {
-      plans_.push_back({&sequence, sequence.computed, cached_logits});
-      continue;
-    }
-    const bool is_decode_step = sequence.is_decoding();
-    if (!is_decode_step && (budget == 0 || waits_for_older(i))) continue;
-    const int32_t end = is_decode_step ? sequence.token_count() : chunk_end(sequence, budget);
-    if (end == sequence.computed || !reserve_pages(sequence, end)) continue;
-    if (is_decode_step) {
-      decode_rows += add_draft(sequence, decode_rows);
-    } else {
-      budget -= end - sequence.computed;
-    }
-    plans_.push_back({&sequence, end + sequence.draft_count, {}});
-  }
-}
-
-/// Is an older sequence about to compute the very page that running_[index] needs next? Then wait
-/// and share it.
-bool Scheduler::waits_for_older(size_t index) const {
-  const Sequence& sequence = *running_[index];
-  if (!options_.prefix_cache || !sequence.shares_pages()) return false;
-  if (sequence.computed >= sequence.prompt_count) return false;
-  if (sequence.computed % kPageTokens != 0) return false;
-  const auto page = static_cast<size_t>(sequence.computed / kPageTokens);
-  const int32_t page_end = sequence.computed + kPageTokens;
-  for (size_t i = 0; i < index; ++i) {
-    const Sequence& older = *running_[i];
-    if (!older.shares_pages()) continue;
-    if (older.computed >= std::min(page_end, older.prompt_count)) continue;
-    if (page_end > sequence.prompt_count) {
-      if (older.prompt_key == sequence.prompt_key) return true;
-    } else if (page_end <= older.prompt_count &&
-               older.page_keys[page] == sequence.page_keys[page]) {
-      return true;
-    }
-  }
-  return false;
 }
 
 // --- the step

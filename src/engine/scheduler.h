@@ -19,7 +19,8 @@ namespace squish {
 struct SchedulerOptions {
   int32_t page_count = 0;          // at least page_count_of(longest sequence)
   int32_t batch_tokens_max = 512;  // at least kChunkTokens
-  int32_t batch_tokens_mixed = 32;
+  int32_t batch_tokens_mixed = 128;
+  int32_t steps_between_prompts = 0;
   int32_t sequences_max = 16;
   bool prefix_cache = true;
   bool cache_answers = true;
@@ -93,13 +94,13 @@ struct MaskTimes {
 /// Engine thread only. schedule() and commit() alternate. After the first steps neither allocates,
 /// except where a request begins or ends.
 ///
-/// Order: sequences that receive tokens get their row in every step; what is left of the step's
-/// budget goes to prompts in order of arrival, in chunks that end at multiples of kChunkTokens (an
-/// encoder's texts: whole).
-/// Waiting requests are admitted, fewest running sequences of the same client first and then by
-/// arrival, while the pages that all running ones may need soon stay available. When pages run out
-/// nevertheless, the youngest sequence gives its own back and waits to compute again; the oldest
-/// therefore always advances.
+/// Order: sequences that receive tokens get their row in every step; beside them prompts begin
+/// after steps_between_prompts steps without any. The
+/// step's budget goes to prompts in order of arrival, in chunks that end at multiples of
+/// kChunkTokens (an encoder's texts: whole). Waiting requests are admitted, fewest running
+/// sequences of the same client first and then by arrival, while the pages that all running ones
+/// may need soon stay available. When pages run out nevertheless, the youngest sequence gives its
+/// own back and waits to compute again; the oldest therefore always advances.
 class Scheduler {
  public:
   explicit Scheduler(const SchedulerOptions& options);
@@ -164,8 +165,6 @@ class Scheduler {
   [[nodiscard]] int32_t pages_missing(const Sequence& sequence) const;
   [[nodiscard]] int32_t shared_page_count(const Sequence& sequence) const;
   void leave_queue(Sequence& sequence);
-  void plan_rows();
-  [[nodiscard]] bool waits_for_older(size_t index) const;
   void build_step();
   void add_rows(Sequence& sequence, int32_t begin, int32_t end);
   void add_sample(const Plan& plan);
@@ -181,6 +180,12 @@ class Scheduler {
   void follow_constraint(Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason, std::optional<Error> error);
   void remove_finished(std::vector<Owned>& list);
+
+  // scheduler_plan.cpp
+  void plan_rows();
+  [[nodiscard]] bool may_begin_prompts() const;
+  [[nodiscard]] int32_t prompt_budget(bool is_mixed, bool may_begin) const;
+  [[nodiscard]] bool waits_for_older(size_t index) const;
 
   // scheduler_drafts.cpp
   [[nodiscard]] bool may_draft(const Sequence& sequence) const;
@@ -211,6 +216,7 @@ class Scheduler {
   MaskTimes mask_times_;
   double cache_share_ = 1;
   std::vector<int32_t> freed_pages_;
+  int64_t steps_since_prompt_ = 0;  // steps without rows of a prompt
   uint64_t preemption_count_ = 0;
   uint64_t departed_count_ = 0;
   uint64_t drafted_count_ = 0;

@@ -88,6 +88,7 @@ bool Scheduler::preempt_younger(const Sequence& sequence) {
   running_.pop_back();
   release_pages(*victim);
   ++victim->preemptions;
+  victim->has_begun = false;
   ++preemption_count_;
   insert_by_arrival(waiting_, std::move(victim));
   return true;

@@ -86,6 +86,7 @@ struct Sequence {
   Clock::time_point started;      // first step; meaningful when was_started
   Clock::time_point first_token;  // meaningful when answer_count() > 0
   bool was_started = false;
+  bool has_begun = false;       // some of its prompt was computed since it runs
   bool has_left_queue = false;  // was running once, or ended while it waited
   bool is_finished = false;
   int32_t cached_count = 0;

@@ -24,11 +24,11 @@ struct OperationRow {
 constexpr std::array kOperations = {
     OperationRow{"ttft_ms", 2000,
                  "first tokens are late: long prompts are being computed; begin prompts alike so "
-                 "that their pages are reused (do not set --no-prefix-reuse), or raise "
-                 "--batch-tokens"},
+                 "that their pages are reused (do not set --no-prefix-reuse), raise "
+                 "--batch-tokens, or lower --steps-between-prompts"},
     OperationRow{"decode_step_ms", kThresholdMs,
                  "tokens come slowly: compress the model to fewer bits, give it more --threads, or "
-                 "lower --batch-tokens-mixed so that prompts hold up answers less"},
+                 "raise --steps-between-prompts so that prompts hold up answers less often"},
     OperationRow{"server.model_load", 10'000,
                  "the model loads slowly: keep it on a faster disk, compress it, or keep it loaded "
                  "with a longer --keep-alive"},

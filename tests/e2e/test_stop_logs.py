@@ -110,6 +110,7 @@ def test_logs_show_the_end_of_what_servers_said(squish, start_server, local_mode
         process.get("/v1/models")
     process.post("/v1/completions", {"prompt": "a prompt that nobody else may read", "max_tokens": 1})
     path = squish.home / "squish" / "daemon.log"
+    process.wait_until(lambda: "/v1/completions" in path.read_text(), what="the last line")  # it is written after the answer
     text = path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert text.count("/v1/models") == 5 and "/v1/completions" in text
