@@ -177,8 +177,8 @@ def main():
     parser.add_argument("--tokens", type=int, default=64, help="of each answer")
     parser.add_argument("--words", type=int, default=60, help="of each prompt")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--serve-flags", default="", help="more flags of squish serve, such as '--steps-between-prompts 0'")
-    parser.add_argument("--servers", default="squish,llama-server")
+    parser.add_argument("--serve-flags", default="", help="more flags of squish serve, such as '--steps-between-prompts 25'")
+    parser.add_argument("--servers", default="squish,llama-server", help="one of them, or both in turn")
     parser.add_argument("--rounds", type=int, default=1, help="times that each measurement is made, squish and llama-server in turn")
     arguments = parser.parse_args()
     counts = [int(count) for count in arguments.clients.split(",")]

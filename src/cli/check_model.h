@@ -19,8 +19,8 @@ struct TensorClass {
   uint64_t tensors = 0;
   uint64_t weights = 0;
   uint64_t bytes = 0;
-  std::map<std::string, uint64_t> types;  // name of the type: tensors
-  double lowest_bits = 0;                 // of its tensor with the fewest bits a weight
+  std::map<std::string, size_t> types;  // name of the type: tensors
+  double lowest_bits = 0;               // of its tensor with the fewest bits a weight
   std::string lowest_tensor;
   [[nodiscard]] double bits() const {
     return weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);

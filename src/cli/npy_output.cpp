@@ -6,7 +6,6 @@
 #include <map>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "base/file.h"
 #include "base/strings.h"
@@ -26,13 +25,6 @@ Value counts_value(const std::map<std::string, size_t>& counts) {
   Value out = Value::dict();
   for (const auto& [kind, count] : counts) out.set(kind, json_count(count));
   return out;
-}
-
-std::string counts_text(const std::map<std::string, size_t>& counts) {
-  std::vector<std::string> parts;
-  parts.reserve(counts.size());
-  for (const auto& [kind, count] : counts) parts.push_back(fmt::format("{} {}", count, kind));
-  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 void show_plan(const Context& context, const std::vector<compress::NpyPlanned>& plan,

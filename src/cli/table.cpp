@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace squish::cli {
 namespace {
@@ -70,6 +71,13 @@ std::string Facts::text(const Terminal& terminal) const {
     out += fmt::format("{}  {}\n", terminal.paint(Role::accent, fit(name, width)), value);
   }
   return out;
+}
+
+std::string counts_text(const std::map<std::string, size_t>& counts) {
+  std::vector<std::string> parts;
+  parts.reserve(counts.size());
+  for (const auto& [kind, count] : counts) parts.push_back(fmt::format("{} {}", count, kind));
+  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 }  // namespace squish::cli

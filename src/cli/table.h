@@ -1,5 +1,7 @@
 #pragma once
 // Rows of text in columns.
+#include <cstddef>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,5 +35,8 @@ class Facts {
  private:
   std::vector<std::pair<std::string, std::string>> rows_;
 };
+
+/// "2 f32, 3 q4_k".
+std::string counts_text(const std::map<std::string, size_t>& counts);
 
 }  // namespace squish::cli

@@ -1,6 +1,5 @@
 // squish check: bits per kind of tensor, and whether the weights are sound.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "base/strings.h"
 #include "chat/loaded_model.h"
@@ -12,13 +11,6 @@
 
 namespace squish::cli {
 namespace {
-
-std::string types_text(const TensorClass& one) {
-  std::vector<std::string> parts;
-  parts.reserve(one.types.size());
-  for (const auto& [type, count] : one.types) parts.push_back(fmt::format("{} {}", count, type));
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
 
 void print_result(const Terminal& terminal, const hub::LocalModel& local, const Model& model,
                   const CheckResult& result) {
@@ -42,7 +34,7 @@ void print_result(const Terminal& terminal, const hub::LocalModel& local, const 
     const double share =
         result.bytes == 0 ? 0 : static_cast<double>(one.bytes) / static_cast<double>(result.bytes);
     table.add({one.name, fmt::format("{:.3f}", one.bits()), human_bytes(one.bytes),
-               fmt::format("{:.1f} %", 100 * share), types_text(one)});
+               fmt::format("{:.1f} %", 100 * share), counts_text(one.types)});
   }
   print(facts.text(terminal) + "\n" + table.text(terminal));
   if (!result.warnings.empty()) print("\n");

@@ -142,8 +142,8 @@ Result<ModelManagerOptions> manager_options(Context& context, const Arguments& a
   SQ_TRY(const auto sequences, arguments.integer("--sequences", 1, 4096));
   SQ_TRY(const auto pages, arguments.integer("--kv-pages", 0, 1 << 24));
   SQ_TRY(const auto queue, arguments.integer("--queue", 1, 1 << 16));
-  SQ_TRY(const auto batch, arguments.integer("--batch-tokens", 16, 1 << 16));
-  SQ_TRY(const auto mixed, arguments.integer("--batch-tokens-mixed", 16, 1 << 16));
+  SQ_TRY(const auto batch, arguments.integer("--batch-tokens", kChunkTokens, 1 << 16));
+  SQ_TRY(const auto mixed, arguments.integer("--batch-tokens-mixed", kChunkTokens, 1 << 16));
   SQ_TRY(const auto between, arguments.integer("--steps-between-prompts", 0, 1000));
   SQ_TRY(const auto models, arguments.integer("--max-models", 1, 1024));
   if (sequences) engine.sequences_max = static_cast<int32_t>(*sequences);

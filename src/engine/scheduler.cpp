@@ -22,7 +22,8 @@ Scheduler::Scheduler(const SchedulerOptions& options)
       prompt_cache_(pool_, options.prefix_cache ? options.prompt_cache_entries : 0),
       draft_policy_(options.speculation_adapts) {
   SQ_CHECK(options.batch_tokens_max >= kChunkTokens);
-  SQ_CHECK(options.batch_tokens_mixed >= kChunkTokens);
+  SQ_CHECK(options.batch_tokens_mixed >= kChunkTokens &&
+           options.batch_tokens_mixed <= options.batch_tokens_max);
   SQ_CHECK(options.sequences_max > 0);
 }
 

@@ -17,9 +17,9 @@
 namespace squish {
 
 struct SchedulerOptions {
-  int32_t page_count = 0;          // at least page_count_of(longest sequence)
-  int32_t batch_tokens_max = 512;  // at least kChunkTokens
-  int32_t batch_tokens_mixed = 128;
+  int32_t page_count = 0;            // at least page_count_of(longest sequence)
+  int32_t batch_tokens_max = 512;    // at least kChunkTokens
+  int32_t batch_tokens_mixed = 128;  // at most batch_tokens_max
   int32_t steps_between_prompts = 0;
   int32_t sequences_max = 16;
   bool prefix_cache = true;
@@ -95,12 +95,12 @@ struct MaskTimes {
 /// except where a request begins or ends.
 ///
 /// Order: sequences that receive tokens get their row in every step; beside them prompts begin
-/// after steps_between_prompts steps without any. The
-/// step's budget goes to prompts in order of arrival, in chunks that end at multiples of
-/// kChunkTokens (an encoder's texts: whole). Waiting requests are admitted, fewest running
-/// sequences of the same client first and then by arrival, while the pages that all running ones
-/// may need soon stay available. When pages run out nevertheless, the youngest sequence gives its
-/// own back and waits to compute again; the oldest therefore always advances.
+/// after steps_between_prompts steps without any. The step's budget goes to prompts in order of
+/// arrival, in chunks that end at multiples of kChunkTokens (an encoder's texts: whole).
+/// Waiting requests are admitted, fewest running sequences of the same client first and then by
+/// arrival, while the pages that all running ones may need soon stay available. When pages run out
+/// nevertheless, the youngest sequence gives its own back and waits to compute again; the oldest
+/// therefore always advances.
 class Scheduler {
  public:
   explicit Scheduler(const SchedulerOptions& options);

@@ -1,6 +1,6 @@
 // Which rows the next step computes.
 #include <algorithm>
-#include <utility>
+#include <chrono>
 
 #include "engine/scheduler.h"
 
@@ -68,7 +68,7 @@ bool Scheduler::may_begin_prompts() const {
   });
 }
 
-/// Rows of prompts in this step. What can be done with in one step is, because every step with a
+/// Rows of prompts in this step. What fits one step is computed in one, because every step with a
 /// prompt unpacks all weights once more; a longer text holds answers up in small pieces.
 int32_t Scheduler::prompt_budget(bool is_mixed, bool may_begin) const {
   if (!is_mixed) return options_.batch_tokens_max;
@@ -78,9 +78,8 @@ int32_t Scheduler::prompt_budget(bool is_mixed, bool may_begin) const {
     // Begun as a long one, it ends as one: not with a last piece of batch_tokens_max rows.
     pending += sequence->has_begun ? sequence->token_count() : sequence->pending_count();
   }
-  return pending <= options_.batch_tokens_max
-             ? options_.batch_tokens_max
-             : std::min(options_.batch_tokens_mixed, options_.batch_tokens_max);
+  return pending <= options_.batch_tokens_max ? options_.batch_tokens_max
+                                              : options_.batch_tokens_mixed;
 }
 
 /// Is an older sequence about to compute the very page that running_[index] needs next? Then wait

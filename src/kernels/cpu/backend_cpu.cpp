@@ -221,7 +221,8 @@ class CpuBackend final : public Backend {
  private:
   void decode_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets);
   void prompt_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets);
-  void quantize(ConstRows x, bool is_extra_wanted);
+  /// Both planes, if one of the targets takes the second.
+  void quantize(ConstRows x, std::span<const MatmulTarget> targets);
   void pack(ConstRows x);
   void pack_few(ConstRows x, std::span<const MatmulTarget> targets);
   [[nodiscard]] bool takes_few(const MatmulTarget& target, size_t row_count) const {
@@ -279,7 +280,10 @@ class CpuBackend final : public Backend {
   std::vector<AlignedBuffer<std::byte>> scratch_;
 };
 
-void CpuBackend::quantize(ConstRows x, bool is_extra_wanted) {
+void CpuBackend::quantize(ConstRows x, std::span<const MatmulTarget> targets) {
+  const bool is_extra_wanted =
+      std::any_of(targets.begin(), targets.end(),
+                  [this](const MatmulTarget& target) { return takes_extra(target); });
   quant_ = quant_buffer_.prepare(x.count, x.length);
   if (is_extra_wanted) extra_ = extra_buffer_.prepare(x.count, x.length);
   pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
@@ -306,11 +310,8 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
       std::any_of(targets.begin(), targets.end(), [](const MatmulTarget& target) {
         return type_info(target.weight.dtype).is_quantized && row_type_rows(target) > 0;
       });
-  const bool any_extra =
-      std::any_of(targets.begin(), targets.end(),
-                  [this](const MatmulTarget& target) { return takes_extra(target); });
   fetch_begin(targets);
-  if (any_quantized) quantize(x, any_extra);
+  if (any_quantized) quantize(x, targets);
   const size_t rows_a_grain = decode_grain(x.length, x.count);
   const bool is_few = std::any_of(targets.begin(), targets.end(), [&](const MatmulTarget& target) {
     return takes_few(target, x.count);
@@ -403,8 +404,7 @@ void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const Matm
   if (any_wide && table_.gemm_uses_bf16) {
     pack(x);
   } else if (any_wide) {
-    quantize(x, std::ranges::any_of(
-                    targets, [this](const MatmulTarget& target) { return takes_extra(target); }));
+    quantize(x, targets);
   }
   const size_t total = total_rows(targets);
   const auto threads = static_cast<size_t>(pool_.thread_count());
