@@ -69,10 +69,10 @@ void measure(Backend& backend, DType dtype, size_t out_length, size_t in_length,
   }
   const std::vector<float> x = testing::random_floats(std::max<size_t>(prompt, 8) * in_length, 2);
   std::vector<float> out(std::max(prompt * views[1].row_count(), 8 * out_length));
-  double seconds[4] = {};
+  double seconds[6] = {};
   int column = 0;
-  for (const size_t rows : {size_t{1}, size_t{4}, size_t{8}, prompt}) {
-    const bool is_prompt = column == 3;
+  for (const size_t rows : {size_t{1}, size_t{2}, size_t{4}, size_t{6}, size_t{8}, prompt}) {
+    const bool is_prompt = column == 5;
     const TensorView& view = views[is_prompt ? 1 : 0];
     const MatmulTarget target = {
         view, nullptr, {out.data(), rows, view.row_count(), view.row_count()}, false};
@@ -84,8 +84,9 @@ void measure(Backend& backend, DType dtype, size_t out_length, size_t in_length,
   const auto rate = [&](int i) { return static_cast<double>(views[0].bytes()) / seconds[i] / 1e9; };
   const auto weights = static_cast<double>(views[0].shape.elements());
   const auto prompt_work = static_cast<double>(prompt * views[1].shape.elements());
-  fmt::print("{:8} {:9.4f} {:9.1f} {:9.1f} {:9.1f} | {:9.0f}\n", type_info(dtype).name,
-             seconds[0] * 1e9 / weights, rate(0), rate(1), rate(2), prompt_work / seconds[3] / 1e9);
+  fmt::print("{:8} {:9.4f} {:9.1f} {:9.1f} {:9.1f} {:9.1f} {:9.1f} | {:9.0f}\n",
+             type_info(dtype).name, seconds[0] * 1e9 / weights, rate(0), rate(1), rate(2), rate(3),
+             rate(4), prompt_work / seconds[5] / 1e9);
 }
 
 }  // namespace
@@ -106,10 +107,10 @@ int main(int argc, char** argv) {
   Backend& backend = **made;
   fmt::print("{} [{} x {}], memory read {:.1f} GB/s\n", backend.description(), out_length,
              in_length, read_bandwidth(pool));
-  fmt::print("{:8} {:>9} {:>9} {:>9} {:>9} | {:>9}\n", "type", "1 row", "1 row", "4 rows", "8 rows",
-             "prompt");
-  fmt::print("{:8} {:>9} {:>9} {:>9} {:>9} | {:>9}\n", "", "ns/weight", "GB/s", "GB/s", "GB/s",
-             "GMAC/s");
+  fmt::print("{:8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} | {:>9}\n", "type", "1 row", "1 row",
+             "2 rows", "4 rows", "6 rows", "8 rows", "prompt");
+  fmt::print("{:8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} | {:>9}\n", "", "ns/weight", "GB/s", "GB/s",
+             "GB/s", "GB/s", "GB/s", "GMAC/s");
   for (const DType dtype :
        {DType::t2, DType::t3, DType::t4, DType::q4_1, DType::i3, DType::q4_k, DType::q6_k,
         DType::q5_k, DType::q4_0, DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k,

@@ -325,8 +325,11 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
       table_.gemv_float[type](weights, x.data, x.stride, x.count, sink);
     } else if (takes_few(target, x.count)) {
       const void* packed = few_packed_[few_index(target.weight.dtype)].data();
-      table_.few.multiply(static_cast<unsigned>(type), weights, quant_, packed, sink,
+      const bool is_extra_taken = table_.few.takes_extra && has_extra(target);
+      table_.few.multiply(static_cast<unsigned>(type), weights, quant_,
+                          is_extra_taken ? &extra_ : nullptr, packed, sink,
                           scratch(thread, table_.few.scratch_bytes()));
+      if (is_extra_taken) return;
     } else {
       table_.gemv[type](weights, quant_, sink);
     }

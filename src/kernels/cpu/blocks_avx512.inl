@@ -205,6 +205,57 @@ inline void simple_scales_of_16(const uint8_t* blocks, __m512& scale, __m512& of
   }
 }
 
+inline int word_at(const uint8_t* p) {
+  uint16_t word;
+  __builtin_memcpy(&word, p, 2);
+  return word;
+}
+
+/// The f16 of each of 16 rows as floats.
+inline __m512 halves_of_rows(const uint8_t* const* rows, size_t at) {
+  __m128i two[2];
+#pragma GCC unroll 2
+  for (size_t i = 0; i < 2; ++i) {
+    const uint8_t* const* eight = rows + 8 * i;
+    two[i] = _mm_cvtsi32_si128(word_at(eight[0] + at));
+    two[i] = _mm_insert_epi16(two[i], word_at(eight[1] + at), 1);
+    two[i] = _mm_insert_epi16(two[i], word_at(eight[2] + at), 2);
+    two[i] = _mm_insert_epi16(two[i], word_at(eight[3] + at), 3);
+    two[i] = _mm_insert_epi16(two[i], word_at(eight[4] + at), 4);
+    two[i] = _mm_insert_epi16(two[i], word_at(eight[5] + at), 5);
+    two[i] = _mm_insert_epi16(two[i], word_at(eight[6] + at), 6);
+    two[i] = _mm_insert_epi16(two[i], word_at(eight[7] + at), 7);
+  }
+  return _mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(two[0]), two[1], 1));
+}
+
+/// The dword of each of 16 rows.
+inline __m512i words_of_rows(const uint8_t* const* rows, size_t at) {
+  __m128i four[4];
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) {
+    const auto word = [&](size_t r) { return static_cast<int>(load_u32(rows[4 * i + r] + at)); };
+    four[i] = _mm_insert_epi32(_mm_cvtsi32_si128(word(0)), word(1), 1);
+    four[i] = _mm_insert_epi32(_mm_insert_epi32(four[i], word(2), 2), word(3), 3);
+  }
+  const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(four[0]), four[1], 1);
+  const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(four[2]), four[3], 1);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+/// Scales and offsets of one block, `at` bytes into each of 16 rows.
+template <class Format>
+inline void factors_of_rows(const uint8_t* const* rows, size_t at, __m512& scale, __m512& offset) {
+  if constexpr (Format::kBias == 0) {
+    const __m512i pairs = words_of_rows(rows, at);
+    scale = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pairs));
+    offset = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(pairs, 16)));
+  } else {
+    scale = halves_of_rows(rows, at);
+    offset = _mm512_mul_ps(scale, _mm512_set1_ps(-static_cast<float>(Format::kBias)));
+  }
+}
+
 // Super-blocks with groups of 32: Q4_K, Q5_K, IQ4_XS and I3.
 /// The 8 scales and 8 mins of Q4_K and Q5_K as one vector of floats: scales in lanes 0 to 7, mins
 /// in 8 to 15.

@@ -51,6 +51,8 @@ void fill_extra_row(const float* x, size_t length, const QuantRows& quant, const
     for (; at > 0 && steps[g] > steps[coarsest[at - 1]]; --at) coarsest[at] = coarsest[at - 1];
     coarsest[at] = static_cast<uint32_t>(g);
   }
+  // Ascending: kernels that work on some columns at a time meet them in this order.
+  std::sort(coarsest.begin(), coarsest.begin() + wanted);
   float* const scales = out.rows.scales + t * out.rows.group_stride;
   float* const sums = out.rows.sums32 + t * out.rows.group_stride;
   std::fill_n(scales, out.rows.group_stride, 0.0F);

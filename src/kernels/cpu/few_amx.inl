@@ -277,8 +277,8 @@ size_t few_rows_min(unsigned dtype) {
   return entry.group == 16 ? 9 : entry.block_weights == 256 ? 3 : 5;
 }
 
-void few_multiply(unsigned dtype, const PackedRows& w, const QuantRows& x, const void* packed,
-                  const Sink& sink, void* scratch) {
+void few_multiply(unsigned dtype, const PackedRows& w, const QuantRows& x,
+                  const ExtraRows* /*extra*/, const void* packed, const Sink& sink, void* scratch) {
   const UnpackEntry& entry = kUnpack[dtype];
   const auto at = (reinterpret_cast<uintptr_t>(scratch) + 63) / 64 * 64;
   auto* aligned = reinterpret_cast<void*>(at);

@@ -25,7 +25,7 @@ struct QuantRows {
 struct ExtraRows {
   QuantRows rows;       // group e of row t is group groups[t * groups_a_row + e] of the row; sums16
                         // is null; zeros after the last scale and sum
-  uint32_t* groups;     // [count][groups_a_row]
+  uint32_t* groups;     // [count][groups_a_row], ascending in a row
   size_t groups_a_row;  // even
 };
 
@@ -79,9 +79,11 @@ struct FewKernels {
   /// Packs rows [block * rows_a_block, + rows_a_block) of x.
   size_t rows_a_block;
   void (*pack)(const QuantRows& x, size_t length, size_t group, size_t block, void* packed);
-  /// As GemvQuant. `packed` is for the group of `dtype`.
+  /// As GemvQuant. `packed` is for the group of `dtype`. `extra` is null unless the table says
+  /// takes_extra and the type has it; its products are added then with GemvExtra's bits.
   void (*multiply)(unsigned dtype, const PackedRows& weights, const QuantRows& x,
-                   const void* packed, const Sink& sink, void* scratch);
+                   const ExtraRows* extra, const void* packed, const Sink& sink, void* scratch);
+  bool takes_extra;
   size_t (*scratch_bytes)();
   void (*thread_begin)();  // called by each thread before multiply, KernelTable::thread_end after
 };

@@ -24,8 +24,8 @@ constexpr KernelTable make_table() {
   table.gemm_strip = kAmxStrip;
   table.gemm_scratch_bytes = amx_scratch_bytes;
   table.pack_wide = pack_bf16;
-  table.few = {few_rows_min, few_packed_bytes,  kFewRows, few_pack,
-               few_multiply, few_scratch_bytes, few_begin};
+  table.few = {few_rows_min, few_packed_bytes,  kFewRows, few_pack, few_multiply,
+               false,        few_scratch_bytes, few_begin};
   table.trellis = kTrellisGemv;  // with the double shifts of VBMI2
   table.trellis.wide[0] = trellis_wide<LanesT2>;
   table.trellis.wide[1] = trellis_wide<LanesT3>;

@@ -16,6 +16,8 @@ constexpr KernelTable make_table() {
   table.gemm_takes_extra = true;
   table.gemm_strip = 64;
   table.gemm_scratch_bytes = vnni_scratch_bytes;
+  table.few = {few_rows_min, few_packed_bytes,  kFewRows, few_pack, few_multiply,
+               true,         few_scratch_bytes, nullptr};
   return table;
 }
 constexpr KernelTable kTable = make_table();

@@ -1,0 +1,232 @@
+// Decode of several sequences (or of guessed tokens) for AVX-512 without AMX: packed rows against 2
+// to 32 activation rows.
+//
+// 16 weight rows become a panel (panel_avx512.inl) once, 1,024 columns at a time, that lies in L1
+// while blocks of 8 activation rows are multiplied with it: per 4 columns one line of the panel and
+// 8 vpdpbusd with an embedded broadcast, so 16 products of 4 weights an instruction and none
+// for horizontal sums, where the kernel for one row needs 11 shuffles and adds for 4 vpdpbusd. Each
+// group's sums are added in the order that blocks_avx512.inl defines (sum g % 16 or g % 8, then
+// neighbours at distance 2, 1, 4 and 8), so that every row has the bits of the one-row kernel.
+
+namespace {
+
+constexpr size_t kFewRows = 8;       // activation rows of a block
+constexpr size_t kFewBlocks = 4;     // blocks that a call takes at most
+constexpr size_t kFewColumns = 512;  // 16 KB of panel, 8 KB of activations, 8 KB of sums
+
+struct FewScratch {
+  alignas(64) uint8_t codes[kFewColumns / 4][64];
+  alignas(64) float scale[kFewColumns / 16][16];
+  alignas(64) float offset[kFewColumns / 16][16];
+  alignas(64) float sums[kFewBlocks][16][kFewRows][16];  // [block][group % 16][row][weight row]
+  alignas(64) float extra[kFewBlocks * kFewRows][16];    // [row][weight row]: the second plane
+  size_t extra_done[kFewBlocks * kFewRows];              // its groups that are in these sums
+};
+size_t few_scratch_bytes() { return sizeof(FewScratch) + 64; }
+
+/// One block of activation rows: codes [length / 4][8 rows][4], scales and sums [groups][8 rows].
+inline size_t few_codes_bytes(size_t length) { return (length + 63) / 64 * 64 * kFewRows; }
+inline size_t few_block_bytes(size_t length, size_t group) {
+  return few_codes_bytes(length) + length / group * 2 * kFewRows * sizeof(float);
+}
+size_t few_packed_bytes(size_t length, size_t count, size_t group) {
+  return (count + kFewRows - 1) / kFewRows * few_block_bytes(length, group);
+}
+
+/// Activation rows [8 * block, 8 * block + 8) of x into their place; rows that are not there are 0.
+void few_pack(const QuantRows& x, size_t length, size_t group, size_t block, void* packed) {
+  uint8_t* out = static_cast<uint8_t*>(packed) + block * few_block_bytes(length, group);
+  auto* scales = reinterpret_cast<float*>(out + few_codes_bytes(length));
+  float* sums = scales + length / group * kFewRows;
+  const size_t first = block * kFewRows;
+  const size_t count = x.count - first < kFewRows ? x.count - first : kFewRows;
+  for (size_t k = 0; k < length; k += 64) {
+    __m512i lines[16];
+    for (size_t t = 0; t < 16; ++t) {
+      lines[t] =
+          t < count ? load512(x.codes + (first + t) * x.code_stride + k) : _mm512_setzero_si512();
+    }
+    transpose16(lines);
+    for (size_t i = 0; i < 16; ++i, out += 32)
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_castsi512_si256(lines[i]));
+  }
+  for (size_t g = 0; g < length / group; ++g) {
+    for (size_t t = 0; t < kFewRows; ++t) {
+      const bool is_there = t < count;
+      const size_t at = (first + t) * x.group_stride;
+      scales[kFewRows * g + t] = is_there ? x.scales[at + g * group / 32] : 0;
+      sums[kFewRows * g + t] = !is_there     ? 0
+                               : group == 32 ? x.sums32[at + g]
+                                             : x.sums16[2 * at + g];
+    }
+  }
+}
+
+/// Brings the 16 rows after those at work into L2, some lines whenever a sum is done.
+struct FewFetch {
+  const uint8_t* next;
+  size_t lines;
+
+  void some() {
+    for (size_t i = 0; i < lines; ++i, next += 64)
+      _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
+  }
+};
+
+/// Adds `groups` groups of the panel times kRows activation rows to their sums. `codes`, `xs` and
+/// `xo`: the block's, from the panel's first column on. The memory brings what comes next
+/// meanwhile.
+template <size_t kGroup, size_t kSums, int kRows>
+void few_products(const FewScratch& s, bool is_first, const uint8_t* codes, const float* xs,
+                  const float* xo, size_t groups, FewFetch& fetch, float (*sums)[kFewRows][16]) {
+  constexpr size_t kLines = kGroup / 4;
+  for (size_t slot = 0; slot < kSums; ++slot) {
+    fetch.some();
+    __m512 sum[kRows];
+    for (int t = 0; t < kRows; ++t)
+      sum[t] = is_first ? _mm512_setzero_ps() : _mm512_load_ps(sums[slot][t]);
+    for (size_t g = slot; g < groups; g += kSums) {
+      __m512i dots[kRows];
+      for (int t = 0; t < kRows; ++t) dots[t] = _mm512_setzero_si512();
+      const uint8_t* from = codes + g * kLines * 4 * kFewRows;
+#pragma GCC unroll 8
+      for (size_t j = 0; j < kLines; ++j) {
+        const __m512i line = load512(s.codes[g * kLines + j]);
+#pragma GCC unroll 8
+        for (int t = 0; t < kRows; ++t) {
+          const auto four =
+              static_cast<int>(load_u32(from + 4 * (j * kFewRows + static_cast<size_t>(t))));
+          dots[t] = _mm512_dpbusd_epi32(dots[t], line, _mm512_set1_epi32(four));
+        }
+      }
+      const __m512 scale = _mm512_load_ps(s.scale[g]);
+      const __m512 offset = _mm512_load_ps(s.offset[g]);
+      for (int t = 0; t < kRows; ++t) {
+        const __m512 both =
+            _mm512_mul_ps(scale, _mm512_set1_ps(xs[kFewRows * g + static_cast<size_t>(t)]));
+        sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]), both, sum[t]);
+        sum[t] = _mm512_fmadd_ps(offset, _mm512_set1_ps(xo[kFewRows * g + static_cast<size_t>(t)]),
+                                 sum[t]);
+      }
+    }
+    for (int t = 0; t < kRows; ++t) _mm512_store_ps(sums[slot][t], sum[t]);
+  }
+}
+
+template <size_t kGroup, size_t kSums>
+inline void few_block(const FewScratch& s, bool is_first, const uint8_t* codes, const float* xs,
+                      const float* xo, size_t groups, size_t rows, FewFetch& fetch,
+                      float (*sums)[kFewRows][16]) {
+  if (rows > 6) {
+    few_products<kGroup, kSums, 8>(s, is_first, codes, xs, xo, groups, fetch, sums);
+  } else if (rows > 4) {
+    few_products<kGroup, kSums, 6>(s, is_first, codes, xs, xo, groups, fetch, sums);
+  } else if (rows > 2) {
+    few_products<kGroup, kSums, 4>(s, is_first, codes, xs, xo, groups, fetch, sums);
+  } else {
+    few_products<kGroup, kSums, 2>(s, is_first, codes, xs, xo, groups, fetch, sums);
+  }
+}
+
+/// The results of activation row t: the order of sum_lanes.
+template <size_t kSums>
+inline __m512 few_total(const float (*sums)[kFewRows][16], size_t t) {
+  const auto four = [&](size_t j) {
+    const auto at = [&](size_t i) { return _mm512_load_ps(sums[j + i][t]); };
+    return _mm512_add_ps(_mm512_add_ps(at(0), at(2)), _mm512_add_ps(at(1), at(3)));
+  };
+  const __m512 low = _mm512_add_ps(four(0), four(4));
+  if constexpr (kSums == 8) return low;
+  return _mm512_add_ps(low, _mm512_add_ps(four(8), four(12)));
+}
+
+/// Adds what the second plane's groups of the panel's columns give each activation row.
+inline void few_extra(FewScratch& s, const Panel& panel, size_t k, size_t depth, const ExtraRows& x,
+                      size_t first, size_t count) {
+  for (size_t t = 0; t < count; ++t) {
+    __m512 sum = k == 0 ? _mm512_setzero_ps() : _mm512_load_ps(s.extra[t]);
+    const size_t done = k == 0 ? 0 : s.extra_done[t];
+    s.extra_done[t] = add_extra_groups(panel, k / 32, depth / 32, x, first + t, done, sum);
+    _mm512_store_ps(s.extra[t], sum);
+  }
+}
+
+/// Results of up to 16 weight rows from r0 on to where they belong.
+template <size_t kSums>
+void few_finish(const FewScratch& s, size_t r0, size_t rows, size_t first, size_t count,
+                bool has_extra, const Sink& sink) {
+  const auto valid = static_cast<__mmask16>((1U << rows) - 1);
+  for (size_t t = 0; t < count; ++t) {
+    float* out = sink.out + (first + t) * sink.stride + r0;
+    __m512 value = few_total<kSums>(s.sums[t / kFewRows], t % kFewRows);
+    if (sink.bias != nullptr)
+      value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(valid, sink.bias + r0));
+    if (sink.accumulate) value = _mm512_add_ps(_mm512_maskz_loadu_ps(valid, out), value);
+    if (has_extra) value = _mm512_add_ps(value, _mm512_load_ps(s.extra[t]));
+    _mm512_mask_storeu_ps(out, valid, value);
+  }
+}
+
+template <size_t kGroup, size_t kSums>
+void few_rows(unsigned dtype, const PackedRows& w, const ExtraRows* extra, const uint8_t* packed,
+              size_t first, size_t count, const Sink& sink, FewScratch& s) {
+  const UnpackEntry& entry = kUnpack[dtype];
+  const size_t block_bytes = few_block_bytes(w.length, kGroup);
+  const size_t blocks = (count + kFewRows - 1) / kFewRows;
+  const auto bytes_of = [&](size_t columns) {
+    return columns / entry.block_weights * entry.block_bytes;
+  };
+  const size_t sums = (w.length + kFewColumns - 1) / kFewColumns * kSums * blocks;
+  const size_t lines_a_sum = (kPanelRows * w.row_bytes / 64 + sums - 1) / sums;
+  const Panel panel = {s.codes[0], s.scale[0], s.offset[0]};
+  for (size_t r0 = 0; r0 < w.count; r0 += kPanelRows) {
+    const size_t rows = w.count - r0 < kPanelRows ? w.count - r0 : kPanelRows;
+    FewFetch fetch = {w.data + (r0 + kPanelRows) * w.row_bytes, lines_a_sum};
+    for (size_t k = 0; k < w.length; k += kFewColumns) {
+      const size_t depth = w.length - k < kFewColumns ? w.length - k : kFewColumns;
+      const uint8_t* from[kPanelRows];  // rows past the matrix repeat the last one
+      for (size_t r = 0; r < kPanelRows; ++r)
+        from[r] = w.data + (r0 + (r < rows ? r : rows - 1)) * w.row_bytes + bytes_of(k);
+      kMakePanel[dtype](from, depth, panel);
+      for (size_t b = 0; b < blocks; ++b) {
+        const uint8_t* block = packed + (first / kFewRows + b) * block_bytes;
+        const auto* xs = reinterpret_cast<const float*>(block + few_codes_bytes(w.length));
+        const float* xo = xs + w.length / kGroup * kFewRows;
+        const size_t g = k / kGroup * kFewRows;
+        few_block<kGroup, kSums>(s, k == 0, block + k * kFewRows, xs + g, xo + g, depth / kGroup,
+                                 count - b * kFewRows, fetch, s.sums[b]);
+      }
+      if (extra != nullptr) few_extra(s, panel, k, depth, *extra, first, count);
+    }
+    few_finish<kSums>(s, r0, rows, first, count, extra != nullptr, sink);
+  }
+}
+
+/// Where a panel costs less than the kernel for few rows. 35,840 x 1,536 from memory on two threads
+/// of an EPYC (Zen 5), GB/s of 2, 4 and 8 rows, here and there: Q4_K 43 37 27, 45 28 16; I3 26 23
+/// 18, 33 20 12; Q6_K 37 34 29, 59 43 25; Q8_0 34 33 27, 49 36 23; Q4_1 34 26 18, 43 26 15.
+size_t few_rows_min(unsigned dtype) {
+  const UnpackEntry& entry = kUnpack[dtype];
+  return entry.group == 32 && entry.block_weights == 256 ? 3 : 5;
+}
+
+void few_multiply(unsigned dtype, const PackedRows& w, const QuantRows& x, const ExtraRows* extra,
+                  const void* packed, const Sink& sink, void* scratch) {
+  const UnpackEntry& entry = kUnpack[dtype];
+  const auto at = (reinterpret_cast<uintptr_t>(scratch) + 63) / 64 * 64;
+  auto& s = *reinterpret_cast<FewScratch*>(at);
+  const auto* rows = static_cast<const uint8_t*>(packed);
+  constexpr size_t kAtOnce = kFewBlocks * kFewRows;
+  for (size_t first = 0; first < x.count; first += kAtOnce) {
+    const size_t count = x.count - first < kAtOnce ? x.count - first : kAtOnce;
+    if (entry.group == 16) {
+      few_rows<16, 16>(dtype, w, nullptr, rows, first, count, sink, s);
+    } else if (entry.block_weights == 256) {
+      few_rows<32, 8>(dtype, w, nullptr, rows, first, count, sink, s);
+    } else {
+      few_rows<32, 16>(dtype, w, extra, rows, first, count, sink, s);
+    }
+  }
+}
+
+}  // namespace
