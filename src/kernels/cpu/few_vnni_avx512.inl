@@ -181,7 +181,7 @@ void few_rows(unsigned dtype, const PackedRows& w, const ExtraRows* extra, const
   const Panel panel = {s.codes[0], s.scale[0], s.offset[0]};
   for (size_t r0 = 0; r0 < w.count; r0 += kPanelRows) {
     const size_t rows = w.count - r0 < kPanelRows ? w.count - r0 : kPanelRows;
-    FewFetch fetch = {w.data + (r0 + kPanelRows) * w.row_bytes, lines_a_sum};
+    FewFetch fetch = {w.data + (r0 + kPanelRows + 8) * w.row_bytes, lines_a_sum};
     for (size_t k = 0; k < w.length; k += kFewColumns) {
       const size_t depth = w.length - k < kFewColumns ? w.length - k : kFewColumns;
       const uint8_t* from[kPanelRows];  // rows past the matrix repeat the last one
