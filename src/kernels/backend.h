@@ -178,8 +178,8 @@ class Backend {
 /// The specification. Slow; one thread.
 std::unique_ptr<Backend> make_ref_backend();
 /// The best instruction set this machine has, or the one that `isa` names ("" = best; "scalar",
-/// "avx2", "avx512", "amx", "neon", "i8mm"). `pool` must outlive the backend. Errors: unsupported,
-/// naming what is available.
+/// "avx2", "avxvnni", "avx512", "amx", "neon", "i8mm"). `pool` must outlive the backend. Errors:
+/// unsupported, naming what is available.
 Result<std::unique_ptr<Backend>> make_cpu_backend(ThreadPool& pool, std::string_view isa = {});
 /// "ref" or "cpu" ("" = cpu), for --backend and SQUISH_BACKEND; the ISA from SQUISH_ISA. Errors
 /// name the choices.

@@ -9,6 +9,12 @@
 // on three ports: 13 cycles for 512 products, against 2 * 16 in the decode kernel. Measured on a
 // Xeon at 4.0 GHz: 19 cycles for Q4_K and Q4_0, 23 for Q5_1, 26 for Q6_K, 31 for Q8_0; unpacking a
 // strip costs 0.3 to 0.4 cycles a weight, shared by all rows of the prompt chunk.
+//
+// With AVX-VNNI vpdpbusd multiplies and adds in 32 bits at once, and unsigned codes may have 8
+// bits: signed ones get 128, which their offset takes back. GMAC/s of 256 prompt rows on one Zen 5
+// core beside others' work, without and with it: Q4_1 102, 126; Q4_K 112, 146; Q6_K 94, 117; Q8_0
+// 70, 128. The second plane of activations goes through the same panel: Q4_1 79 to 102 without
+// VNNI.
 
 namespace {
 
@@ -84,7 +90,16 @@ inline void transpose8(__m256i r[8]) {
 using UnpackRow = void (*)(const uint8_t* row, size_t length, uint8_t* codes, float* scale,
                            float* offset);
 
-inline Panel make_panel(UnpackRow unpack, size_t group, const PackedRows& w, void* scratch) {
+#if defined(__AVXVNNI__)
+constexpr bool kHasVnni = true;  // signed codes get 128 in the panel, which the offset takes back
+#else
+constexpr bool kHasVnni = false;
+#endif
+
+inline Panel make_panel(UnpackRow unpack, size_t group, bool is_signed, const PackedRows& w,
+                        void* scratch) {
+  const bool is_biased = kHasVnni && is_signed;
+  const __m256i bias = _mm256_set1_epi8(static_cast<char>(is_biased ? 0x80 : 0));
   const size_t groups = w.length / group;
   const size_t code_stride = (w.length + 255) / 256 * 256;
   const size_t factor_stride = code_stride / group;
@@ -108,18 +123,38 @@ inline Panel make_panel(UnpackRow unpack, size_t group, const PackedRows& w, voi
       transpose8(lines);
       uint8_t* out = panel.codes + 16 * k + 32 * half;
       for (size_t j = 0; j < 8; ++j)
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 64 * j), lines[j]);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 64 * j),
+                            _mm256_xor_si256(lines[j], bias));
     }
   }
   for (size_t g = 0; g < groups; ++g) {
     for (size_t r = 0; r < kStripRows; ++r) {
       panel.scale[kStripRows * g + r] = row_scale[r * factor_stride + g];
-      panel.offset[kStripRows * g + r] = row_offset[r * factor_stride + g];
+      panel.offset[kStripRows * g + r] = is_biased ? -128.0F * row_scale[r * factor_stride + g]
+                                                   : row_offset[r * factor_stride + g];
     }
   }
   return panel;
 }
 
+#if defined(__AVXVNNI__)
+/// Adds up group g of the panel for kRows activation rows: dots[t] = sums of 16 weight rows.
+template <int kGroup, int kLargest, int kRows>
+inline void panel_group(const uint8_t* panel, const int8_t* codes, size_t code_stride,
+                        __m256i dots[kRows][2]) {
+  for (int t = 0; t < kRows; ++t) dots[t][0] = dots[t][1] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+  for (int line = 0; line < kGroup / 4; ++line) {
+    const __m256i w[2] = {load256(panel + 64 * line), load256(panel + 64 * line + 32)};
+    for (int t = 0; t < kRows; ++t) {
+      int four;
+      __builtin_memcpy(&four, codes + static_cast<size_t>(t) * code_stride + 4 * line, 4);
+      const __m256i x = _mm256_set1_epi32(four);
+      for (int h = 0; h < 2; ++h) dots[t][h] = _mm256_dpbusd_avx_epi32(dots[t][h], w[h], x);
+    }
+  }
+}
+#else
 constexpr int lines_per_sum(int largest) {
   return largest <= 15 ? 8 : largest <= 31 ? 4 : largest <= 63 ? 2 : 1;
 }
@@ -159,11 +194,13 @@ inline void panel_group(const uint8_t* panel, const int8_t* codes, size_t code_s
     }
   }
 }
+#endif
 
 template <int kGroup, int kLargest, int kRows>
 void panel_rows(const Panel& panel, size_t length, const QuantRows& x, size_t t0,
                 __m256 out[kRows][2]) {
-  for (int t = 0; t < kRows; ++t) out[t][0] = out[t][1] = _mm256_setzero_ps();
+  __m256 sum[kRows][2];  // not `out`, which may alias what is read
+  for (int t = 0; t < kRows; ++t) sum[t][0] = sum[t][1] = _mm256_setzero_ps();
   constexpr size_t kSums = 32 / kGroup;  // sums a group of 32 activations
   const int8_t* codes = x.codes + t0 * x.code_stride;
   const float* scales = x.scales + t0 * x.group_stride;
@@ -178,12 +215,34 @@ void panel_rows(const Panel& panel, size_t length, const QuantRows& x, size_t t0
       const __m256 xsum = _mm256_broadcast_ss(sums + kSums * row + g);
       for (int h = 0; h < 2; ++h) {
         const __m256 both = _mm256_mul_ps(_mm256_loadu_ps(panel.scale + 16 * g + 8 * h), xs);
-        out[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[t][h]), both, out[t][h]);
-        if constexpr (kLargest != kSignedCodes) {
-          out[t][h] =
-              _mm256_fmadd_ps(_mm256_loadu_ps(panel.offset + 16 * g + 8 * h), xsum, out[t][h]);
+        sum[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[t][h]), both, sum[t][h]);
+        if constexpr (kHasVnni || kLargest != kSignedCodes) {
+          sum[t][h] =
+              _mm256_fmadd_ps(_mm256_loadu_ps(panel.offset + 16 * g + 8 * h), xsum, sum[t][h]);
         }
       }
+    }
+  }
+  for (int t = 0; t < kRows; ++t)
+    for (int h = 0; h < 2; ++h) out[t][h] = sum[t][h];
+}
+
+/// Adds the products of activation row t's second plane, a ninth of the groups.
+template <int kLargest>
+inline void add_extra_groups(const Panel& panel, const ExtraRows& x, size_t t, __m256 sum[2]) {
+  const size_t first = t * x.rows.group_stride;
+  for (size_t e = 0; e < x.groups_a_row; ++e) {
+    const size_t g = x.groups[t * x.groups_a_row + e];
+    __m256i dots[1][2];
+    panel_group<32, kLargest, 1>(panel.codes + 16 * 32 * g,
+                                 x.rows.codes + t * x.rows.code_stride + 32 * e, 0, dots);
+    const __m256 step = _mm256_broadcast_ss(x.rows.scales + first + e);
+    const __m256 total = _mm256_broadcast_ss(x.rows.sums32 + first + e);
+    for (int h = 0; h < 2; ++h) {
+      const __m256 both = _mm256_mul_ps(_mm256_loadu_ps(panel.scale + 16 * g + 8 * h), step);
+      sum[h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[0][h]), both, sum[h]);
+      if constexpr (kHasVnni || kLargest != kSignedCodes)
+        sum[h] = _mm256_fmadd_ps(_mm256_loadu_ps(panel.offset + 16 * g + 8 * h), total, sum[h]);
     }
   }
 }
@@ -200,30 +259,41 @@ inline void store_panel_row(__m256 sum[2], size_t valid, const Sink& sink, size_
   }
 }
 
+/// `extra` may be null; only panels with groups of 32 have one.
 template <int kGroup, int kLargest>
 void panel_times_rows(const Panel& panel, const PackedRows& w, const QuantRows& x,
-                      const Sink& sink) {
+                      const ExtraRows* extra, const Sink& sink) {
   __m256 sums[kBlockRows][2];
+  const auto store = [&](size_t count, size_t t) {
+    for (size_t i = 0; i < count; ++i) {
+      if constexpr (kGroup == 32) {
+        if (extra != nullptr) add_extra_groups<kLargest>(panel, *extra, t + i, sums[i]);
+      }
+      store_panel_row(sums[i], w.count, sink, t + i);
+    }
+  };
   size_t t = 0;
   for (; t + kBlockRows <= x.count; t += kBlockRows) {
     panel_rows<kGroup, kLargest, kBlockRows>(panel, w.length, x, t, sums);
-    for (int i = 0; i < kBlockRows; ++i)
-      store_panel_row(sums[i], w.count, sink, t + static_cast<size_t>(i));
+    store(kBlockRows, t);
   }
   for (; t < x.count; ++t) {
     panel_rows<kGroup, kLargest, 1>(panel, w.length, x, t, sums);
-    store_panel_row(sums[0], w.count, sink, t);
+    store(1, t);
   }
 }
 
 struct PanelEntry {
   UnpackRow unpack;
-  void (*multiply)(const Panel& panel, const PackedRows& w, const QuantRows& x, const Sink& sink);
+  void (*multiply)(const Panel& panel, const PackedRows& w, const QuantRows& x,
+                   const ExtraRows* extra, const Sink& sink);
   size_t group;
+  bool is_signed;
 };
 template <class Format>
 constexpr PanelEntry panel_entry() {
-  return {unpack_row<Format>, panel_times_rows<Format::kGroup, Format::kLargest>, Format::kGroup};
+  return {unpack_row<Format>, panel_times_rows<Format::kGroup, Format::kLargest>, Format::kGroup,
+          Format::kLargest == kSignedCodes};
 }
 // In the order of DType; the three float types have none.
 constexpr PanelEntry kPanels[kDTypes] = {{},
@@ -251,7 +321,8 @@ void gemm_panel(unsigned dtype, const PackedRows& w, const WideRows& x, const Si
     const PackedRows strip = {w.data + r * w.row_bytes, w.row_bytes, n, w.length};
     const Sink part = {sink.out + r, sink.stride, sink.bias != nullptr ? sink.bias + r : nullptr,
                        sink.accumulate};
-    entry.multiply(make_panel(entry.unpack, entry.group, strip, scratch), strip, *x.quant, part);
+    const Panel panel = make_panel(entry.unpack, entry.group, entry.is_signed, strip, scratch);
+    entry.multiply(panel, strip, *x.quant, entry.group == 32 ? x.extra : nullptr, part);
   }
 }
 

@@ -25,13 +25,15 @@ inline void finish(const Sink& sink, size_t t, size_t r, float value) {
 /// Eight sums of four products as floats. `magnitude` is |codes|, used for signed codes only.
 template <class Format>
 inline __m256 dot32(__m256i codes, __m256i magnitude, const int8_t* x) {
-  __m256i pairs;
-  if constexpr (Format::kLargest == kSignedCodes) {
-    pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(load256(x), codes));
-  } else {
-    pairs = _mm256_maddubs_epi16(codes, load256(x));
-  }
+  constexpr bool is_signed = Format::kLargest == kSignedCodes;
+  const __m256i left = is_signed ? magnitude : codes;
+  const __m256i right = is_signed ? _mm256_sign_epi8(load256(x), codes) : load256(x);
+#if defined(__AVXVNNI__)
+  return _mm256_cvtepi32_ps(_mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), left, right));
+#else
+  const __m256i pairs = _mm256_maddubs_epi16(left, right);
   return _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+#endif
 }
 
 /// Scales of activations and weights of one span, multiplied: [8] or [16], in memory since each is

@@ -219,6 +219,7 @@ struct KernelTable {
 /// Each returns its table, or null where the build's target architecture differs.
 const KernelTable* scalar_table();
 const KernelTable* avx2_table();
+const KernelTable* avxvnni_table();
 const KernelTable* avx512_table();
 /// Only the entries of the wide kernel; isa_select.cpp puts them into a copy of AVX-512's table.
 const KernelTable* amx_wide_table();

@@ -31,6 +31,15 @@ bool has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
          __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
 }
+bool has_avxvnni() {
+  uint32_t a = 7;
+  uint32_t b = 0;
+  uint32_t c = 1;
+  uint32_t d = 0;
+  asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  constexpr uint32_t kAvxVnni = 1U << 4;
+  return has_avx2() && (a & kAvxVnni) != 0;
+}
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
@@ -85,6 +94,7 @@ const KernelTable* amx_table() {
 }
 constexpr Isa kIsas[] = {{"amx", amx_table, has_amx},
                          {"avx512", avx512_table, has_avx512},
+                         {"avxvnni", avxvnni_table, has_avxvnni},
                          {"avx2", avx2_table, has_avx2},
                          {"scalar", scalar_table, always}};
 #elif defined(__aarch64__)

@@ -35,7 +35,11 @@ struct TrellisLanes {
   static TrellisLanes dot(TrellisLanes sum, __m256i values, const uint8_t* x) {
     int two;
     __builtin_memcpy(&two, x, 4);
+#if defined(__AVXVNNI__)
+    return {_mm256_dpwssd_avx_epi32(sum.v, values, _mm256_set1_epi32(two))};
+#else
     return {_mm256_add_epi32(sum.v, _mm256_madd_epi16(values, _mm256_set1_epi32(two)))};
+#endif
   }
   static void dot(TrellisLanes& left, TrellisLanes& /*the same*/, __m256i values,
                   const uint8_t* x) {

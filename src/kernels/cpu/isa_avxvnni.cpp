@@ -1,0 +1,25 @@
+// AVX2 with AVX-VNNI (Alder Lake and later, most laptops of Intel since 2021): see CMakeLists.txt
+// for the flags of this file.
+#include "kernels/cpu/isa.h"
+
+#if defined(__AVXVNNI__)
+#include "kernels/cpu/simd_avx2.h"
+namespace squish::cpu {
+// clang-format off: each needs those before it.
+#include "kernels/cpu/avx2_bodies.inl"
+// clang-format on
+namespace {
+constexpr KernelTable make_table() {
+  KernelTable table = avx2_base_table();
+  table.name = "avxvnni";
+  return table;
+}
+constexpr KernelTable kTable = make_table();
+}  // namespace
+const KernelTable* avxvnni_table() { return &kTable; }
+}  // namespace squish::cpu
+#else
+namespace squish::cpu {
+const KernelTable* avxvnni_table() { return nullptr; }
+}  // namespace squish::cpu
+#endif
