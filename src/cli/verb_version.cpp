@@ -16,7 +16,7 @@ namespace squish::cli {
 namespace {
 
 Result<int> print_version(Context& context, const Arguments& arguments) {
-  ThreadPool pool(1);
+  ThreadPool pool(usable_cpu_count());  // what a run without --threads gets
   const auto backend = make_backend("", pool);
   const std::string isa = available_isas().empty() ? "" : std::string(available_isas().front());
   const std::string description =

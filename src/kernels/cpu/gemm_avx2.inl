@@ -66,27 +66,6 @@ void unpack_row(const uint8_t* p, size_t length, uint8_t* codes, float* scale, f
   }
 }
 
-/// 8 x 8 dwords: row i, column j to row j, column i.
-inline void transpose8(__m256i r[8]) {
-  __m256i t[8];
-  for (int i = 0; i < 8; i += 2) {
-    t[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 8; i += 4) {
-    r[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    const __m256i low = r[i];
-    const __m256i high = r[i + 4];
-    r[i] = _mm256_permute2x128_si256(low, high, 0x20);
-    r[i + 4] = _mm256_permute2x128_si256(low, high, 0x31);
-  }
-}
-
 using UnpackRow = void (*)(const uint8_t* row, size_t length, uint8_t* codes, float* scale,
                            float* offset);
 

@@ -13,6 +13,27 @@ inline __m256i first_lanes(size_t n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lanes);
 }
 
+/// 8 x 8 dwords: row i, column j to row j, column i.
+inline void transpose8(__m256i r[8]) {
+  __m256i t[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    r[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    const __m256i low = r[i];
+    const __m256i high = r[i + 4];
+    r[i] = _mm256_permute2x128_si256(low, high, 0x20);
+    r[i + 4] = _mm256_permute2x128_si256(low, high, 0x31);
+  }
+}
+
 struct Vec {
   __m256 v;
   static constexpr size_t kWidth = 8;
@@ -59,6 +80,13 @@ struct Vec {
     const __m256 high = _mm256_hadd_ps(pairs(4), pairs(6));  // of rows 4 to 7
     return {_mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20),
                           _mm256_permute2f128_ps(low, high, 0x31))};
+  }
+  /// Row i, column j to row j, column i.
+  static void transpose(Vec (&rows)[kWidth]) {
+    __m256i r[kWidth];
+    for (size_t i = 0; i < kWidth; ++i) r[i] = _mm256_castps_si256(rows[i].v);
+    transpose8(r);
+    for (size_t i = 0; i < kWidth; ++i) rows[i].v = _mm256_castsi256_ps(r[i]);
   }
   static Vec round(Vec a) {
     return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};

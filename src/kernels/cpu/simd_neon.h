@@ -49,6 +49,22 @@ struct Vec {
     return {vpaddq_f32(vpaddq_f32(vld1q_f32(rows), vld1q_f32(rows + 4)),
                        vpaddq_f32(vld1q_f32(rows + 8), vld1q_f32(rows + 12)))};
   }
+  /// Row i, column j to row j, column i.
+  static void transpose(Vec (&rows)[kWidth]) {
+    const float32x4_t even[2] = {vtrn1q_f32(rows[0].v, rows[1].v),
+                                 vtrn1q_f32(rows[2].v, rows[3].v)};
+    const float32x4_t odd[2] = {vtrn2q_f32(rows[0].v, rows[1].v), vtrn2q_f32(rows[2].v, rows[3].v)};
+    const auto low = [](float32x4_t a, float32x4_t b) {
+      return vcombine_f32(vget_low_f32(a), vget_low_f32(b));
+    };
+    const auto high = [](float32x4_t a, float32x4_t b) {
+      return vcombine_f32(vget_high_f32(a), vget_high_f32(b));
+    };
+    rows[0].v = low(even[0], even[1]);
+    rows[1].v = low(odd[0], odd[1]);
+    rows[2].v = high(even[0], even[1]);
+    rows[3].v = high(odd[0], odd[1]);
+  }
   static Vec round(Vec a) { return {vrndnq_f32(a.v)}; }
   /// a * 2^n for integral n in [-150, 127], with gradual underflow. Two factors, since 2^-150 is no
   /// float: the first product is exact for |a| >= 2^-50, so that only the second one rounds.

@@ -66,6 +66,16 @@ struct Vec {
   static Vec sum_rows(const float* rows) {
     return make([&](size_t i) { return load(rows + kWidth * i).sum(); });
   }
+  /// Row i, column j to row j, column i.
+  static void transpose(Vec (&rows)[kWidth]) {
+    for (size_t i = 0; i < kWidth; ++i) {
+      for (size_t j = 0; j < i; ++j) {
+        const float swapped = rows[i].v[j];
+        rows[i].v[j] = rows[j].v[i];
+        rows[j].v[i] = swapped;
+      }
+    }
+  }
   static Vec round(Vec a) {
     return make([&](size_t i) { return std::nearbyint(a.v[i]); });
   }
