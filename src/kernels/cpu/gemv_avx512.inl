@@ -13,6 +13,10 @@
 // instructions (12 for 256 weights against 11 shuffles and adds) and makes sums of 4 weights, which
 // tiles cannot form.
 //
+// What lies kAheadBytes ahead comes into L2 meanwhile. Decode of the 1.5B in Q4_K_M on one thread
+// of a Zen 5, share of the read bandwidth: 2 KB ahead into L1 85 %, 4 KB 93 %, 8 KB 99 %, 8 or 16
+// KB into L2 98 %; on two threads 88, 91, 90, 91 %.
+//
 // Bound: memory. One core reads about 23 GB/s, 6 bytes a cycle at 3.9 GHz: 24 cycles for a Q4_K
 // block of 256, 35 for Q6_K, 3.3 for 32 weights of Q4_1. 512-bit work goes to two ports, so the
 // budget is twice that in instructions: Q4_K takes 24 + 12, Q6_K 30 + 7, Q4_1 4 + 1.5. The 6-bit
@@ -36,9 +40,8 @@ void gemv_k45_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sin
     __m256 sum[kRows];
     for (int t = 0; t < kRows; ++t) sum[t] = _mm256_setzero_ps();
     for (size_t b = 0; b < blocks; ++b, p += Format::kBytes) {
-      _mm_prefetch(reinterpret_cast<const char*>(p + 2048), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(p + 2112), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(p + 2176), _MM_HINT_T0);
+      for (int line = 0; line < (Format::kBytes + 63) / 64; ++line)
+        _mm_prefetch(reinterpret_cast<const char*>(p + kAheadBytes + 64 * line), _MM_HINT_T1);
       const __m512 factors = Format::factors(p);
       const __m256 scale = _mm512_castps512_ps256(factors);
       const __m256 offset = _mm512_extractf32x8_ps(factors, 1);
@@ -73,9 +76,8 @@ void gemv_k16_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sin
     __m512 sum[kRows];
     for (int t = 0; t < kRows; ++t) sum[t] = _mm512_setzero_ps();
     for (size_t b = 0; b < blocks; ++b, p += Format::kBytes) {
-      for (int line = 0; line < (Format::kBytes + 63) / 64; ++line) {
-        _mm_prefetch(reinterpret_cast<const char*>(p + 2048 + 64 * line), _MM_HINT_T0);
-      }
+      for (int line = 0; line < (Format::kBytes + 63) / 64; ++line)
+        _mm_prefetch(reinterpret_cast<const char*>(p + kAheadBytes + 64 * line), _MM_HINT_T1);
       __m512 scale;
       __m512 offset;
       Format::factors(p, scale, offset);
