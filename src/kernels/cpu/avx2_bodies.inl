@@ -4,6 +4,7 @@
 #include "kernels/cpu/attention.inl"
 #include "kernels/cpu/attention_decode.inl"
 #include "kernels/cpu/gemv_float.inl"
+#include "kernels/cpu/gemm_float.inl"
 #include "kernels/cpu/quantize_avx2.inl"
 #include "kernels/cpu/formats_avx2.inl"
 #include "kernels/cpu/gemv_avx2.inl"
@@ -27,8 +28,11 @@ constexpr KernelTable avx2_base_table() {
     t.gemv_extra[i] = extra[i];
   }
   t.gemv_float[0] = gemv_float<WeightF32>;
+  t.gemm_float[0] = gemm_float<WeightF32>;
   t.gemv_float[1] = gemv_float<WeightF16>;
+  t.gemm_float[1] = gemm_float<WeightF16>;
   t.gemv_float[2] = gemv_float<WeightBf16>;
+  t.gemm_float[2] = gemm_float<WeightBf16>;
   t.quantize_row = quantize_row;
   t.gemm = gemm_panel;
   t.gemm_uses_bf16 = false;

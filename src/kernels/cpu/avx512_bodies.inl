@@ -11,6 +11,7 @@ struct Index {
 #include "kernels/cpu/attention.inl"
 #include "kernels/cpu/attention_decode.inl"
 #include "kernels/cpu/gemv_float.inl"
+#include "kernels/cpu/gemm_float.inl"
 #include "kernels/cpu/blocks_avx512.inl"
 #include "kernels/cpu/quantize_avx512.inl"
 #include "kernels/cpu/gemv_simple_avx512.inl"
@@ -43,8 +44,11 @@ constexpr KernelTable avx512_base_table() {
     t.gemv_extra[i] = extra[i];
   }
   t.gemv_float[0] = gemv_float<WeightF32>;
+  t.gemm_float[0] = gemm_float<WeightF32>;
   t.gemv_float[1] = gemv_float<WeightF16>;
+  t.gemm_float[1] = gemm_float<WeightF16>;
   t.gemv_float[2] = gemv_float<WeightBf16>;
+  t.gemm_float[2] = gemm_float<WeightBf16>;
   t.quantize_row = quantize_row;
   t.trellis = kTrellisGemv;
   t.rms_norm = rms_norm;

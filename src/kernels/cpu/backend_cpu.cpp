@@ -428,7 +428,7 @@ void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const Matm
           table_.gemm(static_cast<unsigned>(type), weights, wide, sink, memory);
           if (is_extra && !table_.gemm_takes_extra) table_.gemv_extra[type](weights, extra_, sink);
         } else {
-          table_.gemv_float[type](weights, x.data, x.stride, x.count, sink);
+          table_.gemm_float[type](weights, x.data, x.stride, x.count, sink);
         }
       }
     });

@@ -175,6 +175,7 @@ struct KernelTable {
   GemvQuant gemv[kDTypes];        // null for the float types
   GemvExtra gemv_extra[kDTypes];  // of types with blocks of 32, else null
   GemvFloat gemv_float[kDTypes];  // null for the quantised types
+  GemvFloat gemm_float[kDTypes];  // the same for any number of prompt rows
   /// Rounds `length` values to nearest, ties to even; fills codes, scale and sums of row t.
   void (*quantize_row)(const float* x, size_t length, const QuantRows& out, size_t t);
 

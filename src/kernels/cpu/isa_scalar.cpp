@@ -15,6 +15,7 @@ namespace squish::cpu {
 #include "kernels/cpu/attention.inl"
 #include "kernels/cpu/attention_decode.inl"
 #include "kernels/cpu/gemv_float.inl"
+#include "kernels/cpu/gemm_float.inl"
 #include "kernels/cpu/trellis.inl"
 #include "kernels/cpu/trellis_scalar.inl"
 // clang-format on
@@ -136,8 +137,11 @@ constexpr KernelTable make_table() {
   t.gemv_extra[static_cast<size_t>(DType::q8_0)] = gemv_extra<DType::q8_0>;
   t.gemv_extra[static_cast<size_t>(DType::iq4_nl)] = gemv_extra<DType::iq4_nl>;
   t.gemv_float[0] = gemv_float<WeightF32>;
+  t.gemm_float[0] = gemm_float<WeightF32>;
   t.gemv_float[1] = gemv_float<WeightF16>;
+  t.gemm_float[1] = gemm_float<WeightF16>;
   t.gemv_float[2] = gemv_float<WeightBf16>;
+  t.gemm_float[2] = gemm_float<WeightBf16>;
   t.quantize_row = quantize_row;
   t.gemm = gemm;
   t.gemm_strip = 64;
