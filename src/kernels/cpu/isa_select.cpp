@@ -31,14 +31,23 @@ bool has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
          __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
 }
-bool has_avxvnni() {
+/// Registers of the processor's description of its features, leaf 7: what the compiler's own check
+/// has no name for.
+struct Features {
+  uint32_t eax;
+  uint32_t edx;
+};
+Features features_of(uint32_t subleaf) {
   uint32_t a = 7;
   uint32_t b = 0;
-  uint32_t c = 1;
+  uint32_t c = subleaf;
   uint32_t d = 0;
   asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  return {a, d};
+}
+bool has_avxvnni() {
   constexpr uint32_t kAvxVnni = 1U << 4;
-  return has_avx2() && (a & kAvxVnni) != 0;
+  return has_avx2() && (features_of(1).eax & kAvxVnni) != 0;
 }
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -60,16 +69,11 @@ bool has_amx() {
   if (!has_avx512() || !__builtin_cpu_supports("avx512bf16") ||
       !__builtin_cpu_supports("avx512vbmi2"))
     return false;
-  uint32_t a = 7;
-  uint32_t b = 0;
-  uint32_t c = 0;
-  uint32_t d = 0;
-  asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
   constexpr uint32_t kAmxBf16 = 1U << 22;
   constexpr uint32_t kAmxTile = 1U << 24;
   constexpr uint32_t kAmxInt8 = 1U << 25;
   constexpr uint32_t kAll = kAmxBf16 | kAmxTile | kAmxInt8;
-  if ((d & kAll) != kAll) return false;
+  if ((features_of(0).edx & kAll) != kAll) return false;
   static const bool granted = request_tiles();
   return granted;
 }
