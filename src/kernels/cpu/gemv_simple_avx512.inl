@@ -257,25 +257,18 @@ __attribute__((always_inline)) inline void sum_row(const uint8_t* p, size_t bloc
     _mm_prefetch(reinterpret_cast<const char*>(a + kAheadBytes), _MM_HINT_T1);
     return codes_of(a, 2 * j + 1 < rest ? a + Format::kBytes : a);
   };
-  // 576 weights leave one pair, 640 two, 896 six.
-  for (int j0 = 0; 2 * j0 < rest; j0 += 4) {
-    const int pairs = (rest - 2 * j0 + 1) / 2;
-    const __m512i c0 = pair(j0);
-    const __m512i c1 = pairs > 1 ? pair(j0 + 1) : zero;
-    const __m512i c2 = pairs > 2 ? pair(j0 + 2) : zero;
-    const __m512i c3 = pairs > 3 ? pair(j0 + 3) : zero;
-    for (int t = 0; t < kRows; ++t) {
-      const int8_t* c = xc + static_cast<size_t>(t) * x.code_stride + 64 * j0;
-      const __m512i quads = pairs == 1
-                                ? pair_quads<kInPlace>(dot64(c0, c), zero, zero, zero)
-                                : pair_quads<kInPlace>(dot64(c0, c), dot64(c1, c + 64),
-                                                       pairs > 2 ? dot64(c2, c + 128) : zero,
-                                                       pairs > 3 ? dot64(c3, c + 192) : zero);
-      const bool is_low = j0 == 0;
-      const auto half = static_cast<__mmask16>(is_low ? 0x00ff : 0xff00);
-      add(t, is_low ? block_sums(quads, zero) : block_sums(zero, quads),
-          _mm512_maskz_mov_ps(half, scale), _mm512_maskz_mov_ps(half, offset));
-    }
+  // 576 weights leave one pair, 640 two, 896 six. Lanes without a block have a scale of 0.
+  const int pairs = (rest + 1) / 2;
+  __m512i codes[8];
+#pragma GCC unroll 8
+  for (int j = 0; j < 8; ++j) codes[j] = j < pairs ? pair(j) : zero;
+  for (int t = 0; t < kRows; ++t) {
+    const int8_t* c = xc + static_cast<size_t>(t) * x.code_stride;
+    const auto dot = [&](int j) { return j < pairs ? dot64(codes[j], c + 64 * j) : zero; };
+    const __m512i low = pairs == 1 ? pair_quads<kInPlace>(dot64(codes[0], c), zero, zero, zero)
+                                   : pair_quads<kInPlace>(dot(0), dot(1), dot(2), dot(3));
+    const __m512i high = pairs > 4 ? pair_quads<kInPlace>(dot(4), dot(5), dot(6), dot(7)) : zero;
+    add(t, block_sums(low, high), scale, offset);
   }
 }
 
