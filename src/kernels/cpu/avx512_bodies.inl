@@ -13,6 +13,7 @@ struct Index {
 #include "kernels/cpu/gemv_float.inl"
 #include "kernels/cpu/gemm_float.inl"
 #include "kernels/cpu/blocks_avx512.inl"
+#include "kernels/cpu/blocks_k_avx512.inl"
 #include "kernels/cpu/quantize_avx512.inl"
 #include "kernels/cpu/gemv_simple_avx512.inl"
 #include "kernels/cpu/gemv_avx512.inl"

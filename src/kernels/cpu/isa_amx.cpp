@@ -7,6 +7,7 @@
 namespace squish::cpu {
 // clang-format off: each needs those before it.
 #include "kernels/cpu/blocks_avx512.inl"
+#include "kernels/cpu/blocks_k_avx512.inl"
 #include "kernels/cpu/unpack_avx512.inl"
 #include "kernels/cpu/gemm_amx.inl"
 #include "kernels/cpu/few_amx.inl"
