@@ -34,7 +34,7 @@ class AwqTest : public ::testing::TestWithParam<std::string_view> {
  protected:
   void SetUp() override {
     tiny_.write_hf(directory_, DType::f32);
-    auto opened = Source::open(directory_.path());
+    auto opened = Source::open(directory_.path(), false);
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     source_ = std::make_unique<Source>(std::move(opened).value());
     PlanOptions options;

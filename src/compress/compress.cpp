@@ -424,7 +424,7 @@ Result<Summary> Run::run() {
 
 Result<Preview> preview(const CompressOptions& options) {
   SQ_TRY(const FormatRow* format, find_format(options.format));
-  SQ_TRY(Source source, Source::open(options.input));
+  SQ_TRY(Source source, Source::open(options.input, may_use_trellis(*format)));
   Preview out;
   out.source = std::make_unique<Source>(std::move(source));
   PlanOptions plan_options;

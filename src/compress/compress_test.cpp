@@ -115,6 +115,25 @@ TEST_P(EveryFamily, runs_from_gguf_with_its_own_facts_and_vocabulary) {
 INSTANTIATE_TEST_SUITE_P(Tiny, EveryFamily, ::testing::ValuesIn(testing::tiny_model_names()),
                          [](const auto& one) { return std::string(one.param); });
 
+TEST_F(CompressTest, takes_joined_matrices_apart_for_trellis_codes_and_only_for_them) {
+  const TinyModel tiny("phi3");
+  const std::string input = tiny.write_gguf(source_, DType::f16);
+  for (const auto& [format, is_split] : {std::pair{"sq4", true}, {"int4", false}}) {
+    CompressOptions given = options(input, format);
+    given.force = true;
+    const auto summary = run(given);
+    ASSERT_TRUE(summary.has_value()) << summary.error().message;
+    const ModelFiles files = ModelFiles::open(given.output).value();
+    EXPECT_EQ(files.has_tensor("blk.0.attn_q.weight"), is_split) << format;
+    EXPECT_EQ(files.has_tensor("blk.0.attn_qkv.weight"), !is_split) << format;
+    EXPECT_EQ(files.has_tensor("blk.0.ffn_gate.weight"), is_split) << format;
+    if (is_split) {
+      EXPECT_EQ(files.find_tensor("blk.0.ffn_up.weight").value().dtype, DType::t4);
+    }
+    EXPECT_LT(distance(input, given.output, tiny), 0.4) << format;
+  }
+}
+
 TEST_F(CompressTest, gives_the_same_bytes_for_any_number_of_threads) {
   const std::string input = TinyModel("qwen2").write_hf(source_, DType::bf16);
   CompressOptions given = options(input, "int4");

@@ -219,6 +219,13 @@ Result<ExportSummary> export_gguf(const ModelFiles& files, const std::string& pa
                              printable(files.path, 512))};
   }
   SQ_TRY(const std::optional<DType> wanted, wanted_type_of(options));
+  if (files.gguf->architecture() == "phi3" && files.has_tensor("blk.0.ffn_gate.weight")) {
+    return Error{ErrorCode::unsupported,
+                 fmt::format("{}: its joined matrices were taken apart for trellis codes, and GGUF "
+                             "programs want this family's joined; export the source, or compress "
+                             "it to int4 or int8 and export that",
+                             printable(files.path, 512))};
+  }
   if (!options.force && file_exists(path)) {
     return Error{ErrorCode::invalid_argument,
                  fmt::format("{} exists already; replace it with --force or name another file",

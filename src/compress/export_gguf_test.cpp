@@ -102,6 +102,14 @@ TEST_F(ExportTest, to_another_type_codes_every_matrix) {
   EXPECT_EQ(after.gguf->get_uint("general.file_type"), 2U);
 }
 
+TEST_F(ExportTest, refuses_matrices_that_were_taken_apart_for_trellis_codes) {
+  TemporaryDirectory source;
+  const std::string model = compressed(TinyModel("phi3").write_gguf(source, DType::f16), "sq3");
+  const std::string path = directory_.file("out.gguf");
+  EXPECT_THAT(write(model, path, {}).error().message, HasSubstr("want this family's joined"));
+  EXPECT_FALSE(file_exists(path));
+}
+
 TEST_F(ExportTest, says_what_it_cannot_do) {
   const TinyModel tiny("llama");
   TemporaryDirectory source;

@@ -1,12 +1,14 @@
 #include "compress/formats.h"
 
 #include <array>
+#include <optional>
 #include <string>
 
 #include <fmt/format.h>
 
 #include "base/strings.h"
 #include "format/quality_gates.h"
+#include "tensor/dtype.h"
 
 namespace squish::compress {
 namespace {
@@ -134,6 +136,11 @@ Result<const FormatRow*> find_format(std::string_view name) {
   for (const FormatRow& row : kTable) names += (names.empty() ? "" : ", ") + std::string(row.name);
   return Error{ErrorCode::invalid_argument,
                fmt::format("no format is called '{}'; there are {}", printable(name, 32), names)};
+}
+
+bool may_use_trellis(const FormatRow& format) {
+  const std::optional<DType> linear = dtype_from_name(format.linear);
+  return linear && !type_info(*linear).has_rows;
 }
 
 bool is_critical_layer(int layer, int layer_count) {

@@ -39,6 +39,9 @@ std::span<const FormatRow> format_table();
 /// programs; invalid_argument with the list of names.
 Result<const FormatRow*> find_format(std::string_view name);
 
+/// Whether a matrix may become a trellis code.
+bool may_use_trellis(const FormatRow& format);
+
 /// Whether `layer` is critical in the mixed recipes: the first and the last eighth, and each third
 /// one between.
 bool is_critical_layer(int layer, int layer_count);

@@ -78,11 +78,15 @@ uint64_t identity_of(const ModelFiles& files) {
 
 }  // namespace
 
-Result<Source> Source::open(const std::string& path) {
+Result<Source> Source::open(const std::string& path, bool split) {
   Source source;
   SQ_TRY(source.files, ModelFiles::open(path));
   SQ_TRY_STATUS(check_method(source.files));
   SQ_TRY(source.network, read_network(source.files, {}));
+  if (split) {
+    SQ_TRY_STATUS(source.files.split_joined(source.network));
+    SQ_TRY(source.network, read_network(source.files, {}));
+  }
   SQ_TRY(const Weights weights, load_weights(source.files, source.network));
   const Result<Tokenizer> tokenizer = source.files.load_tokenizer("");
   if (!tokenizer) return tokenizer.error().at("a model without its vocabulary cannot be used");

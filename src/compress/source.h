@@ -25,7 +25,8 @@ struct Source {
   /// Errors: those of ModelFiles::open and load_weights; not_found for a missing vocabulary;
   /// invalid_argument for a model that squish compressed already; unsupported for weights that
   /// another program packed.
-  static Result<Source> open(const std::string& path);
+  /// `split`: ModelFiles::split_joined, which trellis codes need.
+  static Result<Source> open(const std::string& path, bool split);
 };
 
 /// The files of a Hugging Face directory that go along as they are: names of those that are there.

@@ -50,6 +50,17 @@ constexpr auto kNames = [] {
   return names;
 }();
 
+/// A family that joins matrices may come with their parts: trellis codes have no rows to take apart
+/// later, so `squish compress` writes q, k and v, and gate and up, each by itself.
+void drop_joined_names(const ModelFiles& files, TensorNames& names) {
+  const std::string first = replace_all(std::string(names.layer), "{}", "0");
+  const auto has = [&](std::string_view name) {
+    return files.has_tensor(fmt::format("{}{}.weight", first, name));
+  };
+  if (!names.qkv.empty() && has(names.q)) names.qkv = "";
+  if (!names.gate_up.empty() && has(names.gate)) names.gate_up = "";
+}
+
 }  // namespace
 
 std::span<const ArchitectureRow> architecture_table() { return kTable; }
@@ -62,6 +73,7 @@ Result<Network> read_network(const ModelFiles& files, const NetworkOptions& opti
     if (row.is_gguf != (files.gguf != nullptr) || row.name != architecture) continue;
     SQ_TRY(ConfigReader reader, ConfigReader::open(files));
     SQ_TRY(Network network, row.read(reader, options));
+    drop_joined_names(files, network.names);
     SQ_TRY_STATUS(check_network(reader, network));
     return network;
   }

@@ -1,5 +1,6 @@
 #include "model/model_files.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -39,6 +40,11 @@ std::string ModelFiles::architecture() const {
 }
 
 Result<TensorView> ModelFiles::find_tensor(std::string_view name) const {
+  if (split) {
+    const auto found = std::ranges::find(split->tensors, name, &NamedTensor::name);
+    if (found != split->tensors.end()) return found->tensor;
+    return Error{ErrorCode::not_found, fmt::format("{}: tensor {} is missing", path, name)};
+  }
   if (directory && !packed) return directory->find_tensor(name);
   const TensorView* view = packed ? packed->find(name) : gguf->find_tensor(name);
   if (view != nullptr) return *view;
@@ -46,11 +52,16 @@ Result<TensorView> ModelFiles::find_tensor(std::string_view name) const {
 }
 
 bool ModelFiles::has_tensor(std::string_view name) const {
+  if (split) {
+    const auto found = std::ranges::find(split->tensors, name, &NamedTensor::name);
+    return found != split->tensors.end();
+  }
   if (packed) return packed->find(name) != nullptr;
   return gguf ? gguf->find_tensor(name) != nullptr : directory->has_tensor(name);
 }
 
 std::span<const NamedTensor> ModelFiles::tensors() const {
+  if (split) return split->tensors;
   if (packed) return packed->tensors();
   return gguf ? gguf->tensors() : directory->tensors();
 }

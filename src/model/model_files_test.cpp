@@ -2,6 +2,7 @@
 #include "model/model_files.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 
@@ -10,7 +11,9 @@
 #include <gtest/gtest.h>
 
 #include "format/testing/temporary_directory.h"
+#include "model/arch_table.h"
 #include "model/testing/tiny_model.h"
+#include "model/weights.h"
 #include "text/tokenizer.h"
 
 namespace squish {
@@ -54,6 +57,44 @@ TEST(ModelFiles, give_the_same_tokens_and_template_from_both_kinds_of_files) {
   ASSERT_TRUE(b.has_value()) << b.error().message;
   EXPECT_EQ(a->encode(kText), b->encode(kText));
   EXPECT_LE(a->vocabulary_size(), 300U);
+}
+
+TEST(ModelFiles, give_parts_of_joined_matrices_names_of_their_own) {
+  const TinyModel tiny("phi3");
+  const TemporaryDirectory directory;
+  const std::string path = tiny.write_hf(directory, DType::f32);
+  ModelFiles files = open(path);
+  const ModelFiles whole = open(path);
+  const Network network = read_network(files, {}).value();
+  EXPECT_EQ(network.names.qkv, "self_attn.qkv_proj");
+  ASSERT_TRUE(files.split_joined(network).has_value());
+  EXPECT_FALSE(files.has_tensor("model.layers.1.self_attn.qkv_proj.weight"));
+  const Network split = read_network(files, {}).value();
+  EXPECT_EQ(split.names.qkv, "");
+  EXPECT_EQ(split.names.gate_up, "");
+  const Weights expected = load_weights(whole, network).value();
+  const Weights actual = load_weights(files, split).value();
+  EXPECT_EQ(actual.parameter_count, expected.parameter_count);
+  for (size_t i = 0; i < expected.layers.size(); ++i) {
+    for (const auto part : {&LayerWeights::q, &LayerWeights::k, &LayerWeights::v,
+                            &LayerWeights::gate, &LayerWeights::up}) {
+      const TensorView& one = actual.layers[i].*part;
+      const TensorView& other = expected.layers[i].*part;
+      ASSERT_EQ(one.shape, other.shape);
+      EXPECT_EQ(std::memcmp(one.data, other.data, other.bytes()), 0);
+    }
+  }
+}
+
+TEST(ModelFiles, refuse_joined_matrices_with_other_rows_than_their_parts) {
+  const TinyModel tiny("phi3");
+  const TemporaryDirectory directory;
+  ModelFiles files = open(tiny.write_hf(directory, DType::f32));
+  Network network = read_network(files, {}).value();
+  network.config.feed_forward -= 1;
+  const Status status = files.split_joined(network);
+  ASSERT_FALSE(status.has_value());
+  EXPECT_THAT(status.error().message, HasSubstr("mlp.gate_up_proj.weight is"));
 }
 
 TEST(ModelFiles, refuse_what_is_not_a_model_by_path) {

@@ -22,14 +22,6 @@ std::string fill(std::string_view pattern, size_t index) {
   return replace_all(std::string(pattern), "{}", std::to_string(index));
 }
 
-/// Not for the trellis codes: Loader::matrix_of_rows refuses them.
-TensorView rows_of(const TensorView& view, uint64_t begin, uint64_t count) {
-  TensorView out = view;
-  out.data = view.data + begin * view.row_stride_bytes();
-  out.shape.dims[0] = count;
-  return out;
-}
-
 class Loader {
  public:
   Loader(const ModelFiles& files, const Network& network)
@@ -120,9 +112,9 @@ Status Loader::load_qkv(const std::string& prefix, LayerWeights& layer) {
   if (!names_.qkv.empty()) {
     const std::string name = fmt::format("{}{}.weight", prefix, names_.qkv);
     SQ_TRY(const TensorView qkv, matrix_of_rows(name, q_rows + 2 * kv_rows, hidden));
-    layer.q = rows_of(qkv, 0, q_rows);
-    layer.k = rows_of(qkv, q_rows, kv_rows);
-    layer.v = rows_of(qkv, q_rows + kv_rows, kv_rows);
+    layer.q = qkv.rows(0, q_rows);
+    layer.k = qkv.rows(q_rows, kv_rows);
+    layer.v = qkv.rows(q_rows + kv_rows, kv_rows);
   } else {
     SQ_TRY(layer.q, matrix(fmt::format("{}{}.weight", prefix, names_.q), q_rows, hidden));
     SQ_TRY(layer.k, matrix(fmt::format("{}{}.weight", prefix, names_.k), kv_rows, hidden));
@@ -168,8 +160,8 @@ Status Loader::load_dense(const std::string& prefix, LayerWeights& layer) {
   };
   if (!names_.gate_up.empty()) {
     SQ_TRY(const TensorView both, matrix_of_rows(weight(names_.gate_up), 2 * inner, hidden));
-    layer.gate = rows_of(both, 0, inner);
-    layer.up = rows_of(both, inner, inner);
+    layer.gate = both.rows(0, inner);
+    layer.up = both.rows(inner, inner);
   } else {
     SQ_TRY(layer.gate, matrix(weight(names_.gate), inner, hidden));
     SQ_TRY(layer.up, matrix(weight(names_.up), inner, hidden));

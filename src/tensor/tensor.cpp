@@ -34,4 +34,12 @@ TensorView TensorView::slice(uint64_t i) const {
   return out;
 }
 
+TensorView TensorView::rows(uint64_t begin, uint64_t count) const {
+  SQ_DCHECK(shape.rank == 2 && begin + count <= shape[0]);
+  TensorView out = *this;
+  out.data = data + begin * row_stride_bytes();
+  out.shape.dims[0] = count;
+  return out;
+}
+
 }  // namespace squish

@@ -51,6 +51,8 @@ struct TensorView {
   }
   /// Index `i` of the outermost dimension, e.g. one expert of [experts, out, in].
   [[nodiscard]] TensorView slice(uint64_t i) const;
+  /// `count` rows of a matrix from row `begin` on. Not for the trellis codes.
+  [[nodiscard]] TensorView rows(uint64_t begin, uint64_t count) const;
 };
 
 }  // namespace squish
