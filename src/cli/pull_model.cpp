@@ -5,10 +5,9 @@
 #include "hub/names.h"
 
 namespace squish::cli {
-namespace {
 
-/// Names of formats stand in the names of repositories: "gemma-3-1b-it-int3".
-Status check_name(const std::string& source) {
+// Names of formats stand in the names of repositories.
+Status check_blocked_name(const std::string& source) {
   const std::string name = to_lower(source);
   for (const BlockedPair& pair : blocked_pairs()) {
     if (name.find(pair.format) == std::string::npos) continue;
@@ -18,11 +17,9 @@ Status check_name(const std::string& source) {
   return {};
 }
 
-}  // namespace
-
 Result<hub::PulledModel> pull_model(Context& context, const PullOptions& options,
                                     hub::ProgressSink& progress) {
-  SQ_TRY_STATUS(check_name(options.source));
+  SQ_TRY_STATUS(check_blocked_name(options.source));
   SQ_TRY(const hub::Paths paths, context.paths());
   hub::PullRequest request;
   request.source = options.source;

@@ -19,4 +19,8 @@ struct PullOptions {
 Result<hub::PulledModel> pull_model(Context& context, const PullOptions& options,
                                     hub::ProgressSink& progress);
 
+/// Whether a name, "org/gemma-3-1b-it-int3", says that it is a model in a format that is blocked
+/// for it. Errors: refused (exit 4).
+Status check_blocked_name(const std::string& source);
+
 }  // namespace squish::cli

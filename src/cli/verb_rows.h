@@ -19,6 +19,7 @@ Verb make_sbom_verb();
 Verb make_masks_verb();
 Verb make_rotate_verb();
 Verb make_pull_verb();
+Verb make_publish_verb();
 Verb make_models_verb();
 Verb make_export_verb();
 Verb make_show_verb();

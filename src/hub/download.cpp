@@ -357,6 +357,8 @@ const char* name_of(Stage stage) {
       return "verify";
     case Stage::install:
       return "install";
+    case Stage::upload:
+      return "upload";
   }
   return "";
 }

@@ -11,32 +11,15 @@
 #include "base/strings.h"
 #include "hub/hold_sigpipe.h"
 #include "hub/http_failure.h"
+#include "hub/http_state.h"
 
 namespace squish::hub {
 namespace {
-
-using Headers = std::map<std::string, std::string>;
 
 constexpr int kRedirectsMax = 10;
 constexpr size_t kHeaderBytesMax = 64 * 1024;
 constexpr size_t kErrorBodyBytesMax = 512;
 constexpr size_t kIgnoredBodyBytesMax = 1024 * 1024;  // of a redirect or an error page
-
-/// What one transfer has seen so far; the callbacks of libcurl write here.
-struct Transfer {
-  CURL* handle = nullptr;
-  const CancelFlag* cancel = nullptr;
-  const BodySink* sink = nullptr;
-  std::chrono::steady_clock::time_point last_byte = std::chrono::steady_clock::now();
-  std::chrono::seconds stall_limit{0};
-  bool stalled = false;
-  HttpResponse response;
-  size_t header_bytes = 0;
-  bool begun = false;
-  std::string error_body;  // the start of what a failing server says
-  size_t ignored_bytes = 0;
-  Status verdict;  // the sink's
-};
 
 size_t on_header(char* text, size_t size, size_t count, void* user) {
   Transfer& transfer = *static_cast<Transfer*>(user);
@@ -53,8 +36,6 @@ size_t on_header(char* text, size_t size, size_t count, void* user) {
   return bytes;
 }
 
-bool is_body_wanted(int status) { return status == 200 || status == 206; }
-
 size_t on_body(char* data, size_t size, size_t count, void* user) {
   Transfer& transfer = *static_cast<Transfer*>(user);
   const size_t bytes = size * count;
@@ -64,11 +45,10 @@ size_t on_body(char* data, size_t size, size_t count, void* user) {
     long status = 0;
     curl_easy_getinfo(transfer.handle, CURLINFO_RESPONSE_CODE, &status);
     transfer.response.status = static_cast<int>(status);
-    if (is_body_wanted(transfer.response.status))
-      transfer.verdict = transfer.sink->begin(transfer.response);
+    if (transfer.wants_body()) transfer.verdict = transfer.sink->begin(transfer.response);
     if (!transfer.verdict) return 0;
   }
-  if (!is_body_wanted(transfer.response.status)) {
+  if (!transfer.wants_body()) {
     transfer.ignored_bytes += bytes;
     const size_t room = kErrorBodyBytesMax - transfer.error_body.size();
     transfer.error_body.append(data, std::min(room, bytes));
@@ -87,10 +67,6 @@ int on_tick(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
 }
 
 /// Which CA bundle the environment asks for.
-struct CaBundle {
-  std::string path;
-  std::string variable;
-};
 CaBundle ca_bundle(const Environment& environment) {
   for (const char* name :
        {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"}) {
@@ -112,37 +88,18 @@ std::string HttpResponse::header(const std::string& name) const {
   return found == headers.end() ? std::string() : found->second;
 }
 
-struct HttpClient::State {
-  Environment environment;
-  HttpSettings settings;
-  const CancelFlag& cancel;
-  CURL* handle = nullptr;
-  CaBundle ca;
-  bool offline = false;
-  std::minstd_rand random{std::random_device{}()};
+HttpClient::State::State(const Environment& variables, const HttpSettings& wanted,
+                         const CancelFlag& flag)
+    : environment(variables), settings(wanted), cancel(flag) {
+  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (started == CURLE_OK) handle = curl_easy_init();
+  ca = ca_bundle(environment);
+  offline = environment.flag("SQUISH_OFFLINE");
+}
 
-  State(const Environment& variables, const HttpSettings& wanted, const CancelFlag& flag)
-      : environment(variables), settings(wanted), cancel(flag) {
-    static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (started == CURLE_OK) handle = curl_easy_init();
-    ca = ca_bundle(environment);
-    offline = environment.flag("SQUISH_OFFLINE");
-  }
-  ~State() {
-    if (handle != nullptr) curl_easy_cleanup(handle);
-  }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-
-  [[nodiscard]] Status check_ready() const;
-  Result<HttpResponse> hop(const HttpRequest& request, const Url& url, const std::string& text,
-                           bool with_token, Headers& kept, const BodySink& sink, std::string& next,
-                           HttpFailure& failure);
-  void configure(Transfer& transfer, const Url& url, const std::string& text, curl_slist* headers,
-                 uint64_t range_begin);
-  HttpFailure failure_of(CURLcode code, const Transfer& transfer, const Url& url,
-                         const char* detail) const;
-};
+HttpClient::State::~State() {
+  if (handle != nullptr) curl_easy_cleanup(handle);
+}
 
 void HttpClient::State::configure(Transfer& transfer, const Url& url, const std::string& text,
                                   curl_slist* headers, uint64_t range_begin) {
@@ -188,9 +145,13 @@ HttpFailure HttpClient::State::failure_of(CURLcode code, const Transfer& transfe
                                           const char* detail) const {
   if (!transfer.verdict) return {transfer.verdict.error(), false, 0};
   if (cancel.load())
-    return {{ErrorCode::cancelled, "interrupted; what has arrived is kept, run it again to go on"},
-            false,
-            0};
+    return {
+        {ErrorCode::cancelled,
+         transfer.is_upload ? "interrupted; what the hub has is not sent again, run it again to "
+                              "go on"
+                            : "interrupted; what has arrived is kept, run it again to go on"},
+        false,
+        0};
   std::string why = detail[0] != '\0' ? detail : curl_easy_strerror(code);
   if (is_tls_failure(code)) {
     std::string way_out = ca.path.empty() ? "if your network inspects TLS, name its CA bundle with "
@@ -203,7 +164,7 @@ HttpFailure HttpClient::State::failure_of(CURLcode code, const Transfer& transfe
             0};
   }
   if (transfer.stalled) {
-    why = fmt::format("no data for {} s", settings.stall_timeout_s);
+    why = fmt::format("no data for {} s", transfer.stall_limit.count());
   }
   if (code == CURLE_PARTIAL_FILE) why = "the connection closed before the end of the file";
   const bool hopeless = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY ||
@@ -220,8 +181,9 @@ const HttpSettings& HttpClient::settings() const { return state_->settings; }
 
 Status HttpClient::State::check_ready() const {
   if (offline) {
-    return Error{ErrorCode::unsupported,
-                 "SQUISH_OFFLINE is set: nothing is fetched from the network; unset it to pull"};
+    return Error{
+        ErrorCode::unsupported,
+        "SQUISH_OFFLINE is set: nothing is fetched from the network or sent to it; unset it"};
   }
   if (handle == nullptr) return Error{ErrorCode::internal, "libcurl cannot start"};
   if (!ca.path.empty() && !file_exists(ca.path) && !is_directory(ca.path)) {
@@ -291,12 +253,22 @@ Result<HttpResponse> HttpClient::State::hop(const HttpRequest& request, const Ur
     return transfer.response;
   }
   if (status != 200 && status != 206 && status != 416)
-    return fail(failure_of_status(transfer.response, url.host, transfer.error_body, settings));
-  if (!transfer.begun && is_body_wanted(transfer.response.status)) {  // an empty body
+    return fail(failure_of_status(transfer.response, url.host,
+                                  without_secret(transfer.error_body, request.token), settings));
+  if (!transfer.begun && transfer.wants_body()) {  // an empty body
     const Status begun = sink.begin(transfer.response);
     if (!begun) return fail({begun.error(), false, 0});
   }
   return transfer.response;
+}
+
+Result<Url> redirect_target(const Url& from, const std::string& next) {
+  SQ_TRY(Url target, parse_url(next).at(from.host + " redirects"));
+  if (from.scheme == "https" && target.scheme == "http") {
+    return Error{ErrorCode::refused, fmt::format("{} redirects from https to http://{}: refused",
+                                                 from.host, target.host)};
+  }
+  return target;
 }
 
 Result<HttpResponse> HttpClient::get(const HttpRequest& request, const BodySink& sink,
@@ -317,12 +289,8 @@ Result<HttpResponse> HttpClient::get(const HttpRequest& request, const BodySink&
     Result<HttpResponse> response =
         state_->hop(request, url, text, with_token, kept, sink, next, failure);
     if (!response || next.empty()) return response;
-    const Result<Url> target = parse_url(next);
-    if (!target) return fail(target.error().at(url.host + " redirects"));
-    if (url.scheme == "https" && target->scheme == "http") {
-      return fail({ErrorCode::refused, fmt::format("{} redirects from https to http://{}: refused",
-                                                   url.host, target->host)});
-    }
+    const Result<Url> target = redirect_target(url, next);
+    if (!target) return fail(target.error());
     url = *target;
     text = next;
   }

@@ -1,5 +1,5 @@
 #pragma once
-// HTTP(S) GET by libcurl: redirects by our own rules, bounded bodies, stall time-outs, proxies and
+// HTTP(S) by libcurl: redirects by our own rules, bounded bodies, stall time-outs, proxies and
 // CA bundles.
 #include <cstdint>
 #include <functional>
@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/file.h"
@@ -19,6 +20,7 @@ namespace squish::hub {
 struct HttpSettings {
   int connect_timeout_ms = 10'000;
   int stall_timeout_s = 30;     // no byte for this long ends an attempt
+  int answer_timeout_s = 300;   // the same once a body is sent: the hub joins parts meanwhile
   int attempts = 6;             // in a row without a new byte
   int backoff_ms = 500;         // doubles per attempt, at most 15 s, plus up to a quarter at random
   int retry_after_max_s = 120;  // a server that asks for more ends the pull
@@ -45,7 +47,29 @@ struct HttpResponse {
 struct HttpFailure {
   Error error;
   bool retryable = false;
-  int retry_after_s = 0;  // the server's wish; 0: none
+  int retry_after_s = 0;         // the server's wish; 0: none
+  int status = 0;                // that the server answered; 0: no answer
+  std::string server_code = {};  // its x-error-code
+};
+
+/// A request with a body: `text`, or a part of the file `path` that is read while it is sent.
+struct HttpUpload {
+  std::string method = "POST";
+  std::string url = {};
+  std::string token = {};  // as HttpRequest::token
+  std::string content_type = {};
+  std::string accept = {};
+  std::vector<std::pair<std::string, std::string>> headers = {};  // further ones
+  std::string text = {};
+  std::string path = {};
+  uint64_t begin = 0;  // of the file's bytes that are sent
+  uint64_t bytes = 0;
+  std::function<void(uint64_t)> on_sent = {};  // how many bytes of the body are on their way
+};
+
+struct HttpAnswer {
+  HttpResponse response;
+  std::string text;
 };
 
 /// Receives a body. `begin` sees status and headers first and may refuse; `data` may refuse at any
@@ -78,6 +102,19 @@ class HttpClient {
   /// The whole body as text, with retries. Errors: as get; bad_file over `bytes_max`.
   [[nodiscard]] Result<std::string> get_text(const HttpRequest& request, uint64_t bytes_max,
                                              HttpResponse& response);
+
+  /// One attempt. Every 2xx is a success; redirects are followed where they keep the method (307,
+  /// 308) and as get() follows them, the body sent again. Memory: a buffer of the transfer and the
+  /// answer. Errors: unreachable; not_found for a token that is wrong or may not do this (401, 403)
+  /// and for 404; busy for a conflict (409, 412); bad_file for an answer over `answer_bytes_max`;
+  /// io for a file that cannot be read; cancelled; unsupported (offline).
+  [[nodiscard]] Result<HttpAnswer> send(const HttpUpload& request, uint64_t answer_bytes_max,
+                                        HttpFailure& failure);
+
+  /// send(), again after failures that may pass, `attempts` times in all; `progress` hears of each.
+  [[nodiscard]] Result<HttpAnswer> send_with_retries(const HttpUpload& request,
+                                                     uint64_t answer_bytes_max,
+                                                     HttpFailure& failure, ProgressSink& progress);
 
   /// Sleeps before attempt `attempt` (from 1) as settings and `failure` say; false when cancelled.
   bool wait_before_retry(int attempt, const HttpFailure& failure);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "format/squish_directory.h"
 #include "hub/json_fields.h"
 #include "hub/local_model.h"
 #include "hub/names.h"
@@ -231,6 +232,8 @@ ScanReport scan_listing(const HubListing& listing) {
     } else if (has_extension(file.path, {".pkl", ".pickle"})) {
       ++report.dangerous_count;
       find(file, "a pickle, which can run code when it is loaded");
+    } else if (base_name(file.path) == kGgufMetadataName) {
+      continue;  // its name ends in .bin, but it is read as GGUF and as nothing else
     } else if (has_extension(file.path,
                              {".bin", ".pt", ".pth", ".ckpt", ".joblib", ".dill", ".keras"})) {
       ++report.doubtful_count;
@@ -330,7 +333,8 @@ Result<std::vector<HubFile>> choose_safetensors(const HubListing& listing,
   for (const std::string_view name :
        {"generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
         "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-        "chat_template.jinja", "chat_template.json", "model.safetensors.index.json"}) {
+        "chat_template.jinja", "chat_template.json", "model.safetensors.index.json",
+        kGgufMetadataName}) {
     if (const HubFile* file = find(name)) chosen.push_back(*file);
   }
   std::set<std::string> shards;

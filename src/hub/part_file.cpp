@@ -176,7 +176,11 @@ Result<std::string> sha256_of_file(const std::string& path) {
 
 Result<std::string> git_sha1_of_file(const std::string& path) {
   SQ_TRY(const std::string text, read_file(path, 64 * limits::kMiB));
-  const std::string blob = fmt::format("blob {}", text.size()) + '\0' + text;
+  return git_sha1_of_text(text);
+}
+
+Result<std::string> git_sha1_of_text(std::string_view text) {
+  const std::string blob = fmt::format("blob {}", text.size()) + '\0' + std::string(text);
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   if (EVP_Digest(blob.data(), blob.size(), digest, &size, EVP_sha1(), nullptr) != 1) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
@@ -61,5 +62,7 @@ Result<std::string> sha256_of_file(const std::string& path);
 /// The name that git gives a file's content: SHA-1 of "blob <size>\0" and the bytes. For files of
 /// at most 64 MiB.
 Result<std::string> git_sha1_of_file(const std::string& path);
+/// The same for bytes in memory.
+Result<std::string> git_sha1_of_text(std::string_view text);
 
 }  // namespace squish::hub

@@ -7,8 +7,8 @@
 
 namespace squish::hub {
 
-enum class Stage { resolve, download, unpack, verify, install };
-/// "resolve", "download", "unpack", "verify", "install".
+enum class Stage { resolve, download, unpack, verify, install, upload };
+/// "resolve", "download", "unpack", "verify", "install", "upload".
 const char* name_of(Stage stage);
 
 struct Progress {

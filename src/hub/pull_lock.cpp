@@ -25,7 +25,9 @@ std::string holder_of(int fd) {
 
 }  // namespace
 
-Result<PullLock> PullLock::acquire(const std::string& models_directory, const std::string& name) {
+Result<PullLock> PullLock::acquire(const std::string& models_directory, const std::string& name,
+                                   const std::string& doing) {
+  const std::string held = doing.empty() ? name + " is being pulled" : doing;
   const std::string directory = models_directory + "/.locks";
   SQ_TRY_STATUS(make_directories(directory));
   PullLock lock;
@@ -44,9 +46,8 @@ Result<PullLock> PullLock::acquire(const std::string& models_directory, const st
       if (number != EWOULDBLOCK)
         return Error{ErrorCode::io,
                      fmt::format("{}: cannot lock: {}", lock.path_, std::strerror(number))};
-      return Error{
-          ErrorCode::busy,
-          fmt::format("{} is being pulled by {} already; wait for it or stop it", name, holder)};
+      return Error{ErrorCode::busy,
+                   fmt::format("{} by {} already; wait for it or stop it", held, holder)};
     }
     struct stat ours = {};
     struct stat named = {};
@@ -64,8 +65,7 @@ Result<PullLock> PullLock::acquire(const std::string& models_directory, const st
     }
     return lock;
   }
-  return Error{ErrorCode::busy,
-               fmt::format("{} is being pulled by another process; try again", name)};
+  return Error{ErrorCode::busy, fmt::format("{} by another process; try again", held)};
 }
 
 PullLock::PullLock(PullLock&& other) noexcept

@@ -1,5 +1,6 @@
 #pragma once
-// At most one pull of a model at a time, over all processes of this machine.
+// At most one pull of a model, or upload to a repository, at a time, over all processes of this
+// machine.
 #include <string>
 
 #include "base/result.h"
@@ -10,8 +11,10 @@ namespace squish::hub {
 /// when the process dies in any way, so a file that a dead process left is simply taken over.
 class PullLock {
  public:
-  /// Errors: busy, naming the process that holds it; io.
-  static Result<PullLock> acquire(const std::string& models_directory, const std::string& name);
+  /// `doing` is what others are told of the holder, "org/repo is being published"; empty: that
+  /// `name` is being pulled. Errors: busy, naming the process that holds it; io.
+  static Result<PullLock> acquire(const std::string& models_directory, const std::string& name,
+                                  const std::string& doing = "");
   PullLock(PullLock&& other) noexcept;
   PullLock& operator=(PullLock&&) = delete;
   ~PullLock();

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/strings.h"
+#include "format/squish_directory.h"
 #include "hub/download.h"
 #include "hub/names.h"
 #include "hub/part_file.h"
@@ -22,13 +23,6 @@ constexpr uint64_t kListingBytesMax = 32 * limits::kMiB;
 constexpr uint64_t kIndexBytesMax = 64 * limits::kMiB;
 constexpr std::string_view kIndexName = "model.safetensors.index.json";
 
-bool may_carry_token(const std::string& endpoint) {
-  const Result<Url> url = parse_url(endpoint);
-  if (!url) return false;
-  return url->scheme == "https" || url->host == "localhost" || url->host == "127.0.0.1" ||
-         url->host == "[::1]";
-}
-
 std::string token_from_file(const std::string& path) {
   const Result<std::string> text = read_file(path, 4096);
   return text ? std::string(trim(*text)) : std::string();
@@ -36,11 +30,6 @@ std::string token_from_file(const std::string& path) {
 
 bool is_header_safe(const std::string& token) {
   return std::all_of(token.begin(), token.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-}
-
-/// A branch "refs/pr/1" is one part of an address.
-std::string encoded_revision(const std::string& revision) {
-  return replace_all(percent_encode_path(revision), "/", "%2F");
 }
 
 void note_scan(const ScanReport& report, const std::string& repository, ProgressSink& progress) {
@@ -56,6 +45,17 @@ void note_scan(const ScanReport& report, const std::string& repository, Progress
 }
 
 }  // namespace
+
+bool may_carry_token(const std::string& endpoint) {
+  const Result<Url> url = parse_url(endpoint);
+  if (!url) return false;
+  return url->scheme == "https" || url->host == "localhost" || url->host == "127.0.0.1" ||
+         url->host == "[::1]";
+}
+
+std::string encoded_revision(const std::string& revision) {
+  return replace_all(percent_encode_path(revision), "/", "%2F");
+}
 
 std::string hub_endpoint(const Environment& environment) {
   std::string endpoint = environment.get("HF_ENDPOINT").value_or("https://huggingface.co");
@@ -196,7 +196,7 @@ Status check_fetched_file(const std::string& path) {
   };
   SQ_TRY(const MappedFile file, MappedFile::open(path));
   const std::string_view text = as_text(file.bytes());
-  if (name.ends_with(".gguf") && !text.starts_with("GGUF")) {
+  if ((name.ends_with(".gguf") || name == kGgufMetadataName) && !text.starts_with("GGUF")) {
     return refuse(
         fmt::format("is not a GGUF file: it begins with \"{}\"", printable(text.substr(0, 8))));
   }

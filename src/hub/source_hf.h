@@ -19,6 +19,10 @@ std::string hub_endpoint(const Environment& environment);
 /// $HF_HOME/token or
 /// ~/.cache/huggingface/token; empty when there is none.
 std::string hub_token(const Environment& environment, const std::string& given);
+/// Whether a token may be sent to `endpoint`: over https, or to this machine itself.
+bool may_carry_token(const std::string& endpoint);
+/// A branch or tag as one part of an address: "refs/pr/1" is "refs%2Fpr%2F1".
+std::string encoded_revision(const std::string& revision);
 
 /// What will be fetched, known from the hub's description alone.
 struct HfPlan {

@@ -70,6 +70,7 @@ void StoreJob::on_progress(const hub::Progress& progress) {
       return say("writing manifest");
     case hub::Stage::download:
     case hub::Stage::unpack:
+    case hub::Stage::upload:  // nothing that a server does
       break;
   }
   std::string line;
