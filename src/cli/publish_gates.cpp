@@ -156,6 +156,33 @@ Status check_model_files(PublishSource& source) {
   return {};
 }
 
+/// Models with a least score: one that was measured and is lower stays here.
+Status check_scores(PublishSource& source) {
+  const hub::CardFacts& facts = source.facts;
+  const ScoreFloor* floor = find_score_floor(facts.source_name, facts.format);
+  if (floor == nullptr) floor = find_score_floor(facts.base_model, facts.format);
+  if (floor == nullptr) return {};
+  for (const auto& [test, text] : facts.scores) {
+    const auto score = parse_double(text);
+    if (test != floor->test || !score) continue;
+    if (*score < floor->percent_min) {
+      return Error{ErrorCode::refused,
+                   fmt::format("{}: {} of {} is {:.1f} %, and {} of this model must have {:.1f} %; "
+                               "compress it with more bits",
+                               printable(source.local.path, 512), test, facts.format, *score,
+                               facts.format, floor->percent_min)};
+    }
+    add_gate(source, "accuracy",
+             fmt::format("{} {:.1f} %, at least {:.1f} %", test, *score, floor->percent_min));
+    return {};
+  }
+  add_gate(source, "accuracy",
+           fmt::format("no score of {} is bound to it, which must be {:.1f} % or more", floor->test,
+                       floor->percent_min),
+           "skipped");
+  return {};
+}
+
 /// A model of which nobody can say what it lost is not for others.
 Status check_report(PublishSource& source, bool may_lack_one) {
   const hub::CardFacts& facts = source.facts;
@@ -199,6 +226,7 @@ Status pass_quick_gates(PublishSource& source, bool may_lack_report) {
   SQ_TRY_STATUS(check_model_files(source));
   add_gate(source, "blocked pairs", "no known objection to this format for this model");
   SQ_TRY_STATUS(check_report(source, may_lack_report));
+  SQ_TRY_STATUS(check_scores(source));
   SQ_TRY_STATUS(hub::scan_publishable(source.files).at(source.directory));
   add_gate(source, "safety scan",
            fmt::format("{} files, none of which can run code", source.files.size()));

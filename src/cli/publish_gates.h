@@ -27,8 +27,8 @@ Result<PublishSource> open_source(const hub::LocalModel& local);
 
 /// The gates that read headers alone: blocked pairs of model and format (refused), completeness of
 /// weights, configuration and vocabulary (bad_file, not_found), report.json unless
-/// `may_lack_report` (refused), and files that could run code (unsafe). Adds what it found to
-/// facts.gates, and facts that only the headers tell.
+/// `may_lack_report` (refused), scores below their floor (refused), and files that could run code
+/// (unsafe). Adds what it found to facts.gates, and facts that only the headers tell.
 Status pass_quick_gates(PublishSource& source, bool may_lack_report);
 
 /// Hashes every file, compares with SHA256SUMS and with the hashes of the tensors. Errors:

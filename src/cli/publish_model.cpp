@@ -205,6 +205,8 @@ Status Publishing::run(PublishOutcome& outcome) {
   request.message = arguments_.text("--message").value_or("");
   if (request.message.empty())
     request.message = fmt::format("Add {} in {}", short_name(source), source.facts.format);
+  request.folder = source.facts.folder;
+  request.may_replace = arguments_.has("--force");
   request.journals = journals;
   request.files = source.files;
   SQ_TRY(outcome.upload, writer_.upload(request, std::move(state_)));

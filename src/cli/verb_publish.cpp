@@ -4,102 +4,15 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
-#include "base/limits.h"
-#include "base/strings.h"
 #include "cli/json.h"
 #include "cli/progress.h"
 #include "cli/publish_model.h"
 #include "cli/publish_report.h"
+#include "cli/publish_targets.h"
 #include "cli/verb_rows.h"
-#include "hub/hub_listing.h"
 
 namespace squish::cli {
 namespace {
-
-constexpr size_t kModelsMax = 1000;
-
-/// "hf:org/repo[@branch]", its web address, or "org/repo".
-Status set_repository(std::string_view text, PublishTarget& target) {
-  const std::string given =
-      hub::is_hf_reference(text) ? std::string(text) : "hf:" + std::string(text);
-  SQ_TRY(const hub::HfReference reference, hub::parse_hf_reference(given));
-  if (!reference.file.empty()) {
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("\"{}\" names a file; a folder of the repository is --path-in-repo {}",
-                             printable(text, 200), printable(reference.file))};
-  }
-  target.repository = reference.repository;
-  target.revision = reference.revision;
-  return {};
-}
-
-std::string text_member(const Value& object, std::string_view key) {
-  const Value* found = object.is_dict() ? object.find(key) : nullptr;
-  return found != nullptr && found->is_string() ? std::string(found->as_string()) : "";
-}
-
-/// A JSON array of {"path": ..., "repo": ...}; without "repo", or as a plain text, --org names it.
-Status read_batch(const std::string& path, const std::string& organization,
-                  std::vector<PublishTarget>& targets) {
-  SQ_TRY(const std::string text, read_file(path, 16 * limits::kMiB));
-  const auto refuse = [&](size_t index, const std::string& why) {
-    return Error{ErrorCode::bad_file,
-                 fmt::format("{}: entry {} {}", printable(path, 512), index + 1, why)};
-  };
-  const auto list = parse_json(text);
-  if (!list || !list->is_list()) {
-    return Error{ErrorCode::bad_file,
-                 fmt::format("{}: is no JSON array of {{\"path\": ..., \"repo\": ...}}",
-                             printable(path, 512))};
-  }
-  for (size_t i = 0; i < list->size(); ++i) {
-    const Value& entry = list->items()[i];
-    PublishTarget target;
-    target.model = entry.is_string() ? entry.as_string() : text_member(entry, "path");
-    target.organization = organization;
-    if (target.model.empty()) return refuse(i, "has no \"path\"");
-    if (const std::string repository = text_member(entry, "repo"); !repository.empty()) {
-      if (const Status set = set_repository(repository, target); !set)
-        return refuse(i, set.error().message);
-    } else if (organization.empty()) {
-      return refuse(i, "has no \"repo\", and there is no --org to name one in");
-    }
-    targets.push_back(std::move(target));
-  }
-  return {};
-}
-
-Result<std::vector<PublishTarget>> targets_of(const Arguments& arguments) {
-  const std::vector<std::string> models = arguments.all("MODEL");
-  const auto batch = arguments.text("--batch-file");
-  const auto to = arguments.text("--to");
-  const std::string organization = arguments.text("--org").value_or("");
-  const auto refuse = [](std::string why) {
-    return Error{ErrorCode::invalid_argument, "publish: " + std::move(why)};
-  };
-  if (models.empty() && !batch)
-    return refuse("name a model's directory, or a list of them with --batch-file");
-  if (to && !organization.empty()) return refuse("--to and --org exclude each other");
-  if (to && (models.size() != 1 || batch))
-    return refuse("--to is for one model; --org ORG names the repositories of several");
-  if (!to && organization.empty() && !models.empty())
-    return refuse("say where it goes: --to hf:org/repo, or --org ORG for a name made of its own");
-  std::vector<PublishTarget> targets;
-  for (const std::string& model : models) {
-    PublishTarget target;
-    target.model = model;
-    target.organization = organization;
-    if (to) SQ_TRY_STATUS(set_repository(*to, target));
-    targets.push_back(std::move(target));
-  }
-  if (batch) SQ_TRY_STATUS(read_batch(*batch, organization, targets));
-  if (targets.empty()) {
-    return Error{ErrorCode::not_found, fmt::format("{}: lists no model", printable(*batch, 512))};
-  }
-  if (targets.size() > kModelsMax)
-    return refuse(fmt::format("{} models; the limit is {}", targets.size(), kModelsMax));
-  return targets;
-}
 
 /// Of one failure its own code, of several their common one, else 1.
 int exit_code_of(const std::vector<PublishOutcome>& outcomes) {
@@ -151,7 +64,7 @@ Result<int> publish_all(Context& context, const Arguments& arguments,
 }
 
 Result<int> run(Context& context, const Arguments& arguments) {
-  SQ_TRY(const std::vector<PublishTarget> targets, targets_of(arguments));
+  SQ_TRY(const std::vector<PublishTarget> targets, publish_targets(context, arguments));
   if (context.environment.flag("SQUISH_OFFLINE") && !arguments.has("--dry-run")) {
     return Error{
         ErrorCode::unsupported,
@@ -172,6 +85,7 @@ Verb make_publish_verb() {
           "  squish publish ./smollm2-int4 --to hf:org/smollm2 --path-in-repo int4 --private\n"
           "  squish publish ./a-int4 ./a-int8 --org org      org/a-squished, org/a-squished-int8\n"
           "  squish publish --batch-file models.json --report report.md\n"
+          "  squish publish --all-missing --tag small --org org --dry-run\n"
           "  squish publish ./smollm2-int4 --to hf:org/x --dry-run     files, sizes and the card\n"
           "\n"
           "Before anything is sent the model passes gates: no blocked pair of model and format, "
@@ -195,6 +109,12 @@ Verb make_publish_verb() {
             .value = "FILE",
             .help = "a JSON array of {\"path\": ..., \"repo\": ...}",
             .completion = Completion::file},
+           {.flag = "--all-missing",
+            .help = "all local models that squish compress wrote and whose repository is empty or "
+                    "absent; needs --org"},
+           {.flag = "--tag",
+            .value = "TAG",
+            .help = "of those the ones made from models of the catalogue with this tag"},
            {.flag = "--path-in-repo",
             .value = "SUB",
             .help = "a folder of the repository instead of its top"},

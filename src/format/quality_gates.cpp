@@ -30,6 +30,19 @@ struct FamilyName {
 };
 constexpr std::array kFamilies = {FamilyName{"gemma3", "gemma3"}, FamilyName{"qwen3", "qwen3"}};
 
+// Groups of 32 with AWQ.
+constexpr std::array kFloors = {ScoreFloor{"qwen2515b", "int4", "arc_easy", 70.6},
+                                ScoreFloor{"qwen2515b", "int3", "arc_easy", 67.2}};
+
+/// In lower case without separators.
+std::string plain_name(std::string_view name) {
+  std::string plain;
+  for (const char c : to_lower(name)) {
+    if (c != '-' && c != '_' && c != ' ' && c != '.') plain += c;
+  }
+  return plain;
+}
+
 }  // namespace
 
 std::span<const BlockedPair> blocked_pairs() { return kTable; }
@@ -52,6 +65,14 @@ Status check_blocked(std::string_view family, uint64_t parameters, std::string_v
                                                pair->reason, pair->alternative)};
 }
 
+const ScoreFloor* find_score_floor(std::string_view name, std::string_view format) {
+  const std::string plain = plain_name(name);
+  for (const ScoreFloor& floor : kFloors) {
+    if (floor.format == format && plain.find(floor.model) != std::string::npos) return &floor;
+  }
+  return nullptr;
+}
+
 std::string_view family_of_architecture(std::string_view architecture) {
   const std::string lower = to_lower(architecture);
   for (const FamilyName& row : kFamilies) {
@@ -62,10 +83,7 @@ std::string_view family_of_architecture(std::string_view architecture) {
 }
 
 std::string_view family_of_model_name(std::string_view name) {
-  std::string plain;
-  for (const char c : to_lower(name)) {
-    if (c != '-' && c != '_' && c != ' ' && c != '.') plain += c;
-  }
+  const std::string plain = plain_name(name);
   for (const FamilyName& row : kFamilies) {
     if (plain.find(row.text) != std::string::npos) return row.family;
   }

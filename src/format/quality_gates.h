@@ -1,5 +1,6 @@
 #pragma once
-// Combinations of model and format that are known to be bad: one table for compress, pull and run.
+// Combinations of model and format that are known to be bad: one table for compress, pull, run,
+// check and publish.
 #include <cstdint>
 #include <span>
 #include <string>
@@ -27,6 +28,17 @@ const BlockedPair* find_blocked(std::string_view family, uint64_t parameters,
                                 std::string_view format);
 /// An error of code `refused` (exit 4) when the pair is blocked: the reason and the alternative.
 Status check_blocked(std::string_view family, uint64_t parameters, std::string_view format);
+
+/// The least that a model in a format must score for others to get it.
+struct ScoreFloor {
+  std::string_view model;  // in lower case without separators: "qwen2515b"
+  std::string_view format;
+  std::string_view test;  // of squish eval
+  double percent_min = 0;
+};
+/// Null when none is set. `name`: what the model was made from, "Qwen/Qwen2.5-1.5B-Instruct". Other
+/// models of the same network (a coder's) are named otherwise and have no floor.
+const ScoreFloor* find_score_floor(std::string_view name, std::string_view format);
 
 /// "Gemma3ForCausalLM" and "gemma3" are "gemma3"; "" for what has no row.
 std::string_view family_of_architecture(std::string_view architecture);

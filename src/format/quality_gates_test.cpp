@@ -42,6 +42,16 @@ TEST(QualityGates, name_the_reason_and_the_way_out) {
   EXPECT_THAT(status.error().message, HasSubstr("use int4"));
 }
 
+TEST(QualityGates, know_the_least_score_of_a_model_in_a_format_by_its_name) {
+  const ScoreFloor* floor = find_score_floor("Qwen/Qwen2.5-1.5B-Instruct", "int4");
+  ASSERT_NE(floor, nullptr);
+  EXPECT_EQ(floor->test, "arc_easy");
+  EXPECT_EQ(floor->percent_min, 70.6);
+  EXPECT_EQ(find_score_floor("Qwen2.5-1.5B", "int3")->percent_min, 67.2);
+  EXPECT_EQ(find_score_floor("Qwen2.5-1.5B", "int8"), nullptr);
+  EXPECT_EQ(find_score_floor("Qwen2.5-Coder-1.5B-Instruct", "int4"), nullptr);
+}
+
 TEST(QualityGates, know_families_by_architecture) {
   EXPECT_EQ(family_of_architecture("Gemma3ForCausalLM"), "gemma3");
   EXPECT_EQ(family_of_architecture("Gemma3ForConditionalGeneration"), "gemma3");

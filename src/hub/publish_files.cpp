@@ -79,7 +79,12 @@ Result<std::vector<UploadFile>> list_publishable(const std::string& directory) {
       it.disable_recursion_pending();
       continue;
     }
-    if (it.depth() >= kFoldersMax) it.disable_recursion_pending();
+    if (it.depth() >= kFoldersMax && it->is_directory(error)) {
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("{}: {} lies more than {} folders deep; publish a directory that "
+                               "holds one model",
+                               printable(directory, 512), printable(name, 200), kFoldersMax)};
+    }
     SQ_TRY_STATUS(add_file(directory, *it, files));
     if (files.size() > kFilesMax) {
       return Error{ErrorCode::invalid_argument,

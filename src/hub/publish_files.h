@@ -14,7 +14,8 @@ namespace squish::hub {
 inline constexpr std::string_view kSumsName = "SHA256SUMS";
 
 /// All regular files below `directory` but hidden ones, by name, without hashes; at most four
-/// folders deep. Errors: bad_file for what a run that was not finished left (*.part, *.partial,
+/// folders deep. Errors: invalid_argument for more; bad_file for what a run that was not finished
+/// left (*.part, *.partial,
 /// *.incomplete, *.tmp, *.lock); unsafe for links that lead out of the directory and names that are
 /// no file names; io.
 Result<std::vector<UploadFile>> list_publishable(const std::string& directory);

@@ -105,5 +105,14 @@ TEST(Sums, hold_or_name_the_file_that_differs) {
   EXPECT_THAT(differs.error().message, HasSubstr("config.json"));
 }
 
+TEST(ListPublishable, refuses_folders_deeper_than_a_model_has_them) {
+  const testing::TemporaryDirectory directory;
+  ASSERT_TRUE(make_directories(directory.file("a/b/c/d/e")));
+  const auto files = list_publishable(directory.path());
+  ASSERT_FALSE(files);
+  EXPECT_EQ(files.error().code, ErrorCode::invalid_argument);
+  EXPECT_THAT(files.error().message, HasSubstr("more than 4 folders deep"));
+}
+
 }  // namespace
 }  // namespace squish::hub

