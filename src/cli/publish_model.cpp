@@ -41,9 +41,10 @@ std::string short_name(const PublishSource& source) {
 }
 
 /// What is known of where the model comes from: flags, then the catalogue.
-void add_origin(const Arguments& arguments, hub::CardFacts& facts) {
-  if (const hub::CatalogEntry* entry =
-          hub::entry_of_source(hub::Catalog::builtin(), facts.source_name)) {
+void add_origin(const Arguments& arguments, const hub::LocalModel& local, hub::CardFacts& facts) {
+  const bool is_file = local.kind == hub::ModelKind::gguf;  // it may be the catalogue's own
+  const std::string_view name = is_file ? hub::base_name(local.path) : facts.source_name;
+  if (const hub::CatalogEntry* entry = hub::entry_of_source(hub::Catalog::builtin(), name)) {
     facts.license = entry->license;
     for (const hub::CatalogSource& source : entry->sources) {
       const auto reference = hub::parse_hf_reference(source.reference);
@@ -126,7 +127,7 @@ Result<PublishSource> Publishing::open(PublishOutcome& outcome) {
   outcome.model = local.path;
   SQ_TRY(PublishSource source, open_source(local));
   SQ_TRY(source.facts.folder, folder_of(arguments_));
-  add_origin(arguments_, source.facts);
+  add_origin(arguments_, source.local, source.facts);
   SQ_TRY_STATUS(pass_quick_gates(source, arguments_.has("--no-report")));
   if (outcome.repository.empty()) {
     SQ_TRY(outcome.repository,
@@ -204,7 +205,9 @@ Status Publishing::run(PublishOutcome& outcome) {
   request.is_private = arguments_.has("--private");
   request.message = arguments_.text("--message").value_or("");
   if (request.message.empty())
-    request.message = fmt::format("Add {} in {}", short_name(source), source.facts.format);
+    request.message = source.facts.format.empty()
+                          ? fmt::format("Add {}", short_name(source))
+                          : fmt::format("Add {} in {}", short_name(source), source.facts.format);
   request.folder = source.facts.folder;
   request.may_replace = arguments_.has("--force");
   request.journals = journals;

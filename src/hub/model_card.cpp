@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -185,7 +186,9 @@ Status read_stats(std::string_view text, CardFacts& facts) {
     const double decibels = number_field(tensor, "signal_to_error_db");
     if (decibels > 0) facts.worst_tensors.emplace_back(name, decibels);
   }
-  std::ranges::stable_sort(facts.worst_tensors, {}, &std::pair<std::string, double>::second);
+  std::ranges::sort(facts.worst_tensors, [](const auto& a, const auto& b) {
+    return std::tie(a.second, a.first) < std::tie(b.second, b.first);
+  });
   if (facts.worst_tensors.size() > kWorstTensors) facts.worst_tensors.resize(kWorstTensors);
   return {};
 }
@@ -204,11 +207,12 @@ std::string make_model_card(const CardFacts& facts, const std::vector<UploadFile
   std::string out;
   add_front_matter(out, facts);
   out += fmt::format("# {}\n\n", plain(facts.repository.substr(facts.repository.find('/') + 1)));
-  out += facts.base_model.empty() ? "A language model, compressed"
-                                  : fmt::format("{}, compressed", plain(facts.base_model));
+  out += facts.base_model.empty() ? "A language model" : plain(facts.base_model);
+  // A file that somebody else made is published as it is.
+  if (!facts.format.empty()) out += ", compressed by `squish compress`";
   if (facts.bits_per_weight > 0)
-    out += fmt::format(" to {:.2f} bits per weight", facts.bits_per_weight);
-  out += " by `squish compress`.\n\n";
+    out += fmt::format(", {:.2f} bits per weight", facts.bits_per_weight);
+  out += ".\n\n";
   add_facts(out, facts);
   add_usage(out, facts);
   add_loss(out, facts);

@@ -174,6 +174,16 @@ def test_org_names_the_repository_after_the_directory_and_format(publisher, hub,
     assert list(hub.repositories) == ["acme/sound-squished-int8"]
 
 
+def test_a_gguf_file_goes_alone_and_its_card_claims_nothing(publisher, hub, made):
+    publish(publisher, made / "sound.gguf", "--no-report")
+    files = hub.repositories[REPOSITORY].files
+    assert set(files) == {".gitattributes", "README.md", "sound.gguf"}
+    assert files["sound.gguf"] == (made / "sound.gguf").read_bytes()
+    assert hub.repositories[REPOSITORY].summaries == ["Add sound"]
+    card = files["README.md"].decode()
+    assert "squish compress" not in card and "The loss was not measured." in card
+
+
 def test_a_folder_of_the_repository_takes_the_model(publisher, hub, model):
     publish(publisher, model, "--path-in-repo", "int8", "-m", "One\nmore")
     files = hub.repositories[REPOSITORY].files
