@@ -178,10 +178,7 @@ Status Publishing::run(PublishOutcome& outcome) {
     lock.emplace(std::move(held));
   }
   SQ_TRY_STATUS(look(outcome));
-  if (outcome.repository_exists && arguments_.has("--private")) {
-    progress_.on_note(
-        fmt::format("{} exists: --private changes nothing there", outcome.repository));
-  }
+  SQ_TRY_STATUS(hub::check_visibility(outcome.repository, arguments_.has("--private"), state_));
   const auto keep = [&] {
     outcome.facts = source.facts;
     outcome.files = source.files;

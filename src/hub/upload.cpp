@@ -3,10 +3,12 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/strings.h"
+#include "hub/json_fields.h"
 #include "hub/part_file.h"
 #include "hub/source_hf.h"
 
@@ -61,6 +63,15 @@ bool RepositoryState::holds_files(std::string_view folder) const {
   });
 }
 
+Status check_visibility(const std::string& repository, bool wants_private,
+                        const RepositoryState& state) {
+  if (!wants_private || state.is_private.value_or(true)) return {};
+  return Error{ErrorCode::refused,
+               fmt::format("{} exists and is public, and --private does not change that; make it "
+                           "private on the hub, or leave the flag out",
+                           repository)};
+}
+
 HubWriter::HubWriter(HttpClient& client, const Environment& environment, std::string token,
                      ProgressSink& progress)
     : client_(client),
@@ -95,7 +106,7 @@ Result<HttpAnswer> HubWriter::post(const std::string& url, std::string body, con
   request.url = url;
   request.token = token_;
   request.content_type = type;
-  request.accept = type == kCommitLines ? kJson : type;
+  request.accept = std::string_view(type) == kCommitLines ? kJson : type;
   request.text = std::move(body);
   return client_.send_with_retries(request, kAnswerBytesMax, failure, progress_);
 }
@@ -122,6 +133,9 @@ Result<RepositoryState> HubWriter::look(const std::string& repository,
       RepositoryState state;
       state.exists = true;
       SQ_TRY(state.listing, parse_hub_listing(text, repository));
+      SQ_TRY(const nlohmann::json root, parse_json(text, "the hub's listing"));
+      const nlohmann::json& is_private = member(root, "private");
+      if (is_private.is_boolean()) state.is_private = is_private.get<bool>();
       return state;
     }
     const bool is_absent = failure.status == 404 || failure.server_code == "RepoNotFound" ||
@@ -233,6 +247,7 @@ Result<UploadResult> HubWriter::upload(const UploadRequest& request, RepositoryS
     SQ_TRY(result.was_created, create(request));
     SQ_TRY(state, look(request.repository, request.revision));
   }
+  SQ_TRY_STATUS(check_visibility(request.repository, request.is_private, state));
   SQ_TRY(const std::vector<UploadFile> files, missing_files(request.files, state.listing));
   uint64_t all_bytes = 0;
   uint64_t missing_bytes = 0;

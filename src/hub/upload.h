@@ -2,6 +2,7 @@
 // Sending the files of a model to a repository of a hub: what it has already is not sent again, and
 // nothing is visible there before one commit shows all of it.
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,16 +23,21 @@ inline constexpr uint64_t kAnswerBytesMax = uint64_t{32} << 20;
 /// A repository as it is before anything is sent.
 struct RepositoryState {
   bool exists = false;
-  HubListing listing;  // its commit and files; empty when it does not exist
+  HubListing listing;              // its commit and files; empty when it does not exist
+  std::optional<bool> is_private;  // where the hub says so
   /// Whether it holds a file below `folder` ("" for anywhere) that people put there: what a hub
   /// itself creates with a repository (.gitattributes) does not count.
   [[nodiscard]] bool holds_files(std::string_view folder) const;
 };
 
+/// What was meant to be private must not go to a repository that everybody sees. Errors: refused.
+Status check_visibility(const std::string& repository, bool wants_private,
+                        const RepositoryState& state);
+
 struct UploadRequest {
   std::string repository;  // "org/repo"
   std::string revision = "main";
-  bool is_private = false;  // when it has to be created
+  bool is_private = false;  // when it has to be created; a public one is refused then
   std::string message;
   std::string folder;        // that the files are in; "" = the top
   bool may_replace = false;  // files that others put there
@@ -68,7 +74,8 @@ class HubWriter {
   /// go part by part where the hub wants that; parts that arrived are remembered in `journals` and
   /// not sent by the next call. A conflict (somebody committed meanwhile) is tried once more on the
   /// new state. Memory: the small files. Errors: those of HttpClient::send; bad_file for answers
-  /// that make no sense; refused for files that the hub does not take; io; cancelled.
+  /// that make no sense; refused for files that the hub does not take, and by check_visibility();
+  /// io; cancelled.
   Result<UploadResult> upload(const UploadRequest& request, RepositoryState state);
 
  private:

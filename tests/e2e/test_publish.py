@@ -169,6 +169,14 @@ def test_a_repository_is_created_private_when_asked(publisher, hub, model):
     assert hub.repositories[REPOSITORY].private
 
 
+def test_what_is_meant_to_be_private_does_not_go_to_a_public_repository(publisher, hub, model):
+    publish(publisher, model)
+    before = len(hub.writes())
+    done = publish(publisher, model, "--private", "--force", code=4)
+    assert f"{REPOSITORY} exists and is public" in done.stderr
+    assert len(hub.writes()) == before
+
+
 def test_org_names_the_repository_after_the_directory_and_format(publisher, hub, model):
     publish(publisher, model, "--org", "acme", to=None)
     assert list(hub.repositories) == ["acme/sound-squished-int8"]
