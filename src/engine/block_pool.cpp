@@ -64,13 +64,15 @@ void BlockPool::settle(int32_t page) {
   ++free_count_;
 }
 
-bool BlockPool::insert(PageKey key, int32_t page, std::span<const TokenId> tokens) {
-  SQ_CHECK(tokens.size() == kPageTokens);
+bool BlockPool::insert(PageKey key, PageKey parent, int32_t page, std::span<const TokenId> tokens) {
+  SQ_CHECK(!tokens.empty() && tokens.size() <= kPageTokens);
   SQ_CHECK(at(page).references > 0 && !at(page).has_key);
   const size_t slot = slot_of(key);
   if (slots_[slot] >= 0) return false;
   slots_[slot] = page;
   at(page).key = key;
+  at(page).parent = parent;
+  at(page).token_count = static_cast<int32_t>(tokens.size());
   at(page).has_key = true;
   std::copy(tokens.begin(), tokens.end(),
             tokens_.begin() + static_cast<ptrdiff_t>(page) * kPageTokens);
@@ -80,9 +82,26 @@ bool BlockPool::insert(PageKey key, int32_t page, std::span<const TokenId> token
 std::optional<int32_t> BlockPool::find(PageKey key, std::span<const TokenId> tokens) const {
   const int32_t page = slots_[slot_of(key)];
   if (page < 0) return std::nullopt;
-  const auto begin = tokens_.begin() + static_cast<ptrdiff_t>(page) * kPageTokens;
-  if (!std::equal(tokens.begin(), tokens.end(), begin, begin + kPageTokens)) return std::nullopt;
+  if (!std::ranges::equal(tokens_of(page), tokens)) return std::nullopt;
   return page;
+}
+
+BlockPool::Beginning BlockPool::find_beginning(PageKey parent,
+                                               std::span<const TokenId> tokens) const {
+  Beginning best;
+  for (int32_t page = 0; page < page_count(); ++page) {
+    if (!at(page).has_key || at(page).parent != parent) continue;
+    const auto held = tokens_of(page);
+    const auto end = std::ranges::mismatch(held, tokens).in1;
+    const auto count = static_cast<size_t>(end - held.begin());
+    if (count > best.count) best = {page, count};
+  }
+  return best;
+}
+
+std::span<const TokenId> BlockPool::tokens_of(int32_t page) const {
+  return std::span(tokens_).subspan(static_cast<size_t>(page) * kPageTokens,
+                                    static_cast<size_t>(at(page).token_count));
 }
 
 void BlockPool::erase_key(int32_t page) {

@@ -34,15 +34,21 @@ class BlockPool {
   /// One reference less. At 0 a page that has a key or is kept becomes the most recently used kept
   /// page.
   void release(int32_t page);
-  /// May its one holder write behind what others may know of it? False when shared or registered as
-  /// complete.
+  /// May its one holder write behind what others may know of it? False when shared or registered.
   [[nodiscard]] bool is_writable(int32_t page) const;
 
-  /// Registers a complete page: `tokens` are its kPageTokens tokens. False (and nothing done) when
-  /// the key is taken.
-  bool insert(PageKey key, int32_t page, std::span<const TokenId> tokens);
+  /// Registers what a page holds: `tokens`, kPageTokens of them or, where nobody will write it
+  /// again, fewer; `parent`: the key of the page before it, 0 for none. False (and nothing done)
+  /// when the key is taken.
+  bool insert(PageKey key, PageKey parent, int32_t page, std::span<const TokenId> tokens);
   /// The page of `key`, if its tokens are `tokens`: a hash collision finds nothing.
   [[nodiscard]] std::optional<int32_t> find(PageKey key, std::span<const TokenId> tokens) const;
+  struct Beginning {
+    int32_t page = -1;
+    size_t count = 0;  // of the tokens asked for that it begins with
+  };
+  /// The page behind `parent` that begins with most of `tokens`. Cost: all pages are looked at.
+  [[nodiscard]] Beginning find_beginning(PageKey parent, std::span<const TokenId> tokens) const;
   /// Removes the key of `page`, if it has one, so that it can be written.
   void erase_key(int32_t page);
   /// Keeps a page that has no key when it is released, or ends that.
@@ -64,6 +70,8 @@ class BlockPool {
  private:
   struct Page {
     PageKey key = 0;
+    PageKey parent = 0;
+    int32_t token_count = 0;  // of a page with a key
     int32_t references = 0;
     uint32_t generation = 0;
     int32_t previous = -1;  // neighbours in the list of kept pages
@@ -74,6 +82,7 @@ class BlockPool {
   };
   [[nodiscard]] const Page& at(int32_t page) const { return pages_[static_cast<size_t>(page)]; }
   Page& at(int32_t page) { return pages_[static_cast<size_t>(page)]; }
+  [[nodiscard]] std::span<const TokenId> tokens_of(int32_t page) const;
   void link_kept(int32_t page);
   void unlink_kept(int32_t page);
   void settle(int32_t page);

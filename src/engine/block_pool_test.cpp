@@ -34,7 +34,7 @@ TEST(BlockPool, gives_each_page_once_and_then_none) {
 TEST(BlockPool, a_registered_page_is_found_by_its_tokens_after_its_release) {
   BlockPool pool(2);
   const int32_t page = *pool.allocate();
-  ASSERT_TRUE(pool.insert(7, page, page_of(5)));
+  ASSERT_TRUE(pool.insert(7, 0, page, page_of(5)));
   pool.release(page);
   EXPECT_EQ(pool.available_count(), 2);
   EXPECT_EQ(pool.kept_count(), 1);
@@ -50,8 +50,8 @@ TEST(BlockPool, free_pages_go_before_kept_ones_and_the_least_recently_used_of_th
   BlockPool pool(3);
   const int32_t a = *pool.allocate();
   const int32_t b = *pool.allocate();
-  ASSERT_TRUE(pool.insert(1, a, page_of(1)));
-  ASSERT_TRUE(pool.insert(2, b, page_of(2)));
+  ASSERT_TRUE(pool.insert(1, 0, a, page_of(1)));
+  ASSERT_TRUE(pool.insert(2, 0, b, page_of(2)));
   pool.release(a);
   pool.release(b);
   pool.retain(a);  // used again: b is now the older one
@@ -68,10 +68,36 @@ TEST(BlockPool, a_taken_key_is_not_given_to_a_second_page) {
   BlockPool pool(2);
   const int32_t a = *pool.allocate();
   const int32_t b = *pool.allocate();
-  EXPECT_TRUE(pool.insert(1, a, page_of(1)));
-  EXPECT_FALSE(pool.insert(1, b, page_of(2)));
+  EXPECT_TRUE(pool.insert(1, 0, a, page_of(1)));
+  EXPECT_FALSE(pool.insert(1, 0, b, page_of(2)));
   pool.release(b);
   EXPECT_EQ(pool.kept_count(), 0) << "without a key it is free";
+  EXPECT_TRUE(pool.is_consistent());
+}
+
+TEST(BlockPool, a_page_is_found_by_how_it_begins_behind_its_parent) {
+  BlockPool pool(4);
+  const std::vector<TokenId> short_one = {1, 2, 3};
+  std::vector<TokenId> long_one = page_of(9);
+  long_one[0] = 1;
+  long_one[1] = 2;
+  const int32_t a = *pool.allocate();
+  const int32_t b = *pool.allocate();
+  const int32_t elsewhere = *pool.allocate();
+  ASSERT_TRUE(pool.insert(1, 7, a, short_one));
+  ASSERT_TRUE(pool.insert(2, 7, b, long_one));
+  ASSERT_TRUE(pool.insert(3, 8, elsewhere, std::vector<TokenId>{1, 2, 9, 9, 9}));
+  const auto found = pool.find_beginning(7, std::vector<TokenId>{1, 2, 3, 4});
+  EXPECT_EQ(found.page, a);
+  EXPECT_EQ(found.count, 3U);
+  EXPECT_EQ(pool.find_beginning(7, std::vector<TokenId>{1, 2, 9, 9, 5}).page, b);
+  EXPECT_EQ(pool.find_beginning(7, std::vector<TokenId>{1, 2, 9, 9, 5}).count, 4U);
+  EXPECT_EQ(pool.find_beginning(7, std::vector<TokenId>{2}).count, 0U);
+  EXPECT_EQ(pool.find_beginning(6, short_one).page, -1);
+  EXPECT_EQ(pool.find(1, short_one), a);
+  EXPECT_FALSE(pool.find(1, std::vector<TokenId>{1, 2}).has_value()) << "it holds more than that";
+  pool.erase_key(a);
+  EXPECT_EQ(pool.find_beginning(7, std::vector<TokenId>{1, 2, 3, 4}).page, b);
   EXPECT_TRUE(pool.is_consistent());
 }
 
@@ -83,7 +109,7 @@ TEST(BlockPool, shared_and_registered_pages_are_not_writable) {
   EXPECT_FALSE(pool.is_writable(page));
   pool.release(page);
   EXPECT_TRUE(pool.is_writable(page));
-  ASSERT_TRUE(pool.insert(1, page, page_of(1)));
+  ASSERT_TRUE(pool.insert(1, 0, page, page_of(1)));
   EXPECT_FALSE(pool.is_writable(page));
   pool.erase_key(page);
   EXPECT_TRUE(pool.is_writable(page));
@@ -123,7 +149,7 @@ TEST(BlockPool, random_operations_keep_it_consistent_and_equal_to_a_simple_model
             const bool has_key =
                 std::ranges::any_of(registered, [&](const auto& e) { return e.second == page; });
             if (!has_key) {
-              const bool is_new = pool.insert(key, page, page_of(static_cast<TokenId>(key)));
+              const bool is_new = pool.insert(key, 0, page, page_of(static_cast<TokenId>(key)));
               EXPECT_EQ(is_new, !registered.contains(key));
               if (is_new) registered[key] = page;
             }
@@ -178,7 +204,7 @@ TEST(BlockPool, drops_kept_pages_that_were_not_used_for_longest) {
   std::vector<int32_t> pages;
   for (PageKey key = 0; key < 3; ++key) {
     pages.push_back(*pool.allocate());
-    EXPECT_TRUE(pool.insert(key, pages.back(), tokens));
+    EXPECT_TRUE(pool.insert(key, 0, pages.back(), tokens));
   }
   for (const int32_t page : pages) pool.release(page);
   const uint32_t generation = pool.generation(pages[0]);

@@ -281,7 +281,7 @@ TEST(EnginePrefix, a_repeated_prompt_is_answered_without_computing_it_again) {
   }
 }
 
-TEST(EnginePrefix, prompts_that_begin_alike_share_whole_pages) {
+TEST(EnginePrefix, prompts_that_begin_alike_share_pages_and_chunks_of_the_one_that_differs) {
   FakeModel model;
   const auto engine = make_engine(model);
   auto tokens = prompt_of(200);
@@ -292,7 +292,41 @@ TEST(EnginePrefix, prompts_that_begin_alike_share_whole_pages) {
   auto second = engine->submit(testing::copy_of(changed)).value();
   run_until_idle(*engine);
   EXPECT_EQ(collect(second).tokens, run_alone(changed).tokens);
-  EXPECT_EQ(second.stats().cached_tokens, 128);
+  EXPECT_EQ(second.stats().cached_tokens, 128 + 16) << "of the 22 alike in the third page";
+  EXPECT_EQ(model.complaint(), "");
+}
+
+TEST(EnginePrefix, a_prompt_shorter_than_a_page_helps_the_next_one_that_begins_like_it) {
+  FakeModel model;
+  const auto engine = make_engine(model);
+  auto tokens = prompt_of(50);
+  auto first = engine->submit(request_of(tokens, 3)).value();
+  run_until_idle(*engine);
+  tokens[40] = 17;
+  const Request changed = request_of(tokens, 60);
+  for (const int32_t cached : {32, 50}) {
+    auto handle = engine->submit(testing::copy_of(changed)).value();
+    run_until_idle(*engine);
+    EXPECT_EQ(collect(handle).tokens, run_alone(changed).tokens);
+    EXPECT_EQ(handle.stats().cached_tokens, cached);
+  }
+  EXPECT_EQ(model.complaint(), "");
+  EXPECT_TRUE(engine->is_consistent());
+}
+
+TEST(EnginePrefix, equal_prompts_still_wait_for_the_first_when_a_few_chunks_of_them_are_known) {
+  FakeModel model;
+  const auto engine = make_engine(model);
+  auto tokens = prompt_of(300);
+  auto other = engine->submit(request_of(tokens, 1)).value();
+  run_until_idle(*engine);
+  tokens[20] = 17;
+  const uint64_t before = model.rows_computed;
+  std::vector<RequestHandle> handles;
+  for (int i = 0; i < 3; ++i) handles.push_back(engine->submit(request_of(tokens, 2)).value());
+  run_until_idle(*engine);
+  EXPECT_EQ(model.rows_computed - before, 300U - 16U + 3U) << "the prompt is computed once";
+  EXPECT_EQ(model.complaint(), "");
 }
 
 TEST(EnginePrefix, equal_prompts_that_arrive_together_are_computed_once_and_continue_apart) {
@@ -343,6 +377,22 @@ TEST(EnginePrefix, the_next_turn_of_a_chat_finds_the_last_answer) {
   EXPECT_EQ(second.finished(), false);
   (void)collect(second);
   EXPECT_EQ(second.stats().cached_tokens, 192);
+  EXPECT_EQ(model.complaint(), "");
+}
+
+TEST(EnginePrefix, the_next_turn_of_a_chat_goes_on_in_the_middle_of_a_page) {
+  FakeModel model({.tells_kinds_apart = false});
+  const auto engine = make_engine(model);
+  auto tokens = prompt_of(60);
+  auto first = engine->submit(request_of(tokens, 52)).value();
+  run_until_idle(*engine);
+  for (const TokenId token : collect(first).tokens) tokens.push_back(token);
+  for (int i = 0; i < 30; ++i) tokens.push_back(3);
+  const Request next = request_of(tokens, 2);
+  auto second = engine->submit(testing::copy_of(next)).value();
+  run_until_idle(*engine);
+  EXPECT_EQ(collect(second).tokens.size(), 2U);
+  EXPECT_EQ(second.stats().cached_tokens, 96) << "of 111 that were computed, whole chunks";
   EXPECT_EQ(model.complaint(), "");
 }
 

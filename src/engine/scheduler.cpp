@@ -104,7 +104,8 @@ int32_t Scheduler::pages_missing(const Sequence& sequence) const {
   const int32_t answer_left = sequence.answer_count_max - sequence.answer_count();
   const int32_t positions =
       sequence.token_count() + std::max(1, std::min(answer_left, kAnswerTokensPromised)) - 1;
-  const auto held = static_cast<int32_t>(sequence.pages.size());
+  auto held = static_cast<int32_t>(sequence.pages.size());
+  if (sequence.computed % kPageTokens != 0 && !pool_.is_writable(sequence.pages.back())) --held;
   return std::max(0, page_count_of(positions) - held - shared_page_count(sequence));
 }
 
@@ -347,6 +348,7 @@ void Scheduler::finish(Sequence& sequence, FinishReason reason, std::optional<Er
   outcomes_.push_back(
       {sequence.state,
        {.token = -1, .logprob = 0, .top = {}, .finish = reason, .error = std::move(error)}});
+  if (reason != FinishReason::error) register_rest(sequence);  // of a failed step nothing is known
   release_pages(sequence);
 }
 

@@ -195,12 +195,14 @@ class Scheduler {
 
   // scheduler_pages.cpp
   std::span<float> take_cached(Sequence& sequence);
+  void take_beginning(Sequence& sequence);
   void take_page(Sequence& sequence, int32_t page, int32_t computed);
   bool reserve_pages(Sequence& sequence, int32_t end);
   bool make_writable(Sequence& sequence, size_t page_index);
   std::optional<int32_t> allocate_for(const Sequence& sequence);
   bool preempt_younger(const Sequence& sequence);
   void register_pages(Sequence& sequence);
+  void register_rest(Sequence& sequence);
   void release_pages(Sequence& sequence);
 
   const SchedulerOptions options_;

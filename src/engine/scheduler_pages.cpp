@@ -34,6 +34,23 @@ std::span<float> Scheduler::take_cached(Sequence& sequence) {
   return needs_logits ? hit->logits : std::span<float>{};
 }
 
+/// Takes over the beginning of a page that others filled, whole chunks of it: system prompts are
+/// shorter than a page, and the next turn of a conversation goes on in the middle of one. The page
+/// is copied before the rest is written (make_writable).
+void Scheduler::take_beginning(Sequence& sequence) {
+  if (!options_.prefix_cache || !sequence.shares_pages() || sequence.is_whole) return;
+  const size_t index = sequence.pages.size();
+  if (sequence.computed != static_cast<int32_t>(index) * kPageTokens) return;
+  // One row at least is computed: the logits come from it.
+  const int32_t usable = std::min(kPageTokens, sequence.prompt_count - 1 - sequence.computed);
+  if (usable < kChunkTokens) return;
+  const auto tokens = std::span<const TokenId>(sequence.tokens)
+                          .subspan(index * kPageTokens, static_cast<size_t>(usable));
+  const auto found = pool_.find_beginning(sequence.parent_key(index), tokens);
+  const auto chunks = static_cast<int32_t>(found.count) / kChunkTokens;
+  if (chunks > 0) take_page(sequence, found.page, sequence.computed + chunks * kChunkTokens);
+}
+
 void Scheduler::take_page(Sequence& sequence, int32_t page, int32_t computed) {
   pool_.retain(page);
   sequence.pages.push_back(page);
@@ -103,13 +120,28 @@ void Scheduler::register_pages(Sequence& sequence) {
   for (; sequence.registered < static_cast<size_t>(known / kPageTokens); ++sequence.registered) {
     const size_t i = sequence.registered;
     const auto tokens = sequence.page_tokens(i);
-    if (pool_.insert(sequence.page_keys[i], sequence.pages[i], tokens)) continue;
+    if (pool_.insert(sequence.page_keys[i], sequence.parent_key(i), sequence.pages[i], tokens))
+      continue;
     if (!pool_.find(sequence.page_keys[i], tokens).has_value()) {
       sequence.registers_pages =
           false;  // other tokens under the same key: nothing after them may be found by it
       return;
     }
   }
+}
+
+/// Makes what lies behind the last complete page of a sequence that ends known, too.
+void Scheduler::register_rest(Sequence& sequence) {
+  if (!options_.prefix_cache || !sequence.registers_pages || !sequence.shares_pages()) return;
+  const int32_t known = options_.cache_answers ? sequence.computed
+                                               : std::min(sequence.computed, sequence.prompt_count);
+  const auto index = static_cast<size_t>(known / kPageTokens);
+  const auto count = static_cast<size_t>(known % kPageTokens);
+  if (count < kChunkTokens || sequence.registered != index) return;
+  const int32_t page = sequence.pages[index];
+  if (!pool_.is_writable(page)) return;  // known already
+  const auto tokens = std::span<const TokenId>(sequence.tokens).subspan(index * kPageTokens, count);
+  pool_.insert(sequence.rest_key(index, count), sequence.parent_key(index), page, tokens);
 }
 
 std::span<const int32_t> Scheduler::trim_cache() {

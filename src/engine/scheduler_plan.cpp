@@ -44,6 +44,7 @@ void Scheduler::plan_rows() {
     const bool is_decode_step = sequence.is_decoding();
     if (!is_decode_step && !sequence.has_begun && !may_begin) continue;
     if (!is_decode_step && (budget == 0 || waits_for_older(i))) continue;
+    if (!is_decode_step) take_beginning(sequence);
     const int32_t end = is_decode_step ? sequence.token_count() : chunk_end(sequence, budget);
     if (end == sequence.computed || !reserve_pages(sequence, end)) continue;
     if (is_decode_step) {

@@ -54,7 +54,16 @@ Sequence::Sequence(Request&& request, std::shared_ptr<RequestState> shared, int3
   pages.reserve(static_cast<size_t>(page_count_of(total)));
   page_keys.reserve(pages.capacity());
   extend_page_keys(prompt_count);
-  prompt_key = chain_key(page_keys.empty() ? 0 : page_keys.back(), prompt_tail(), 1);
+  prompt_key = chain_key(parent_key(page_keys.size()), prompt_tail(), 1);
+}
+
+PageKey Sequence::parent_key(size_t page_index) const {
+  return page_index == 0 ? 0 : page_keys[page_index - 1];
+}
+
+PageKey Sequence::rest_key(size_t page_index, size_t count) const {
+  return chain_key(parent_key(page_index),
+                   std::span(tokens).subspan(page_index * kPageTokens, count), 2);
 }
 
 std::span<const TokenId> Sequence::page_tokens(size_t page_index) const {
@@ -80,8 +89,8 @@ void Sequence::drop_draft() {
 void Sequence::extend_page_keys(int32_t count) {
   const auto complete = static_cast<size_t>(count / kPageTokens);
   while (page_keys.size() < complete) {
-    page_keys.push_back(
-        chain_key(page_keys.empty() ? 0 : page_keys.back(), page_tokens(page_keys.size()), 0));
+    const size_t index = page_keys.size();
+    page_keys.push_back(chain_key(parent_key(index), page_tokens(index), 0));
   }
 }
 

@@ -109,6 +109,10 @@ struct Sequence {
   [[nodiscard]] bool is_end_token(TokenId token) const;
   /// Takes the guesses off `tokens`.
   void drop_draft();
+  /// The key of the page before page `page_index`; page_keys must reach it.
+  [[nodiscard]] PageKey parent_key(size_t page_index) const;
+  /// The key of a page that holds `count` tokens only.
+  [[nodiscard]] PageKey rest_key(size_t page_index, size_t count) const;
   /// Extends page_keys to the complete pages among the first `count` tokens.
   void extend_page_keys(int32_t count);
 };
