@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/buffer.h"
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "tensor/tensor.h"
@@ -120,6 +121,12 @@ class Backend {
   virtual void matmul(ConstRows x, std::span<const MatmulTarget> targets,
                       size_t prefill_row_count) = 0;
 
+  /// out = activation(gate x) * (up x): what matmul() and activation_mul() give, to the bit. gate
+  /// and up [out.length, in]. Of prompts cpu keeps a strip of up's product at a time (but for
+  /// trellis codes), others all of it.
+  virtual void gated(ConstRows x, const TensorView& gate, const TensorView& up,
+                     Activation activation, Rows out, size_t prefill_row_count);
+
   /// Says whose product comes after the next one, in the order of its targets, for single decode
   /// steps: threads that wait meanwhile may fetch it. Changes no result. Empty: not known.
   virtual void expect(std::span<const TensorView> /*weights*/) {}
@@ -173,6 +180,9 @@ class Backend {
   /// Decode rows (sequences of one row) and those of prompts may take different kernels; a row's
   /// result depends neither on other rows nor on the number of threads.
   virtual void attention(const AttentionArguments& arguments) = 0;
+
+ private:
+  AlignedBuffer<float> up_;  // of gated()
 };
 
 /// The specification. Slow; one thread.

@@ -269,6 +269,37 @@ double largest_of_norm(ConstRows x, const std::vector<float>& weight,
   return out;
 }
 
+TEST_P(BackendTest, gated_products_have_the_bits_of_both_products_and_their_activation) {
+  for (const int threads : {1, 3}) {
+    Target target(GetParam(), threads);
+    for (const DType dtype : {DType::q4_k, DType::q4_0, DType::q6_k, DType::f16, DType::i3}) {
+      for (const size_t out_length : {size_t{1}, size_t{33}, size_t{288}}) {
+        const RandomMatrix gate(dtype, out_length, 512, 3);
+        const RandomMatrix up(dtype == DType::q4_0 ? DType::q5_1 : dtype, out_length, 512, 4);
+        for (const size_t prefill : {size_t{0}, size_t{1}, size_t{37}}) {
+          const size_t rows = prefill + 2;
+          const std::vector<float> x = random_floats(rows * 520, 5);
+          const ConstRows input = {x.data(), rows, 512, 520};
+          std::vector<float> expected(rows * out_length);
+          std::vector<float> second(rows * out_length);
+          std::vector<float> actual(rows * out_length);
+          const Rows first_rows = {expected.data(), rows, out_length, out_length};
+          const Rows second_rows = {second.data(), rows, out_length, out_length};
+          const MatmulTarget targets[] = {{gate.view(), nullptr, first_rows, false},
+                                          {up.view(), nullptr, second_rows, false}};
+          target.backend->matmul(input, targets, prefill);
+          target.backend->activation_mul(Activation::gelu_tanh, first_rows, second_rows,
+                                         first_rows);
+          target.backend->gated(input, gate.view(), up.view(), Activation::gelu_tanh,
+                                {actual.data(), rows, out_length, out_length}, prefill);
+          ASSERT_EQ(actual, expected) << type_info(dtype).name << ", " << out_length << " rows, "
+                                      << prefill << " of a prompt, " << threads << " threads";
+        }
+      }
+    }
+  }
+}
+
 TEST_P(BackendTest, elementwise_operations_equal_ref) {
   Target target(GetParam());
   const auto ref = make_ref_backend();

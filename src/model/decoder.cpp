@@ -45,7 +45,6 @@ void Decoder::grow(size_t row_count) {
   v_ = AlignedBuffer<float>(row_count * kv_length(config_));
   mixed_ = AlignedBuffer<float>(row_count * q_length(config_));
   gate_ = AlignedBuffer<float>(row_count * static_cast<size_t>(config_.feed_forward));
-  up_ = AlignedBuffer<float>(row_count * static_cast<size_t>(config_.feed_forward));
   const bool is_routed = config_.moe.expert_count > 0;
   if (config_.post_norms || is_routed) block_ = AlignedBuffer<float>(row_count * hidden);
   if (is_routed) mixture_.grow(row_count);
@@ -190,12 +189,8 @@ void Decoder::mlp(size_t index) {
   }
   const auto inner = static_cast<size_t>(config_.feed_forward);
   const Rows gate = rows_of(gate_, row_count_, inner);
-  const Rows up = rows_of(up_, row_count_, inner);
-  const std::array targets = {MatmulTarget{layer.gate, nullptr, gate, false},
-                              MatmulTarget{layer.up, nullptr, up, false}};
   expect({layer.down});
-  backend_.matmul(x, targets, prefill_count_);
-  backend_.activation_mul(config_.activation, gate, up, gate);
+  backend_.gated(x, layer.gate, layer.up, config_.activation, gate, prefill_count_);
   const bool is_direct = layer.post_mlp_norm == nullptr;
   const Rows out = is_direct ? residual : rows_of(block_, row_count_, hidden_of(config_));
   const MatmulTarget down = {layer.down, nullptr, out, is_direct};

@@ -87,7 +87,6 @@ class Decoder final : public Model {
   AlignedBuffer<float> v_;
   AlignedBuffer<float> mixed_;  // [rows, heads * head_dim]: what attention gives
   AlignedBuffer<float> gate_;   // [rows, feed_forward]
-  AlignedBuffer<float> up_;
   AlignedBuffer<float> block_;  // [rows, hidden], when a block does not accumulate
 };
 
