@@ -32,7 +32,7 @@ StripeCoder::StripeCoder(const quant::TileEncoder& encoder, const LdlFactor* fac
 }
 
 uint64_t StripeCoder::bytes_for(size_t columns) {
-  constexpr uint64_t kScratch = 2 * 4'400'000;  // two tiles' searches
+  constexpr uint64_t kScratch = quant::kTilesAtOnce * 2'200'000;  // a search: 2.1 MB
   return kScratch + sizeof(float) * (2 * columns * kRows + 2 * kRows * kPanel);
 }
 

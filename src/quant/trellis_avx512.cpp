@@ -41,36 +41,47 @@ inline void store_survivors(__m512i best, int32_t low_bits, int32_t* to, uint8_t
                      _mm512_or_si512(_mm512_andnot_si512(low, best), _mm512_set1_epi32(low_bits)));
 }
 
+/// What a step reads of each tile, out of reach of its stores.
+struct Tiles {
+  explicit Tiles(const StepJob& job) {
+    for (size_t tile = 0; tile < kTilesAtOnce; ++tile) {
+      from[tile] = job.from[tile];
+      to[tile] = job.to[tile];
+      decisions[tile] = job.decisions[tile];
+      target[tile] = _mm512_set1_epi32(job.targets[tile]);
+    }
+  }
+  const int32_t* from[kTilesAtOnce];
+  int32_t* to[kTilesAtOnce];
+  uint8_t* decisions[kTilesAtOnce];
+  __m512i target[kTilesAtOnce];
+};
+
 template <bool is_bytes>
 void step_of_16(const StepJob& job) {
-  static_assert(kTilesAtOnce == 2);
-  const int32_t* from0 = job.from[0];
-  const int32_t* from1 = job.from[1];
-  const __m512i target0 = _mm512_set1_epi32(job.targets[0]);
-  const __m512i target1 = _mm512_set1_epi32(job.targets[1]);
+  const Tiles tiles(job);
   const int32_t* branches = job.branches;
   for (size_t low = 0; low < 16; ++low) {
     for (size_t high = 0; high < 16; ++high, branches += 256) {
-      const int32_t* kept0 = from0 + low * 256 + high;
-      const int32_t* kept1 = from1 + low * 256 + high;
-      __m512i best0;
-      __m512i best1;
+      const size_t first = low * 256 + high;
+      __m512i best[kTilesAtOnce];
 #pragma GCC unroll 16
       for (size_t j = 0; j < 16; ++j) {
         const __m512i branch = _mm512_load_si512(branches + 16 * j);
-        const __m512i cost0 =
-            branch_cost<is_bytes>(_mm512_set1_epi32(kept0[16 * j]), branch, target0);
-        const __m512i cost1 =
-            branch_cost<is_bytes>(_mm512_set1_epi32(kept1[16 * j]), branch, target1);
-        best0 = j == 0 ? cost0 : _mm512_min_epi32(best0, cost0);
-        best1 = j == 0 ? cost1 : _mm512_min_epi32(best1, cost1);
+#pragma GCC unroll 8
+        for (size_t tile = 0; tile < kTilesAtOnce; ++tile) {
+          const __m512i kept = _mm512_set1_epi32(tiles.from[tile][first + 16 * j]);
+          const __m512i cost = branch_cost<is_bytes>(kept, branch, tiles.target[tile]);
+          best[tile] = j == 0 ? cost : _mm512_min_epi32(best[tile], cost);
+        }
       }
       const size_t at = (16 * high + low) * 16;
       const auto low_bits = static_cast<int32_t>(low);
-      store_survivors<is_bytes>(best0, low_bits, job.to[0] + at,
-                                is_bytes ? nullptr : job.decisions[0] + at);
-      store_survivors<is_bytes>(best1, low_bits, job.to[1] + at,
-                                is_bytes ? nullptr : job.decisions[1] + at);
+#pragma GCC unroll 8
+      for (size_t tile = 0; tile < kTilesAtOnce; ++tile) {
+        store_survivors<is_bytes>(best[tile], low_bits, tiles.to[tile] + at,
+                                  is_bytes ? nullptr : tiles.decisions[tile] + at);
+      }
     }
   }
 }
@@ -82,33 +93,31 @@ inline __m512i broadcast_pair(const int32_t* p) {
 }
 
 void step_of_8(const StepJob& job) {
-  static_assert(kTilesAtOnce == 2);
   const __m512i sorted = _mm512_setr_epi32(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
-  const __m512i target0 = _mm512_set1_epi32(job.targets[0]);
-  const __m512i target1 = _mm512_set1_epi32(job.targets[1]);
+  const Tiles tiles(job);
   const int32_t* branches = job.branches;
   for (size_t low = 0; low < 128; ++low) {
     const size_t bits = low * 8;
     const size_t first = (bits % 128 * 4 + bits / 256) * 16 + bits / 128 % 2 * 2;
     for (size_t high = 0; high < 4; ++high, branches += 128) {
-      const int32_t* kept0 = job.from[0] + first + high * 4;
-      const int32_t* kept1 = job.from[1] + first + high * 4;
-      __m512i best0;
-      __m512i best1;
+      __m512i best[kTilesAtOnce];
 #pragma GCC unroll 8
       for (size_t j = 0; j < 8; ++j) {
         const __m512i branch = _mm512_load_si512(branches + 16 * j);
-        const __m512i cost0 = branch_cost<false>(broadcast_pair(kept0 + 64 * j), branch, target0);
-        const __m512i cost1 = branch_cost<false>(broadcast_pair(kept1 + 64 * j), branch, target1);
-        best0 = j == 0 ? cost0 : _mm512_min_epi32(best0, cost0);
-        best1 = j == 0 ? cost1 : _mm512_min_epi32(best1, cost1);
+#pragma GCC unroll 8
+        for (size_t tile = 0; tile < kTilesAtOnce; ++tile) {
+          const __m512i kept = broadcast_pair(tiles.from[tile] + first + high * 4 + 64 * j);
+          const __m512i cost = branch_cost<false>(kept, branch, tiles.target[tile]);
+          best[tile] = j == 0 ? cost : _mm512_min_epi32(best[tile], cost);
+        }
       }
       const size_t at = (low * 4 + high) * 16;
       const auto low_bits = static_cast<int32_t>(low % 8);
-      store_survivors<false>(_mm512_permutexvar_epi32(sorted, best0), low_bits, job.to[0] + at,
-                             job.decisions[0] + at);
-      store_survivors<false>(_mm512_permutexvar_epi32(sorted, best1), low_bits, job.to[1] + at,
-                             job.decisions[1] + at);
+#pragma GCC unroll 8
+      for (size_t tile = 0; tile < kTilesAtOnce; ++tile) {
+        store_survivors<false>(_mm512_permutexvar_epi32(sorted, best[tile]), low_bits,
+                               tiles.to[tile] + at, tiles.decisions[tile] + at);
+      }
     }
   }
 }

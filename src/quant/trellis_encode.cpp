@@ -68,7 +68,16 @@ TileEncoder::TileEncoder(DType dtype, const TrellisTable& table)
     : code_(&trellis_code(dtype)),
       table_(&table),
       step_kernel_(static_cast<size_t>(code_->bits) - 2),
-      branches_(*code_) {}
+      branches_(*code_),
+      kept_at_(survivor_count()),
+      low_bits_(survivor_count()) {
+  const uint32_t low_mask = keeps_costs() ? 0 : (1U << code_->step_bits()) - 1;
+  for (uint32_t kept = 0; kept < survivor_count(); ++kept) {
+    const size_t index = survivor_index(*code_, kept);
+    kept_at_[index] = static_cast<uint16_t>(kept);
+    low_bits_.data()[index] = static_cast<int32_t>(kept & low_mask);
+  }
+}
 
 TileEncoder::Scratch::Scratch(const TileEncoder& encoder) {
   const auto steps = static_cast<size_t>(encoder.code_->steps());
@@ -85,14 +94,13 @@ TileEncoder::Scratch::Scratch(const TileEncoder& encoder) {
 
 void TileEncoder::forward(int first, int count, const int64_t* starts, Scratch& scratch) const {
   const size_t survivors = survivor_count();
-  const uint32_t low_mask = keeps_costs() ? 0 : (1U << code_->step_bits()) - 1;
   for (size_t i = 0; i < kTilesAtOnce; ++i) {
     int32_t* costs = scratch.tiles_[i].survivors.data();
-    for (uint32_t kept = 0; kept < survivors; ++kept) {
-      const bool is_open = starts[i] == kFree || starts[i] == int64_t{kept};
-      costs[survivor_index(*code_, kept)] =
-          (is_open ? 0 : kForbidden) | static_cast<int32_t>(kept & low_mask);
-    }
+    const int32_t base = starts[i] == kFree ? 0 : kForbidden;
+    for (size_t at = 0; at < survivors; ++at) costs[at] = base | low_bits_.data()[at];
+    if (starts[i] == kFree) continue;
+    const size_t at = survivor_index(*code_, static_cast<uint32_t>(starts[i]));
+    costs[at] = low_bits_.data()[at];
   }
   for (int index = 0; index < count; ++index) {
     const auto step = static_cast<size_t>((first + index) % code_->steps());
@@ -121,10 +129,19 @@ uint32_t TileEncoder::cheapest_end(const Scratch::Tile& tile, int count) const {
   const auto last = static_cast<size_t>(count);
   const int32_t* costs = tile.survivors.data() + (keeps_costs() ? last : last % 2) * survivors;
   const int32_t unused_bits = keeps_costs() ? 0 : 15;
-  uint32_t best = 0;
-  for (uint32_t kept = 1; kept < survivors; ++kept) {
-    const int32_t cost = costs[survivor_index(*code_, kept)] & ~unused_bits;
-    if (cost < (costs[survivor_index(*code_, best)] & ~unused_bits)) best = kept;
+  int32_t lowest = costs[0];
+  for (size_t at = 1; at < survivors; ++at) lowest = std::min(lowest, costs[at]);
+  lowest &= ~unused_bits;
+  // Of equal ones the first in the order of kept bits.
+  constexpr size_t kBlock = 64;
+  auto best = static_cast<uint32_t>(survivors);
+  for (size_t begin = 0; begin < survivors; begin += kBlock) {
+    bool is_here = false;
+    for (size_t at = begin; at < begin + kBlock; ++at)
+      is_here |= (costs[at] & ~unused_bits) == lowest;
+    for (size_t at = begin; is_here && at < begin + kBlock; ++at) {
+      if ((costs[at] & ~unused_bits) == lowest) best = std::min<uint32_t>(best, kept_at_[at]);
+    }
   }
   return best;
 }
@@ -137,12 +154,13 @@ uint32_t TileEncoder::oldest_bits(const Scratch::Tile& tile, int step, int index
   }
   const int32_t* costs = tile.survivors.data() + static_cast<size_t>(index) * survivors;
   const int32_t target = tile.targets[static_cast<size_t>(step)].word;
+  const int32_t* branches = branches_.by_state.data() + (size_t{kept} << 4);
+  int32_t sums[16];
+  for (size_t j = 0; j < 16; ++j) sums[j] = bytes_cost(branches[j], target);
   uint32_t best = 0;
   int32_t best_cost = 0;
   for (uint32_t j = 0; j < 16; ++j) {
-    const uint32_t state = (kept << 4) | j;
-    const int32_t cost = costs[survivor_index(*code_, state & 4095U)] +
-                         bytes_cost(branches_.by_state[state], target);
+    const int32_t cost = costs[survivor_index(*code_, (kept << 4 | j) & 4095U)] + sums[j];
     if (j == 0 || cost < best_cost) {
       best = j;
       best_cost = cost;

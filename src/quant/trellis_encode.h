@@ -37,7 +37,7 @@ class TileEncoder {
   /// `table` from trellis_table().
   TileEncoder(DType dtype, const TrellisTable& table);
 
-  /// Memory of one search under way: 4.3 MB.
+  /// Memory of one search under way: 8.6 MB.
   class Scratch {
    public:
     explicit Scratch(const TileEncoder& encoder);
@@ -55,8 +55,8 @@ class TileEncoder {
 
   /// Codes `count` (1 to kTilesAtOnce) tiles. weights: [count][256] row-major f32, finite, of about
   /// deviation trellis_gain(). decoded: [count][256], what the codes stand for; may be `weights`.
-  /// dwords: [count][code.dwords()]. A tile's result does not depend on its neighbour. Cost: 1.6 us
-  /// (t2) to 3 us (t3, t4) a weight and core with AVX-512.
+  /// dwords: [count][code.dwords()]. A tile's result does not depend on its neighbour. Cost: 0.9 us
+  /// (t2) to 2.2 us (t3) a weight and core of a Zen 5 with AVX-512.
   void encode(const float* weights, size_t count, TrellisEffort effort, Scratch& scratch,
               float* decoded, uint32_t* dwords) const;
 
@@ -79,6 +79,8 @@ class TileEncoder {
   const TrellisTable* table_;
   size_t step_kernel_;  // index in TrellisTable::step
   Branches branches_;
+  std::vector<uint16_t> kept_at_;    // the kept bits whose cost lies there
+  AlignedBuffer<int32_t> low_bits_;  // what a cost has in its low bits, by place
 };
 
 }  // namespace squish::quant
