@@ -431,6 +431,24 @@ TEST(EngineBatch, chunks_stay_within_the_budget_and_decoding_goes_on_beside_them
   EXPECT_EQ(model.rows_max, 256U);
 }
 
+TEST(EngineBatch, what_is_cached_of_a_prompt_does_not_make_it_a_long_one) {
+  FakeModel model;
+  const auto engine = make_engine(model, {.batch_tokens_max = 256, .batch_tokens_mixed = 32});
+  auto tokens = prompt_of(640, 5);
+  auto first = engine->submit(request_of(tokens, 1)).value();
+  run_until_idle(*engine);
+  auto decoding = engine->submit(request_of(prompt_of(10), 1000)).value();
+  engine->step();
+  tokens[600] = 17;
+  auto second = engine->submit(request_of(tokens, 1)).value();
+  model.rows_max = 0;
+  engine->step();
+  EXPECT_EQ(model.rows_max, 640U - 592U + 1U) << "the rest of it in one step";
+  EXPECT_THAT(collect(second).ends, ElementsAre(FinishReason::length));
+  EXPECT_EQ(second.stats().cached_tokens, 592);
+  EXPECT_EQ(model.complaint(), "");
+}
+
 TEST(EngineBatch, prompts_begin_beside_answers_together_and_after_enough_steps_without_any) {
   FakeModel model;
   const auto engine = make_engine(

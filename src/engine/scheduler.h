@@ -212,6 +212,7 @@ class Scheduler {
   std::vector<Owned> running_;  // by arrival
   std::vector<Owned> waiting_;  // by arrival
   std::vector<Plan> plans_;
+  std::vector<std::span<float>> cached_logits_;  // of running_, in this step
   Step step_;
   std::vector<float> hidden_;  // where Batch::hidden lies; grows to the largest step
   std::vector<Outcome> outcomes_;

@@ -27,6 +27,8 @@ void Scheduler::plan_rows() {
   auto decode_rows = static_cast<size_t>(std::ranges::count_if(
       running_, [](const Owned& sequence) { return sequence->is_decoding(); }));
   const bool may_begin = decode_rows == 0 || may_begin_prompts();
+  cached_logits_.clear();
+  for (const Owned& sequence : running_) cached_logits_.push_back(take_cached(*sequence));
   const int32_t prompt_rows_max = prompt_budget(decode_rows > 0, may_begin);
   int32_t budget = prompt_rows_max;
   // Oldest first. Preemption takes sequences off the end, which are not planned yet.
@@ -36,9 +38,8 @@ void Scheduler::plan_rows() {
       sequence.was_started = true;
       sequence.started = Clock::now();
     }
-    const std::span<float> cached_logits = take_cached(sequence);
-    if (!cached_logits.empty()) {
-      plans_.push_back({&sequence, sequence.computed, cached_logits});
+    if (!cached_logits_[i].empty()) {
+      plans_.push_back({&sequence, sequence.computed, cached_logits_[i]});
       continue;
     }
     const bool is_decode_step = sequence.is_decoding();
@@ -69,15 +70,17 @@ bool Scheduler::may_begin_prompts() const {
   });
 }
 
-/// Rows of prompts in this step. What fits one step is computed in one, because every step with a
-/// prompt unpacks all weights once more; a longer text holds answers up in small pieces.
+/// Rows of prompts in this step. What fits one step, but for what is cached, is computed in one,
+/// because every step with a prompt unpacks all weights once more; a longer text holds answers up
+/// in small pieces.
 int32_t Scheduler::prompt_budget(bool is_mixed, bool may_begin) const {
   if (!is_mixed) return options_.batch_tokens_max;
   int64_t pending = 0;
   for (const Owned& sequence : running_) {
     if (sequence->is_decoding() || (!sequence->has_begun && !may_begin)) continue;
     // Begun as a long one, it ends as one: not with a last piece of batch_tokens_max rows.
-    pending += sequence->has_begun ? sequence->token_count() : sequence->pending_count();
+    pending += sequence->has_begun ? sequence->token_count() - sequence->cached_count
+                                   : sequence->pending_count();
   }
   return pending <= options_.batch_tokens_max ? options_.batch_tokens_max
                                               : options_.batch_tokens_mixed;
