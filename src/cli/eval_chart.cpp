@@ -19,17 +19,6 @@ namespace fs = std::filesystem;
 
 constexpr size_t kReportsMax = 1000;
 
-/// The value below `keys`, or null.
-const Value* find_below(const Value& value, std::initializer_list<std::string_view> keys) {
-  const Value* at = &value;
-  for (const std::string_view key : keys) {
-    if (!at->is_dict()) return nullptr;
-    at = at->find(key);
-    if (at == nullptr) return nullptr;
-  }
-  return at;
-}
-
 std::optional<double> number_below(const Value& value,
                                    std::initializer_list<std::string_view> keys) {
   const Value* found = find_below(value, keys);

@@ -32,15 +32,6 @@ const hub::UploadFile* find_file(const PublishSource& source, std::string_view p
   return nullptr;
 }
 
-const Value* find_below(const Value& value, std::initializer_list<std::string_view> keys) {
-  const Value* at = &value;
-  for (const std::string_view key : keys) {
-    if (at == nullptr || !at->is_dict()) return nullptr;
-    at = at->find(key);
-  }
-  return at;
-}
-
 std::string text_of(const Value& value, std::string_view key) {
   const Value* found = value.is_dict() ? value.find(key) : nullptr;
   return found != nullptr && found->is_string() ? std::string(found->as_string()) : "";

@@ -18,15 +18,6 @@ namespace {
 constexpr uint64_t kBillBytesMax = 64 << 20;
 constexpr int kVerificationFailed = 5;
 
-const Value* find_below(const Value& value, std::initializer_list<std::string_view> keys) {
-  const Value* at = &value;
-  for (const std::string_view key : keys) {
-    if (at == nullptr || !at->is_dict()) return nullptr;
-    at = at->find(key);
-  }
-  return at;
-}
-
 std::string text_below(const Value& value, std::initializer_list<std::string_view> keys) {
   const Value* found = find_below(value, keys);
   return found != nullptr && found->is_string() ? std::string(found->as_string()) : "";

@@ -273,29 +273,13 @@ Result<Url> redirect_target(const Url& from, const std::string& next) {
 
 Result<HttpResponse> HttpClient::get(const HttpRequest& request, const BodySink& sink,
                                      HttpFailure& failure) {
-  const auto fail = [&](Error why) {
-    failure = {std::move(why), false, 0};
-    return failure.error;
-  };
-  if (const Status ready = state_->check_ready(); !ready) return fail(ready.error());
-  const Result<Url> origin = parse_url(request.url);
-  if (!origin) return fail(origin.error());
-  Url url = *origin;
-  std::string text = request.url;
   Headers kept;
-  for (int hop = 0; hop <= kRedirectsMax; ++hop) {
-    const bool with_token = !request.token.empty() && url.same_origin(*origin);
-    std::string next;
-    Result<HttpResponse> response =
-        state_->hop(request, url, text, with_token, kept, sink, next, failure);
-    if (!response || next.empty()) return response;
-    const Result<Url> target = redirect_target(url, next);
-    if (!target) return fail(target.error());
-    url = *target;
-    text = next;
-  }
-  return fail({ErrorCode::unreachable,
-               fmt::format("{}: more than {} redirects", origin->host, kRedirectsMax)});
+  return state_->follow<HttpResponse>(
+      request.url, kRedirectsMax, failure,
+      [&](const Url& url, const std::string& text, bool is_own, std::string& next) {
+        const bool with_token = !request.token.empty() && is_own;
+        return state_->hop(request, url, text, with_token, kept, sink, next, failure);
+      });
 }
 
 Result<std::string> HttpClient::get_text(const HttpRequest& request, uint64_t bytes_max,

@@ -185,28 +185,12 @@ Result<HttpAnswer> HttpClient::State::send_hop(const HttpUpload& request, const 
 
 Result<HttpAnswer> HttpClient::send(const HttpUpload& request, uint64_t answer_bytes_max,
                                     HttpFailure& failure) {
-  const auto fail = [&](Error why) {
-    failure = {std::move(why), false, 0};
-    return failure.error;
-  };
-  if (const Status ready = state_->check_ready(); !ready) return fail(ready.error());
-  const Result<Url> origin = parse_url(request.url);
-  if (!origin) return fail(origin.error());
-  Url url = *origin;
-  std::string text = request.url;
-  for (int hop = 0; hop <= kSendRedirectsMax; ++hop) {
-    const bool with_token = !request.token.empty() && url.same_origin(*origin);
-    std::string next;
-    Result<HttpAnswer> answer =
-        state_->send_hop(request, url, text, with_token, answer_bytes_max, next, failure);
-    if (!answer || next.empty()) return answer;
-    const Result<Url> target = redirect_target(url, next);
-    if (!target) return fail(target.error());
-    url = *target;
-    text = next;
-  }
-  return fail({ErrorCode::unreachable,
-               fmt::format("{}: more than {} redirects", origin->host, kSendRedirectsMax)});
+  return state_->follow<HttpAnswer>(
+      request.url, kSendRedirectsMax, failure,
+      [&](const Url& url, const std::string& text, bool is_own, std::string& next) {
+        const bool with_token = !request.token.empty() && is_own;
+        return state_->send_hop(request, url, text, with_token, answer_bytes_max, next, failure);
+      });
 }
 
 Result<HttpAnswer> HttpClient::send_with_retries(const HttpUpload& request,

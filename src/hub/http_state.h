@@ -4,8 +4,10 @@
 #include <map>
 #include <random>
 #include <string>
+#include <utility>
 
 #include <curl/curl.h>
+#include <fmt/format.h>
 
 #include "hub/http.h"
 
@@ -41,6 +43,9 @@ struct CaBundle {
   std::string variable;
 };
 
+/// Where a redirect leads. Errors: refused from https to http; invalid_argument.
+Result<Url> redirect_target(const Url& from, const std::string& next);
+
 struct HttpClient::State {
   Environment environment;
   HttpSettings settings;
@@ -62,13 +67,38 @@ struct HttpClient::State {
   Result<HttpAnswer> send_hop(const HttpUpload& request, const Url& url, const std::string& text,
                               bool with_token, uint64_t answer_bytes_max, std::string& next,
                               HttpFailure& failure);
+  /// One request after another, from `first` on, until an answer names no next address. `hop(url,
+  /// text, is_own, next)` makes one; `is_own`: of the origin of the first. Errors: those of
+  /// check_ready, parse_url, redirect_target and the hop; unreachable after more than
+  /// `redirects_max` redirects.
+  template <class Answer, class Hop>
+  Result<Answer> follow(const std::string& first, int redirects_max, HttpFailure& failure,
+                        const Hop& hop) const {
+    const auto fail = [&](Error why) {
+      failure = {std::move(why), false, 0};
+      return failure.error;
+    };
+    if (const Status ready = check_ready(); !ready) return fail(ready.error());
+    const Result<Url> origin = parse_url(first);
+    if (!origin) return fail(origin.error());
+    Url url = *origin;
+    std::string text = first;
+    for (int count = 0; count <= redirects_max; ++count) {
+      std::string next;
+      Result<Answer> answer = hop(url, text, url.same_origin(*origin), next);
+      if (!answer || next.empty()) return answer;
+      const Result<Url> target = redirect_target(url, next);
+      if (!target) return fail(target.error());
+      url = *target;
+      text = next;
+    }
+    return fail({ErrorCode::unreachable,
+                 fmt::format("{}: more than {} redirects", origin->host, redirects_max)});
+  }
   void configure(Transfer& transfer, const Url& url, const std::string& text, curl_slist* headers,
                  uint64_t range_begin);
   HttpFailure failure_of(CURLcode code, const Transfer& transfer, const Url& url,
                          const char* detail) const;
 };
-
-/// Where a redirect leads. Errors: refused from https to http; invalid_argument.
-Result<Url> redirect_target(const Url& from, const std::string& next);
 
 }  // namespace squish::hub

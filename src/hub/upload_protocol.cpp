@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <openssl/evp.h>
 
 #include "base/strings.h"
 #include "hub/http.h"
@@ -279,21 +280,11 @@ Result<CommitAnswer> parse_commit_answer(std::string_view text) {
 }
 
 std::string to_base64(std::string_view bytes) {
-  constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t at = 0; at < bytes.size(); at += 3) {
-    const size_t count = std::min<size_t>(3, bytes.size() - at);
-    uint32_t group = 0;
-    for (size_t i = 0; i < 3; ++i) {
-      const uint32_t byte = i < count ? static_cast<unsigned char>(bytes[at + i]) : 0U;
-      group = group << 8U | byte;
-    }
-    for (size_t i = 0; i < 4; ++i) {
-      out += i <= count ? kDigits[(group >> (18U - 6U * static_cast<uint32_t>(i))) & 63U] : '=';
-    }
-  }
+  std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');  // OpenSSL ends with a zero
+  const int length = ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                                       reinterpret_cast<const unsigned char*>(bytes.data()),
+                                       static_cast<int>(bytes.size()));
+  out.resize(static_cast<size_t>(length));
   return out;
 }
 

@@ -394,4 +394,13 @@ std::string float_repr(double value) {
 }
 
 }  // namespace jinja
+const Value* find_below(const Value& value, std::initializer_list<std::string_view> keys) {
+  const Value* at = &value;
+  for (const std::string_view key : keys) {
+    if (at == nullptr || !at->is_dict()) return nullptr;
+    at = at->find(key);
+  }
+  return at;
+}
+
 }  // namespace squish

@@ -3,6 +3,7 @@
 // arguments are built as Values.
 #include <concepts>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -132,6 +133,8 @@ struct Value::Entry {
 /// counts. Errors: bad_file when it is not one JSON value, is not UTF-8 or nests deeper than
 /// limits::kJsonDepthMax.
 Result<Value> parse_json(std::string_view text);
+/// What `keys` lead to from one dict to the next; null where there is no such.
+const Value* find_below(const Value& value, std::initializer_list<std::string_view> keys);
 
 struct JsonStyle {
   bool ensure_ascii = false;
