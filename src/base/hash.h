@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/file.h"
 
@@ -41,5 +42,8 @@ class StreamHash64 {
 
 /// XXH3-64 of `bytes`.
 uint64_t hash64(Bytes bytes, uint64_t seed = 0);
+
+/// RFC 4648 with padding, by OpenSSL, too.
+std::string to_base64(std::string_view bytes);
 
 }  // namespace squish

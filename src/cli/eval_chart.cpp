@@ -28,11 +28,6 @@ std::optional<double> number_below(const Value& value,
   return std::nullopt;
 }
 
-std::string text_below(const Value& value, std::initializer_list<std::string_view> keys) {
-  const Value* found = find_below(value, keys);
-  return found != nullptr && found->is_string() ? found->as_string() : std::string();
-}
-
 struct KeptReport {
   std::string baseline_path;
   std::string baseline;

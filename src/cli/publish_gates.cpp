@@ -32,11 +32,6 @@ const hub::UploadFile* find_file(const PublishSource& source, std::string_view p
   return nullptr;
 }
 
-std::string text_of(const Value& value, std::string_view key) {
-  const Value* found = value.is_dict() ? value.find(key) : nullptr;
-  return found != nullptr && found->is_string() ? std::string(found->as_string()) : "";
-}
-
 /// The scores that `squish sbom bind` put into the bill of materials.
 void read_scores(const PublishSource& source, hub::CardFacts& facts) {
   const hub::UploadFile* bill = find_file(source, compress::kSbomName);
@@ -49,7 +44,7 @@ void read_scores(const PublishSource& source, hub::CardFacts& facts) {
       *value, {"metadata", "component", "modelCard", "quantitativeAnalysis", "performanceMetrics"});
   if (metrics == nullptr || !metrics->is_list()) return;
   for (const Value& metric : metrics->items())
-    facts.scores.emplace_back(text_of(metric, "type"), text_of(metric, "value"));
+    facts.scores.emplace_back(text_below(metric, {"type"}), text_below(metric, {"value"}));
 }
 
 Status read_reports(PublishSource& source) {

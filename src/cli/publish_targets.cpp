@@ -34,11 +34,6 @@ Status set_repository(std::string_view text, PublishTarget& target) {
   return {};
 }
 
-std::string text_member(const Value& object, std::string_view key) {
-  const Value* found = object.is_dict() ? object.find(key) : nullptr;
-  return found != nullptr && found->is_string() ? std::string(found->as_string()) : "";
-}
-
 /// A JSON array of {"path": ..., "repo": ...}; without "repo", or as a plain text, --org names it.
 Status read_batch(const std::string& path, const std::string& organization,
                   std::vector<PublishTarget>& targets) {
@@ -56,10 +51,10 @@ Status read_batch(const std::string& path, const std::string& organization,
   for (size_t i = 0; i < list->size(); ++i) {
     const Value& entry = list->items()[i];
     PublishTarget target;
-    target.model = entry.is_string() ? entry.as_string() : text_member(entry, "path");
+    target.model = entry.is_string() ? entry.as_string() : text_below(entry, {"path"});
     target.organization = organization;
     if (target.model.empty()) return refuse(i, "has no \"path\"");
-    if (const std::string repository = text_member(entry, "repo"); !repository.empty()) {
+    if (const std::string repository = text_below(entry, {"repo"}); !repository.empty()) {
       if (const Status set = set_repository(repository, target); !set)
         return refuse(i, set.error().message);
     } else if (organization.empty()) {
@@ -73,7 +68,7 @@ Status read_batch(const std::string& path, const std::string& organization,
 /// The catalogue's model that report.json names as the source has `tag`.
 bool has_tag(const Value& report, const std::string& tag) {
   const hub::CatalogEntry* entry =
-      hub::entry_of_source(hub::Catalog::builtin(), text_member(report, "source"));
+      hub::entry_of_source(hub::Catalog::builtin(), text_below(report, {"source"}));
   return entry != nullptr && std::ranges::find(entry->tags, tag) != entry->tags.end();
 }
 

@@ -18,11 +18,6 @@ namespace {
 constexpr uint64_t kBillBytesMax = 64 << 20;
 constexpr int kVerificationFailed = 5;
 
-std::string text_below(const Value& value, std::initializer_list<std::string_view> keys) {
-  const Value* found = find_below(value, keys);
-  return found != nullptr && found->is_string() ? std::string(found->as_string()) : "";
-}
-
 /// The content of the first SHA-256 of a component.
 std::string hash_of(const Value& component) {
   const Value* hashes = find_below(component, {"hashes"});

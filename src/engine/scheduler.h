@@ -201,6 +201,7 @@ class Scheduler {
   bool make_writable(Sequence& sequence, size_t page_index);
   std::optional<int32_t> allocate_for(const Sequence& sequence);
   bool preempt_younger(const Sequence& sequence);
+  [[nodiscard]] int32_t sharable_count(const Sequence& sequence) const;
   void register_pages(Sequence& sequence);
   void register_rest(Sequence& sequence);
   void release_pages(Sequence& sequence);

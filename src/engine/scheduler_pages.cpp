@@ -111,11 +111,16 @@ bool Scheduler::preempt_younger(const Sequence& sequence) {
   return true;
 }
 
+/// How many of the positions computed others may find; 0 when they may find none.
+int32_t Scheduler::sharable_count(const Sequence& sequence) const {
+  if (!options_.prefix_cache || !sequence.registers_pages || !sequence.shares_pages()) return 0;
+  return options_.cache_answers ? sequence.computed
+                                : std::min(sequence.computed, sequence.prompt_count);
+}
+
 /// Makes the pages that this step completed known to the pool.
 void Scheduler::register_pages(Sequence& sequence) {
-  if (!options_.prefix_cache || !sequence.registers_pages || !sequence.shares_pages()) return;
-  const int32_t known = options_.cache_answers ? sequence.computed
-                                               : std::min(sequence.computed, sequence.prompt_count);
+  const int32_t known = sharable_count(sequence);
   sequence.extend_page_keys(known);
   for (; sequence.registered < static_cast<size_t>(known / kPageTokens); ++sequence.registered) {
     const size_t i = sequence.registered;
@@ -132,9 +137,7 @@ void Scheduler::register_pages(Sequence& sequence) {
 
 /// Makes what lies behind the last complete page of a sequence that ends known, too.
 void Scheduler::register_rest(Sequence& sequence) {
-  if (!options_.prefix_cache || !sequence.registers_pages || !sequence.shares_pages()) return;
-  const int32_t known = options_.cache_answers ? sequence.computed
-                                               : std::min(sequence.computed, sequence.prompt_count);
+  const int32_t known = sharable_count(sequence);
   const auto index = static_cast<size_t>(known / kPageTokens);
   const auto count = static_cast<size_t>(known % kPageTokens);
   if (count < kChunkTokens || sequence.registered != index) return;

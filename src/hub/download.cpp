@@ -41,9 +41,7 @@ Journal read_journal(const std::string& path) {
 Status write_journal(const std::string& path, const Journal& journal) {
   const nlohmann::json root = {
       {"url", journal.url}, {"etag", journal.etag}, {"total_bytes", journal.total_bytes}};
-  const std::string text =
-      root.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  return write_file_atomic(path, as_bytes(text));
+  return write_file_atomic(path, as_bytes(one_line(root) + "\n"));
 }
 
 /// `W/"abc"` and `"abc"` are both abc: the hub adds and drops the quotes.

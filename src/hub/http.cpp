@@ -195,6 +195,19 @@ Status HttpClient::State::check_ready() const {
 }
 
 /// One request and its answer, redirects not followed: `next` is where it wants to go, else empty.
+CURLcode HttpClient::State::perform(Transfer& transfer, curl_slist* headers) const {
+  const CURLcode code = [this] {
+    const HoldSigpipe hold;
+    return curl_easy_perform(handle);
+  }();
+  curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, nullptr);
+  curl_slist_free_all(headers);
+  long status = 0;
+  curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+  transfer.response.status = static_cast<int>(status);
+  return code;
+}
+
 Result<HttpResponse> HttpClient::State::hop(const HttpRequest& request, const Url& url,
                                             const std::string& text, bool with_token, Headers& kept,
                                             const BodySink& sink, std::string& next,
@@ -222,15 +235,8 @@ Result<HttpResponse> HttpClient::State::hop(const HttpRequest& request, const Ur
   char detail[CURL_ERROR_SIZE] = "";
   configure(transfer, url, text, headers, request.range_begin);
   curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, detail);
-  const CURLcode code = [this] {
-    const HoldSigpipe hold;
-    return curl_easy_perform(handle);
-  }();
-  curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, nullptr);
-  curl_slist_free_all(headers);
-  long status = 0;
-  curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
-  transfer.response.status = static_cast<int>(status);
+  const CURLcode code = perform(transfer, headers);
+  const int status = transfer.response.status;
   const bool said_enough =
       code == CURLE_WRITE_ERROR && transfer.verdict.has_value() && status >= 400;
   if (code != CURLE_OK && !said_enough) return fail(failure_of(code, transfer, url, detail));

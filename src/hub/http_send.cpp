@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/strings.h"
-#include "hub/hold_sigpipe.h"
 #include "hub/http_failure.h"
 #include "hub/http_state.h"
 
@@ -154,15 +153,8 @@ Result<HttpAnswer> HttpClient::State::send_hop(const HttpUpload& request, const 
   curl_easy_setopt(handle, CURLOPT_SEEKFUNCTION, on_seek);
   curl_easy_setopt(handle, CURLOPT_SEEKDATA, &out);
   if (out.size == 0) transfer.stall_limit = out.answer_limit;
-  const CURLcode code = [this] {
-    const HoldSigpipe hold;
-    return curl_easy_perform(handle);
-  }();
-  curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, nullptr);
-  curl_slist_free_all(headers);
-  long status = 0;
-  curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
-  transfer.response.status = static_cast<int>(status);
+  const CURLcode code = perform(transfer, headers);
+  const int status = transfer.response.status;
   transfer.response.url = text;
   // A server that refuses early closes while we are still sending: its answer says why.
   const bool was_refused = status >= 400 && transfer.verdict.has_value() && !cancel.load();

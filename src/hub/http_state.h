@@ -97,6 +97,8 @@ struct HttpClient::State {
   }
   void configure(Transfer& transfer, const Url& url, const std::string& text, curl_slist* headers,
                  uint64_t range_begin);
+  /// Runs the transfer that was configured, notes its status and frees `headers`.
+  CURLcode perform(Transfer& transfer, curl_slist* headers) const;
   HttpFailure failure_of(CURLcode code, const Transfer& transfer, const Url& url,
                          const char* detail) const;
 };

@@ -65,4 +65,8 @@ uint64_t count_field(const nlohmann::json& object, const char* key) {
   return number >= 0 && number < 1e18 ? static_cast<uint64_t>(number) : 0;
 }
 
+std::string one_line(const nlohmann::json& value) {
+  return value.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace);
+}
+
 }  // namespace squish::hub

@@ -19,5 +19,7 @@ const nlohmann::json& member(const nlohmann::json& object, const char* key);
 std::string text_field(const nlohmann::json& object, const char* key);
 /// 0 unless the member is a number that fits; a negative one is 0.
 uint64_t count_field(const nlohmann::json& object, const char* key);
+/// JSON in one line; what is no UTF-8 is replaced.
+std::string one_line(const nlohmann::json& value);
 
 }  // namespace squish::hub

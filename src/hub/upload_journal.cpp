@@ -21,10 +21,6 @@ using nlohmann::json;
 constexpr int kVersion = 1;
 constexpr uint64_t kJournalBytesMax = 256 * limits::kMiB;
 
-std::string dumped(const json& value) {
-  return value.dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
-}
-
 std::vector<std::pair<std::string, std::string>> read_pairs(const json& list) {
   std::vector<std::pair<std::string, std::string>> out;
   if (!list.is_array()) return out;
@@ -69,7 +65,7 @@ std::string to_text(const UploadJournal& journal) {
                      {"part_bytes", journal.action.part_bytes},
                      {"complete", journal.action.upload_url},
                      {"parts", std::move(parts)}};
-  const std::string text = dumped(root);
+  const std::string text = one_line(root);
   return fmt::format("{}\n{:016x}\n", text, hash64(as_bytes(text)));
 }
 

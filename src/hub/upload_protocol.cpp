@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <openssl/evp.h>
 
+#include "base/hash.h"
 #include "base/strings.h"
 #include "hub/http.h"
 #include "hub/json_fields.h"
@@ -18,10 +18,6 @@ using nlohmann::json;
 constexpr size_t kNameBytesMax = 96;
 constexpr uint64_t kPartsMax = 100'000;
 constexpr size_t kSummaryBytesMax = 200;
-
-std::string dumped(const json& value) {
-  return value.dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
-}
 
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -174,10 +170,10 @@ std::string commit_summary(std::string_view message) {
 
 std::string create_repository_body(std::string_view repository, bool is_private) {
   const size_t slash = repository.find('/');
-  return dumped({{"type", "model"},
-                 {"organization", repository.substr(0, slash)},
-                 {"name", repository.substr(slash + 1)},
-                 {"private", is_private}});
+  return one_line({{"type", "model"},
+                   {"organization", repository.substr(0, slash)},
+                   {"name", repository.substr(slash + 1)},
+                   {"private", is_private}});
 }
 
 std::string preupload_body(const std::vector<UploadFile>& files,
@@ -188,7 +184,7 @@ std::string preupload_body(const std::vector<UploadFile>& files,
                     {"size", files[i].bytes},
                     {"sample", to_base64(i < samples.size() ? samples[i] : std::string())}});
   }
-  return dumped({{"files", std::move(list)}});
+  return one_line({{"files", std::move(list)}});
 }
 
 Result<std::map<std::string, bool>> parse_preupload(std::string_view text) {
@@ -209,11 +205,11 @@ std::string lfs_batch_body(const std::vector<UploadFile>& files, std::string_vie
   json objects = json::array();
   for (const UploadFile& file : files)
     objects.push_back({{"oid", file.sha256}, {"size", file.bytes}});
-  return dumped({{"operation", "upload"},
-                 {"transfers", {"basic", "multipart"}},
-                 {"hash_algo", "sha256"},
-                 {"ref", {{"name", revision}}},
-                 {"objects", std::move(objects)}});
+  return one_line({{"operation", "upload"},
+                   {"transfers", {"basic", "multipart"}},
+                   {"hash_algo", "sha256"},
+                   {"ref", {{"name", revision}}},
+                   {"objects", std::move(objects)}});
 }
 
 Result<std::vector<LfsAction>> parse_lfs_batch(std::string_view text,
@@ -241,29 +237,29 @@ std::string completion_body(std::string_view sha256, const std::vector<std::stri
   json parts = json::array();
   for (size_t i = 0; i < etags.size(); ++i)
     parts.push_back({{"partNumber", i + 1}, {"etag", etags[i]}});
-  return dumped({{"oid", sha256}, {"parts", std::move(parts)}});
+  return one_line({{"oid", sha256}, {"parts", std::move(parts)}});
 }
 
 std::string verify_body(const UploadFile& file) {
-  return dumped({{"oid", file.sha256}, {"size", file.bytes}});
+  return one_line({{"oid", file.sha256}, {"size", file.bytes}});
 }
 
 CommitBody::CommitBody(std::string_view message, std::string_view description,
                        std::string_view parent) {
   json value = {{"summary", commit_summary(message)}, {"description", description}};
   if (!parent.empty()) value["parentCommit"] = parent;
-  text_ = dumped({{"key", "header"}, {"value", std::move(value)}}) + "\n";
+  text_ = one_line({{"key", "header"}, {"value", std::move(value)}}) + "\n";
 }
 
 void CommitBody::add_regular(std::string_view path, std::string_view content) {
-  text_ += dumped(
+  text_ += one_line(
       {{"key", "file"},
        {"value", {{"path", path}, {"encoding", "base64"}, {"content", to_base64(content)}}}});
   text_ += '\n';
 }
 
 void CommitBody::add_lfs(const UploadFile& file) {
-  text_ += dumped(
+  text_ += one_line(
       {{"key", "lfsFile"},
        {"value",
         {{"path", file.path}, {"algo", "sha256"}, {"oid", file.sha256}, {"size", file.bytes}}}});
@@ -277,15 +273,6 @@ Result<CommitAnswer> parse_commit_answer(std::string_view text) {
                          answer.commit.find_first_not_of("0123456789abcdef") == std::string::npos;
   if (!is_commit) answer.commit.clear();
   return answer;
-}
-
-std::string to_base64(std::string_view bytes) {
-  std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');  // OpenSSL ends with a zero
-  const int length = ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                       reinterpret_cast<const unsigned char*>(bytes.data()),
-                                       static_cast<int>(bytes.size()));
-  out.resize(static_cast<size_t>(length));
-  return out;
 }
 
 }  // namespace squish::hub

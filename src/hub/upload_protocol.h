@@ -94,7 +94,4 @@ struct CommitAnswer {
 /// Errors: bad_file.
 Result<CommitAnswer> parse_commit_answer(std::string_view json);
 
-/// RFC 4648 with padding.
-std::string to_base64(std::string_view bytes);
-
 }  // namespace squish::hub

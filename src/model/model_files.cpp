@@ -39,23 +39,22 @@ std::string ModelFiles::architecture() const {
   return gguf ? std::string(gguf->architecture()) : directory_architecture;
 }
 
+const TensorView* SplitTensors::find(std::string_view name) const {
+  const auto found = std::ranges::find(tensors, name, &NamedTensor::name);
+  return found == tensors.end() ? nullptr : &found->tensor;
+}
+
 Result<TensorView> ModelFiles::find_tensor(std::string_view name) const {
-  if (split) {
-    const auto found = std::ranges::find(split->tensors, name, &NamedTensor::name);
-    if (found != split->tensors.end()) return found->tensor;
-    return Error{ErrorCode::not_found, fmt::format("{}: tensor {} is missing", path, name)};
-  }
-  if (directory && !packed) return directory->find_tensor(name);
-  const TensorView* view = packed ? packed->find(name) : gguf->find_tensor(name);
+  if (directory && !packed && !split) return directory->find_tensor(name);
+  const TensorView* view = split    ? split->find(name)
+                           : packed ? packed->find(name)
+                                    : gguf->find_tensor(name);
   if (view != nullptr) return *view;
   return Error{ErrorCode::not_found, fmt::format("{}: tensor {} is missing", path, name)};
 }
 
 bool ModelFiles::has_tensor(std::string_view name) const {
-  if (split) {
-    const auto found = std::ranges::find(split->tensors, name, &NamedTensor::name);
-    return found != split->tensors.end();
-  }
+  if (split) return split->find(name) != nullptr;
   if (packed) return packed->find(name) != nullptr;
   return gguf ? gguf->find_tensor(name) != nullptr : directory->has_tensor(name);
 }

@@ -27,6 +27,8 @@ std::string default_cache_directory();
 
 /// The tensors of a model once its joined matrices were taken apart.
 struct SplitTensors {
+  [[nodiscard]] const TensorView* find(std::string_view name) const;
+
   std::deque<std::string> names;     // that `tensors` points to
   std::vector<NamedTensor> tensors;  // in file order; parts are views of rows of the file's
 };

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
+#include "base/hash.h"
 #include "base/limits.h"
 #include "server/openai_completions.h"
 
@@ -210,12 +210,7 @@ asio::awaitable<Parsed<RerankResult>> rerank(Exchange& exchange, std::shared_ptr
 
 std::string base64_of(std::span<const float> vector) {
   static_assert(std::endian::native == std::endian::little);
-  std::string out(4 * ((vector.size_bytes() + 2) / 3) + 1, '\0');  // OpenSSL ends with a zero
-  const int length = ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                       reinterpret_cast<const unsigned char*>(vector.data()),
-                                       static_cast<int>(vector.size_bytes()));
-  out.resize(static_cast<size_t>(length));
-  return out;
+  return to_base64({reinterpret_cast<const char*>(vector.data()), vector.size_bytes()});
 }
 
 }  // namespace squish::server

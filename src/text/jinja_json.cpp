@@ -403,4 +403,9 @@ const Value* find_below(const Value& value, std::initializer_list<std::string_vi
   return at;
 }
 
+std::string text_below(const Value& value, std::initializer_list<std::string_view> keys) {
+  const Value* found = find_below(value, keys);
+  return found != nullptr && found->is_string() ? std::string(found->as_string()) : "";
+}
+
 }  // namespace squish

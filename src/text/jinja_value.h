@@ -135,6 +135,8 @@ struct Value::Entry {
 Result<Value> parse_json(std::string_view text);
 /// What `keys` lead to from one dict to the next; null where there is no such.
 const Value* find_below(const Value& value, std::initializer_list<std::string_view> keys);
+/// The text there; empty where there is none.
+std::string text_below(const Value& value, std::initializer_list<std::string_view> keys);
 
 struct JsonStyle {
   bool ensure_ascii = false;
