@@ -8,6 +8,7 @@
 #include "kernels/cpu/quantize_avx2.inl"
 #include "kernels/cpu/formats_avx2.inl"
 #include "kernels/cpu/gemv_avx2.inl"
+#include "kernels/cpu/row_fetch.inl"
 #include "kernels/cpu/gemm_avx2.inl"
 #include "kernels/cpu/trellis.inl"
 #include "kernels/cpu/trellis_avx2.inl"

@@ -19,6 +19,7 @@ struct Index {
 #include "kernels/cpu/gemv_avx512.inl"
 #include "kernels/cpu/gemv_extra_avx512.inl"
 #include "kernels/cpu/unpack_avx512.inl"
+#include "kernels/cpu/row_fetch.inl"
 #include "kernels/cpu/panel_avx512.inl"
 #include "kernels/cpu/gemm_vnni_avx512.inl"
 #include "kernels/cpu/few_vnni_avx512.inl"

@@ -7,6 +7,18 @@
 // for horizontal sums, where the kernel for one row needs 11 shuffles and adds for 4 vpdpbusd. Each
 // group's sums are added in the order that blocks_avx512.inl defines (sum g % 16 or g % 8, then
 // neighbours at distance 2, 1, 4 and 8), so that every row has the bits of the one-row kernel.
+//
+// Where the time goes, Zen 5, cycles for 256 columns of 16 rows of Q4_K with 8 activation rows: 376
+// for the products (the ports that multiply are taken for 352, those that load for 376), 134 to 215
+// for the panel, of which 80 are stores: one of 64 bytes keeps both multiplying ports from a
+// cycle's work.
+//
+// Lost: Q4_K's panel in nibbles, and two panels that share the broadcasts for 4 rows at once (520
+// for 590 cycles from L2, with 4 rows 345 for 411; from memory nothing is left of it: 122 tokens a
+// second of 4 answers of the 1.5B for 126). Panels made between the products, so that shuffles
+// overlap with them (632: their stores are in the way). No panel, but lines of 8 rows and 8 columns
+// unpacked in registers (Q4_1 626 for 779, Q4_K 622, Q6_K 1,125 for 852). Lines of what comes next
+// into L1.
 
 namespace {
 
@@ -62,23 +74,12 @@ void few_pack(const QuantRows& x, size_t length, size_t group, size_t block, voi
   }
 }
 
-/// Brings the 16 rows after those at work into L2, some lines whenever a sum is done.
-struct FewFetch {
-  const uint8_t* next;
-  size_t lines;
-
-  void some() {
-    for (size_t i = 0; i < lines; ++i, next += 64)
-      _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
-  }
-};
-
 /// Adds `groups` groups of the panel times kRows activation rows to their sums. `codes`, `xs` and
 /// `xo`: the block's, from the panel's first column on. The memory brings what comes next
 /// meanwhile.
 template <size_t kGroup, size_t kSums, int kRows>
 void few_products(const FewScratch& s, bool is_first, const uint8_t* codes, const float* xs,
-                  const float* xo, size_t groups, FewFetch& fetch, float (*sums)[kFewRows][16]) {
+                  const float* xo, size_t groups, RowFetch& fetch, float (*sums)[kFewRows][16]) {
   constexpr size_t kLines = kGroup / 4;
   for (size_t slot = 0; slot < kSums; ++slot) {
     fetch.some();
@@ -115,7 +116,7 @@ void few_products(const FewScratch& s, bool is_first, const uint8_t* codes, cons
 
 template <size_t kGroup, size_t kSums>
 inline void few_block(const FewScratch& s, bool is_first, const uint8_t* codes, const float* xs,
-                      const float* xo, size_t groups, size_t rows, FewFetch& fetch,
+                      const float* xo, size_t groups, size_t rows, RowFetch& fetch,
                       float (*sums)[kFewRows][16]) {
   if (rows > 6) {
     few_products<kGroup, kSums, 8>(s, is_first, codes, xs, xo, groups, fetch, sums);
@@ -177,11 +178,11 @@ void few_rows(unsigned dtype, const PackedRows& w, const ExtraRows* extra, const
     return columns / entry.block_weights * entry.block_bytes;
   };
   const size_t sums = (w.length + kFewColumns - 1) / kFewColumns * kSums * blocks;
-  const size_t lines_a_sum = (kPanelRows * w.row_bytes / 64 + sums - 1) / sums;
   const Panel panel = {s.codes[0], s.scale[0], s.offset[0]};
   for (size_t r0 = 0; r0 < w.count; r0 += kPanelRows) {
     const size_t rows = w.count - r0 < kPanelRows ? w.count - r0 : kPanelRows;
-    FewFetch fetch = {w.data + (r0 + kPanelRows + 8) * w.row_bytes, lines_a_sum};
+    RowFetch fetch =
+        fetch_rows(w.data + (r0 + kPanelRows + 8) * w.row_bytes, kPanelRows * w.row_bytes, sums);
     for (size_t k = 0; k < w.length; k += kFewColumns) {
       const size_t depth = w.length - k < kFewColumns ? w.length - k : kFewColumns;
       const uint8_t* from[kPanelRows];  // rows past the matrix repeat the last one
@@ -202,12 +203,14 @@ void few_rows(unsigned dtype, const PackedRows& w, const ExtraRows* extra, const
   }
 }
 
-/// Where a panel costs less than the kernel for few rows. 35,840 x 1,536 from memory on two threads
-/// of an EPYC (Zen 5), GB/s of 2, 4 and 8 rows, here and there: Q4_K 43 37 27, 45 28 16; I3 26 23
-/// 18, 33 20 12; Q6_K 37 34 29, 59 43 25; Q8_0 34 33 27, 49 36 23; Q4_1 34 26 18, 43 26 15.
+/// Where a panel costs less than the kernel for few rows, by whole models on a Zen 5 (tokens a
+/// second of 3 and 4 answers together, here and there): Qwen2.5-Coder-0.5B (Q5_0) 135 174, 105 145
+/// with one thread and 212 278, 182 244 with two; SmolLM2-135M (Q4_1) 480 597, 414 540 and 575 768,
+/// 581 780. Q8_0 and groups of 16 gain from the fifth row on (35,840 x 1,536 from memory, GB/s of
+/// 2, 4 and 8 rows: Q6_K 37 34 29, 59 43 25; Q8_0 34 33 27, 49 36 23).
 size_t few_rows_min(unsigned dtype) {
-  const UnpackEntry& entry = kUnpack[dtype];
-  return entry.group == 32 && entry.block_weights == 256 ? 3 : 5;
+  constexpr unsigned kQ8_0 = 7;
+  return kUnpack[dtype].group == 32 && dtype != kQ8_0 ? 3 : 5;
 }
 
 void few_multiply(unsigned dtype, const PackedRows& w, const QuantRows& x, const ExtraRows* extra,

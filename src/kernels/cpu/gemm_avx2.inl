@@ -176,7 +176,7 @@ inline void panel_group(const uint8_t* panel, const int8_t* codes, size_t code_s
 #endif
 
 template <int kGroup, int kLargest, int kRows>
-void panel_rows(const Panel& panel, size_t length, const QuantRows& x, size_t t0,
+void panel_rows(const Panel& panel, size_t length, const QuantRows& x, size_t t0, RowFetch& fetch,
                 __m256 out[kRows][2]) {
   __m256 sum[kRows][2];  // not `out`, which may alias what is read
   for (int t = 0; t < kRows; ++t) sum[t][0] = sum[t][1] = _mm256_setzero_ps();
@@ -185,6 +185,7 @@ void panel_rows(const Panel& panel, size_t length, const QuantRows& x, size_t t0
   const float* scales = x.scales + t0 * x.group_stride;
   const float* sums = (kGroup == 32 ? x.sums32 : x.sums16) + kSums * t0 * x.group_stride;
   for (size_t g = 0; g < length / kGroup; ++g) {
+    fetch.some();
     __m256i dots[kRows][2];
     panel_group<kGroup, kLargest, kRows>(panel.codes + 16 * kGroup * g, codes + kGroup * g,
                                          x.code_stride, dots);
@@ -241,7 +242,7 @@ inline void store_panel_row(__m256 sum[2], size_t valid, const Sink& sink, size_
 /// `extra` may be null; only panels with groups of 32 have one.
 template <int kGroup, int kLargest>
 void panel_times_rows(const Panel& panel, const PackedRows& w, const QuantRows& x,
-                      const ExtraRows* extra, const Sink& sink) {
+                      const ExtraRows* extra, const Sink& sink, RowFetch& fetch) {
   __m256 sums[kBlockRows][2];
   const auto store = [&](size_t count, size_t t) {
     for (size_t i = 0; i < count; ++i) {
@@ -253,11 +254,11 @@ void panel_times_rows(const Panel& panel, const PackedRows& w, const QuantRows& 
   };
   size_t t = 0;
   for (; t + kBlockRows <= x.count; t += kBlockRows) {
-    panel_rows<kGroup, kLargest, kBlockRows>(panel, w.length, x, t, sums);
+    panel_rows<kGroup, kLargest, kBlockRows>(panel, w.length, x, t, fetch, sums);
     store(kBlockRows, t);
   }
   for (; t < x.count; ++t) {
-    panel_rows<kGroup, kLargest, 1>(panel, w.length, x, t, sums);
+    panel_rows<kGroup, kLargest, 1>(panel, w.length, x, t, fetch, sums);
     store(1, t);
   }
 }
@@ -265,7 +266,7 @@ void panel_times_rows(const Panel& panel, const PackedRows& w, const QuantRows& 
 struct PanelEntry {
   UnpackRow unpack;
   void (*multiply)(const Panel& panel, const PackedRows& w, const QuantRows& x,
-                   const ExtraRows* extra, const Sink& sink);
+                   const ExtraRows* extra, const Sink& sink, RowFetch& fetch);
   size_t group;
   bool is_signed;
 };
@@ -295,13 +296,16 @@ constexpr PanelEntry kPanels[kDTypes] = {{},
 void gemm_panel(unsigned dtype, const PackedRows& w, const WideRows& x, const Sink& sink,
                 void* scratch) {
   const PanelEntry& entry = kPanels[dtype];
+  // As in gemm_vnni_avx512.inl.
+  const size_t times = w.length / entry.group * (x.count / kBlockRows + 1);
   for (size_t r = 0; r < w.count; r += kStripRows) {
     const size_t n = w.count - r < kStripRows ? w.count - r : kStripRows;
     const PackedRows strip = {w.data + r * w.row_bytes, w.row_bytes, n, w.length};
     const Sink part = {sink.out + r, sink.stride, sink.bias != nullptr ? sink.bias + r : nullptr,
                        sink.accumulate};
     const Panel panel = make_panel(entry.unpack, entry.group, entry.is_signed, strip, scratch);
-    entry.multiply(panel, strip, *x.quant, entry.group == 32 ? x.extra : nullptr, part);
+    RowFetch fetch = fetch_rows(w.data + (r + n) * w.row_bytes, kStripRows * w.row_bytes, times);
+    entry.multiply(panel, strip, *x.quant, entry.group == 32 ? x.extra : nullptr, part, fetch);
   }
 }
 

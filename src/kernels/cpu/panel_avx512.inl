@@ -58,6 +58,34 @@ inline void dwords_of_rows(const uint8_t* const* rows, size_t at, __m512i (&out)
 inline __m512 low_halves(__m512i pairs) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pairs)); }
 inline __m512 high_halves(__m512i pairs) { return low_halves(_mm512_srli_epi32(pairs, 16)); }
 
+/// 32 bytes of each row: out[j] has dword j of the 16 rows. Half of the shuffles that transpose16
+/// takes for 64 bytes, and registers left for what comes of them.
+inline void dwords_of_rows(const uint8_t* const* rows, size_t at, __m512i (&out)[8]) {
+  const auto half = [&](size_t r) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[r] + at));
+  };
+  const auto two = [&](size_t r) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(half(r)), half(r + 4), 1);
+  };
+  // Lanes of y[i][j]: dwords j and 4 + j of rows 8 i to 8 i + 3, then those of the next four rows.
+  __m512i y[2][4];
+#pragma GCC unroll 2
+  for (size_t i = 0; i < 2; ++i) {
+    const __m512i z[4] = {two(8 * i), two(8 * i + 1), two(8 * i + 2), two(8 * i + 3)};
+    const __m512i low[2] = {_mm512_unpacklo_epi32(z[0], z[1]), _mm512_unpacklo_epi32(z[2], z[3])};
+    const __m512i high[2] = {_mm512_unpackhi_epi32(z[0], z[1]), _mm512_unpackhi_epi32(z[2], z[3])};
+    y[i][0] = _mm512_unpacklo_epi64(low[0], low[1]);
+    y[i][1] = _mm512_unpackhi_epi64(low[0], low[1]);
+    y[i][2] = _mm512_unpacklo_epi64(high[0], high[1]);
+    y[i][3] = _mm512_unpackhi_epi64(high[0], high[1]);
+  }
+#pragma GCC unroll 4
+  for (size_t j = 0; j < 4; ++j) {
+    out[j] = _mm512_shuffle_i32x4(y[0][j], y[1][j], 0x88);
+    out[4 + j] = _mm512_shuffle_i32x4(y[0][j], y[1][j], 0xdd);
+  }
+}
+
 /// Nibbles of 4 bytes of 16 rows: the low ones to `low`, the high ones to `high`.
 inline void store_nibbles(__m512i bytes, uint8_t* low, uint8_t* high) {
   const __m512i mask = _mm512_set1_epi8(15);
@@ -187,32 +215,31 @@ inline void panel_factors_k6(const uint8_t* const* rows, size_t at, float* scale
   }
 }
 
-/// As panel_k4: 192 bytes are transposed, not 256.
+/// As panel_k4: 192 bytes are transposed, not 256, 32 at a time, so that all stay in registers.
 void panel_k6(const uint8_t* const* rows, size_t depth, const Panel& out) {
   const __m512i low = _mm512_set1_epi8(15);
   const __m512i two = _mm512_set1_epi8(0x30);
   for (size_t b = 0; b < depth / 256; ++b) {
     const size_t at = b * K6::kBytes;
     panel_factors_k6(rows, at, out.scale + 256 * b, out.offset + 256 * b);
-    __m512i high[16];
-#pragma GCC unroll 16
-    for (size_t r = 0; r < 16; ++r) high[r] = load512(rows[r] + at + 128);
-    transpose16(high);
     for (size_t half = 0; half < 2; ++half) {
-      __m512i lines[16];
-#pragma GCC unroll 16
-      for (size_t r = 0; r < 16; ++r) lines[r] = load512(rows[r] + at + 64 * half);
-      transpose16(lines);
+      // Two bits of four columns that are 32 apart, beginning with the lowest.
+      __m512i high[8];
+      dwords_of_rows(rows, at + 128 + 32 * half, high);
       uint8_t* codes = out.codes + 64 * (64 * b + 32 * half);
-#pragma GCC unroll 16
-      for (size_t j = 0; j < 16; ++j) {
-        // Two bits of four columns that are 32 apart, beginning with the lowest.
-        const __m512i bits = high[8 * half + j % 8];
-        const __m512i first = j < 8 ? _mm512_slli_epi32(bits, 4) : _mm512_slli_epi32(bits, 2);
-        const __m512i second = j < 8 ? bits : _mm512_srli_epi32(bits, 2);
-        const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(lines[j], 4), low);
-        _mm512_store_si512(codes + 64 * j, or_masked(_mm512_and_si512(lines[j], low), first, two));
-        _mm512_store_si512(codes + 64 * (16 + j), or_masked(upper, second, two));
+#pragma GCC unroll 2
+      for (unsigned q = 0; q < 2; ++q) {
+        __m512i lines[8];
+        dwords_of_rows(rows, at + 64 * half + 32 * q, lines);
+#pragma GCC unroll 8
+        for (size_t j = 0; j < 8; ++j) {
+          const __m512i first = _mm512_slli_epi32(high[j], q == 0 ? 4 : 2);
+          const __m512i second = q == 0 ? high[j] : _mm512_srli_epi32(high[j], 2);
+          const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(lines[j], 4), low);
+          uint8_t* to = codes + 64 * (8 * q + j);
+          _mm512_store_si512(to, or_masked(_mm512_and_si512(lines[j], low), first, two));
+          _mm512_store_si512(to + 64 * 16, or_masked(upper, second, two));
+        }
       }
     }
   }
@@ -249,6 +276,40 @@ inline void panel_blocks(const uint8_t* const* rows, size_t first, size_t blocks
 template <class Format>
 void panel_simple(const uint8_t* const* rows, size_t depth, const Panel& out) {
   panel_blocks<Format>(rows, 0, depth / 32, out);
+}
+
+/// Q5_0 and Q5_1. Four columns' fifth bits are spread to their bytes by a multiplication.
+template <class Format>
+void panel_five(const uint8_t* const* rows, size_t depth, const Panel& out) {
+  const __m512i fifteen = _mm512_set1_epi8(15);
+  for (size_t b = 0; b < depth / 32; ++b) {
+    const size_t at = b * Format::kBytes;
+    __m512i head[4];
+    __m512i body[4];
+    dwords_of_rows(rows, at, head);
+    dwords_of_rows(rows, at + Format::kBytes - 16, body);
+    const __m512 scale = low_halves(head[0]);
+    _mm512_store_ps(out.scale + 16 * b, scale);
+    _mm512_store_ps(out.offset + 16 * b,
+                    Format::kBias == 0
+                        ? high_halves(head[0])
+                        : _mm512_mul_ps(scale, _mm512_set1_ps(-static_cast<float>(Format::kBias))));
+    // Bit i of a row: its column i.
+    const __m512i bits = Format::kBias == 0 ? head[1]
+                                            : _mm512_or_si512(_mm512_srli_epi32(head[0], 16),
+                                                              _mm512_slli_epi32(head[1], 16));
+    const auto store = [&](unsigned j, __m512i nibbles) {
+      const __m512i four = _mm512_and_si512(_mm512_srli_epi32(bits, 4 * j), _mm512_set1_epi32(15));
+      const __m512i spread = _mm512_mullo_epi32(four, _mm512_set1_epi32(0x02040810));
+      _mm512_store_si512(out.codes + 64 * (8 * b + j), or_masked(_mm512_and_si512(nibbles, fifteen),
+                                                                 spread, _mm512_set1_epi8(16)));
+    };
+#pragma GCC unroll 4
+    for (unsigned j = 0; j < 4; ++j) {
+      store(j, body[j]);
+      store(4 + j, _mm512_srli_epi16(body[j], 4));
+    }
+  }
 }
 
 /// Blocks of five dwords, d and m before 4 of nibbles: 16 blocks are five times 16 dwords.
@@ -291,8 +352,8 @@ constexpr MakePanel kMakePanel[kDTypes] = {
     nullptr,
     panel_simple<Simple4_0>,
     panel_q4_1,
-    panel_simple<Simple5_0>,
-    panel_simple<Simple5_1>,
+    panel_five<Simple5_0>,
+    panel_five<Simple5_1>,
     panel_simple<Simple8_0>,
     panel_k16<K2>,
     panel_k16<K3>,
