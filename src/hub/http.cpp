@@ -194,7 +194,6 @@ Status HttpClient::State::check_ready() const {
   return {};
 }
 
-/// One request and its answer, redirects not followed: `next` is where it wants to go, else empty.
 CURLcode HttpClient::State::perform(Transfer& transfer, curl_slist* headers) const {
   const CURLcode code = [this] {
     const HoldSigpipe hold;
@@ -208,6 +207,7 @@ CURLcode HttpClient::State::perform(Transfer& transfer, curl_slist* headers) con
   return code;
 }
 
+/// One request and its answer, redirects not followed: `next` is where it wants to go, else empty.
 Result<HttpResponse> HttpClient::State::hop(const HttpRequest& request, const Url& url,
                                             const std::string& text, bool with_token, Headers& kept,
                                             const BodySink& sink, std::string& next,

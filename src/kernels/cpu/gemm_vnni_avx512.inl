@@ -15,6 +15,7 @@
 namespace {
 
 constexpr int kPanelsMax = 2;
+constexpr int kPairRows = 6;  // activation rows that two panels take at once
 
 size_t vnni_panel_bytes(size_t length) {
   // Codes, and scales and offsets of length / 16 groups at most.
@@ -116,7 +117,7 @@ template <int kGroup, int kPanels>
 inline size_t some_panel_rows(const Panel* panels, size_t length, const QuantRows& x, size_t t,
                               RowFetch& fetch, __m512 (&out)[kPanelsMax][8]) {
   const size_t left = x.count - t;
-  constexpr int kMost = kPanels == 1 ? 8 : 6;
+  constexpr int kMost = kPanels == 1 ? 8 : kPairRows;
   if (left >= kMost) {
     panel_rows<kGroup, kPanels, kMost>(panels, length, x, t, fetch, out);
     return kMost;
@@ -166,7 +167,7 @@ void gemm_vnni(unsigned dtype, const PackedRows& w, const WideRows& x, const Sin
   const auto at = (reinterpret_cast<uintptr_t>(scratch) + 63) / 64 * 64;
   auto* memory = reinterpret_cast<uint8_t*>(at);
   // The next strip's lines come while this one is multiplied, all of them before it is done.
-  const size_t times = w.length / kUnpack[dtype].group * (x.count / 6 + 1);
+  const size_t times = w.length / kUnpack[dtype].group * (x.count / kPairRows + 1);
   for (size_t r = 0; r < w.count;) {
     const bool is_pair = w.count - r > kPanelRows;
     const size_t most = is_pair ? 2 * kPanelRows : kPanelRows;

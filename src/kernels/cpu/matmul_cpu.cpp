@@ -114,11 +114,11 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
       });
   fetch_begin(targets);
   if (any_quantized) quantize(x, targets);
+  const size_t rows_a_grain = decode_grain(x.length, x.count);
   const bool is_few = std::any_of(targets.begin(), targets.end(), [&](const MatmulTarget& target) {
     return takes_few(target, x.count);
   });
   if (is_few) pack_few(x, targets);
-  const size_t rows_a_grain = decode_grain(x.length, x.count);
   const auto multiply_rows = [&](const MatmulTarget& target, size_t row, size_t count, int thread) {
     const PackedRows weights = weight_rows(target.weight, row, count);
     const Sink sink = sink_of(target, first_row, row);

@@ -35,6 +35,16 @@ inline void store_factors(__m512i (&factors)[16], float* out) {
   for (size_t i = 0; i < 16; ++i) _mm512_store_si512(out + 16 * i, factors[i]);
 }
 
+/// 4 x 4 dwords in each 128-bit lane: dword i of out[j] is dword j of z[i].
+inline void transpose_lanes(const __m512i (&z)[4], __m512i (&out)[4]) {
+  const __m512i low[2] = {_mm512_unpacklo_epi32(z[0], z[1]), _mm512_unpacklo_epi32(z[2], z[3])};
+  const __m512i high[2] = {_mm512_unpackhi_epi32(z[0], z[1]), _mm512_unpackhi_epi32(z[2], z[3])};
+  out[0] = _mm512_unpacklo_epi64(low[0], low[1]);
+  out[1] = _mm512_unpackhi_epi64(low[0], low[1]);
+  out[2] = _mm512_unpacklo_epi64(high[0], high[1]);
+  out[3] = _mm512_unpackhi_epi64(high[0], high[1]);
+}
+
 /// 16 bytes of each row: out[j] has dword j of the 16 rows.
 inline void dwords_of_rows(const uint8_t* const* rows, size_t at, __m512i (&out)[4]) {
   const auto row = [&](size_t r) {
@@ -47,12 +57,7 @@ inline void dwords_of_rows(const uint8_t* const* rows, size_t at, __m512i (&out)
     z[q] = _mm512_inserti32x4(_mm512_castsi128_si512(row(q)), row(4 + q), 1);
     z[q] = _mm512_inserti32x4(_mm512_inserti32x4(z[q], row(8 + q), 2), row(12 + q), 3);
   }
-  const __m512i low[2] = {_mm512_unpacklo_epi32(z[0], z[1]), _mm512_unpacklo_epi32(z[2], z[3])};
-  const __m512i high[2] = {_mm512_unpackhi_epi32(z[0], z[1]), _mm512_unpackhi_epi32(z[2], z[3])};
-  out[0] = _mm512_unpacklo_epi64(low[0], low[1]);
-  out[1] = _mm512_unpackhi_epi64(low[0], low[1]);
-  out[2] = _mm512_unpacklo_epi64(high[0], high[1]);
-  out[3] = _mm512_unpackhi_epi64(high[0], high[1]);
+  transpose_lanes(z, out);
 }
 
 inline __m512 low_halves(__m512i pairs) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pairs)); }
@@ -72,12 +77,7 @@ inline void dwords_of_rows(const uint8_t* const* rows, size_t at, __m512i (&out)
 #pragma GCC unroll 2
   for (size_t i = 0; i < 2; ++i) {
     const __m512i z[4] = {two(8 * i), two(8 * i + 1), two(8 * i + 2), two(8 * i + 3)};
-    const __m512i low[2] = {_mm512_unpacklo_epi32(z[0], z[1]), _mm512_unpacklo_epi32(z[2], z[3])};
-    const __m512i high[2] = {_mm512_unpackhi_epi32(z[0], z[1]), _mm512_unpackhi_epi32(z[2], z[3])};
-    y[i][0] = _mm512_unpacklo_epi64(low[0], low[1]);
-    y[i][1] = _mm512_unpackhi_epi64(low[0], low[1]);
-    y[i][2] = _mm512_unpacklo_epi64(high[0], high[1]);
-    y[i][3] = _mm512_unpackhi_epi64(high[0], high[1]);
+    transpose_lanes(z, y[i]);
   }
 #pragma GCC unroll 4
   for (size_t j = 0; j < 4; ++j) {
