@@ -11,13 +11,16 @@ list(FILTER xgrammar_sources EXCLUDE REGEX "/cpp/tvm_ffi/")
 # Three places of it let answers through that do not fit, and one cannot be stopped. A source that no longer has them ends the configuration: look whether the
 # newer version is right there, and drop the correction (the tests that name each must hold).
 function(squish_correct_xgrammar FILE BEFORE AFTER)
-  file(READ ${SQUISH_XGRAMMAR_DIR}/cpp/${FILE} text)
+  get_property(text GLOBAL PROPERTY "squish_xgrammar_${FILE}")
+  if(NOT text)
+    file(READ ${SQUISH_XGRAMMAR_DIR}/cpp/${FILE} text)
+  endif()
   string(FIND "${text}" "${BEFORE}" place)
   if(place EQUAL -1)
     message(FATAL_ERROR "xgrammar's ${FILE} is not the one that cmake/xgrammar.cmake corrects; see there")
   endif()
   string(REPLACE "${BEFORE}" "${AFTER}" text "${text}")
-  file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/xgrammar/${FILE} CONTENT "${text}")
+  set_property(GLOBAL PROPERTY "squish_xgrammar_${FILE}" "${text}")
 endfunction()
 # Texts with minLength or maxLength could have tabs and other control characters, which JSON forbids.
 squish_correct_xgrammar(json_schema_converter.cc [==[{'\r', '\r'}, {'\n', '\n'}}, true]==] [==[{0, 0x1F}}, true]==])
@@ -48,14 +51,32 @@ squish_correct_xgrammar(grammar_compiler.cc [==[    for (int i : reachable_state
     for (int i : reachable_states) {
       SquishMayStopCompiling();
       cur_stack_element.element_id = i;]==])
+# The masks of a text of a length by looking at tokens instead of parsing them (xgrammar_runs.h): 20 ms a state become 1.
+squish_correct_xgrammar(grammar_compiler.cc [==[      if (speculative_calculation) {
+        // Optimization for tag dispatch rules.]==] [==[      if (!speculative_calculation && !has_char_budget_rules_ && squish_runs.takes(i, sorted_decoded_vocab)) {
+        tmp_accepted_indices_.push_back(i);
+        continue;
+      }
+      if (speculative_calculation) {
+        // Optimization for tag dispatch rules.]==])
+squish_correct_xgrammar(grammar_compiler.cc [==[  if (has_char_budget_rules_) {
+    speculative_calculation = false;
+  }]==] [==[  if (has_char_budget_rules_) {
+    speculative_calculation = false;
+  }
+  SquishRuns squish_runs(grammar_, init_rule_id_, initial_state_.element_id);]==])
+squish_correct_xgrammar(grammar_compiler.cc [==[#include "xgrammar/grammar.h"]==] [==[#include "xgrammar/grammar.h"
+#include "xgrammar_runs.h"]==])
 foreach(file grammar_compiler.cc json_schema_converter.cc fsm.cc fsm_builder.cc)
   list(REMOVE_ITEM xgrammar_sources ${SQUISH_XGRAMMAR_DIR}/cpp/${file})
   list(APPEND xgrammar_sources ${PROJECT_BINARY_DIR}/xgrammar/${file})
+  get_property(text GLOBAL PROPERTY "squish_xgrammar_${file}")
+  file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/xgrammar/${file} CONTENT "${text}")
 endforeach()
 add_library(squish_xgrammar STATIC ${xgrammar_sources})
 target_include_directories(squish_xgrammar SYSTEM PUBLIC ${SQUISH_XGRAMMAR_DIR}/include
   ${SQUISH_XGRAMMAR_DIR}/3rdparty/dlpack/include PRIVATE ${SQUISH_XGRAMMAR_DIR}/3rdparty/picojson
-  ${SQUISH_XGRAMMAR_DIR}/cpp)
+  ${SQUISH_XGRAMMAR_DIR}/cpp ${PROJECT_SOURCE_DIR}/cmake)
 # XGRAMMAR_LOG_CUSTOMIZE: its messages come to src/grammar/engine_log.cpp. What it only warns of is an error here.
 target_compile_definitions(squish_xgrammar PRIVATE XGRAMMAR_ENABLE_CPPTRACE=0 XGRAMMAR_ENABLE_INTERNAL_CHECK=0
   XGRAMMAR_LOG_CUSTOMIZE=1)

@@ -1,12 +1,14 @@
 // Masks against brute force over a small vocabulary, thoughts, the cache and the limits.
 #include "grammar/grammar.h"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <random>
 #include <set>
 #include <thread>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -222,6 +224,56 @@ TEST(GrammarMask, begins_each_further_round_of_a_repetition_anew) {
   EXPECT_FALSE(fate_of(f, mask, "ccb").begins);
 }
 
+/// Texts of every length up to 6 in letters of one to four bytes, whole and cut within a letter.
+Fixture lettered() {
+  Fixture f;
+  const std::array<std::string, 5> letters = {"a", "\xC3\xA9", "\xE2\x82\xAC", "\xED\x9F\xBF",
+                                              "\xF0\x9F\x98\x80"};
+  std::mt19937 random(7);
+  std::set<std::string> texts = {"\xED\xA0\x80", "\xC0\x80", "\xF4\x90\x80\x80", "\xFF"};
+  for (int i = 0; i < 400; ++i) {
+    std::string text;
+    for (size_t n = 1 + random() % 6; n > 0; --n) text += letters[random() % letters.size()];
+    const auto quote = random() % 4 == 0 ? "\"" : "";
+    texts.insert(text.substr(0, random() % 3 == 0 ? text.size() - 1 : text.size()) + quote);
+  }
+  texts.erase("");
+  f.texts.insert(f.texts.begin(), texts.begin(), texts.end());
+  const auto count = static_cast<TokenId>(f.texts.size());
+  f.ends = {count - 2, count - 1};
+  f.vocabulary = MaskVocabulary::create(f.texts, f.texts.size() + 3, f.ends).value();
+  return f;
+}
+
+// cmake/xgrammar_runs.h: tokens of few enough characters of a class are in a mask without parsing.
+TEST(GrammarMask, has_exactly_the_tokens_that_a_text_of_a_length_accepts) {
+  const Fixture f = lettered();
+  std::mt19937 random(3);
+  for (const char* source :
+       {R"({"type":"string","maxLength":9})", R"({"type":"string","minLength":6,"maxLength":140})",
+        R"({"type":"string","minLength":5})", R"({"type":"string","pattern":"^[a-c]{3,8}b*$"})",
+        R"({"type":"string","pattern":"^[^a]{2,7}$"})", R"({"type":"string","maxLength":4})"}) {
+    const auto mask = f.compile(schema(source));
+    for (int round = 0; round < 12; ++round) {
+      MaskState state(mask);
+      std::vector<uint32_t> bits((f.texts.size() + 3 + 31) / 32);
+      for (int step = 0; step < 12 && !state.has_ended(); ++step) {
+        state.fill(bits);
+        std::vector<TokenId> allowed;
+        for (TokenId token = 0; token < static_cast<TokenId>(f.texts.size()); ++token) {
+          const bool is_accepted = state.accept(token);
+          if (is_accepted) state.rollback(1);
+          ASSERT_EQ(bit(bits, token), is_accepted)
+              << source << " after " << step << " tokens: " << f.texts[static_cast<size_t>(token)];
+          if (is_accepted) allowed.push_back(token);
+        }
+        if (allowed.empty()) break;  // within a letter that no token ends
+        ASSERT_TRUE(state.accept(allowed[random() % allowed.size()]));
+      }
+    }
+  }
+}
+
 TEST(GrammarSources, report_errors_of_the_grammar_itself) {
   const Fixture f;
   for (const GrammarSource& source :
@@ -234,9 +286,14 @@ TEST(GrammarSources, report_errors_of_the_grammar_itself) {
   }
 }
 
-/// 60 ms of masks with the vocabulary of short_words().
+/// 100 ms of masks with the vocabulary of short_words().
 GrammarSource slow_source(int length) {
-  return schema(R"({"type":"string","maxLength":)" + std::to_string(length) + "}");
+  std::string properties;
+  for (int i = 0; i < 8; ++i) {
+    properties += fmt::format(R"({}"p{}":{{"type":"string","maxLength":{}}})", i > 0 ? "," : "", i,
+                              length + 1000 * i);
+  }
+  return schema(R"({"type":"object","properties":{)" + properties + "}}");
 }
 
 /// Words of one to three letters: many tokens that a text can have anywhere.

@@ -12,6 +12,7 @@
 #include "fsm_builder.h"  // of xgrammar
 #include "grammar/mask_log.h"
 #include "grammar_functor.h"  // of xgrammar
+#include "xgrammar_runs.h"
 
 namespace squish {
 namespace {
@@ -111,6 +112,7 @@ Result<std::shared_ptr<const CompiledMask>> CompiledMask::compile(
     return compiler.CompileStructuralTag(text);
   });
   compiling_stop = nullptr;
+  xgrammar::squish_counts = {};
   if (!grammar) return grammar.error();
   return std::shared_ptr<const CompiledMask>(
       new CompiledMask(std::move(vocabulary), std::make_unique<Impl>(Impl{std::move(*grammar)})));
