@@ -135,6 +135,7 @@ void Scheduler::build_step() {
   batch.tokens.clear();
   batch.sequences.clear();
   batch.logit_rows.clear();
+  batch.is_head_of_answers = true;
   batch.hidden_rows.clear();
   batch.types.clear();
   step_.samples.clear();

@@ -1,5 +1,6 @@
 #include "model/decoder.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
@@ -205,35 +206,46 @@ void Decoder::mlp(size_t index) {
   if (!is_direct) add_block_output(layer.post_mlp_norm);
 }
 
-/// Packs the rows of residual_ and mixed_ whose logits or states are wanted to the front; where
-/// those of the states come to lie stands in hidden_places_.
+/// Packs the rows of residual_ and mixed_ whose logits or states are wanted to the front, those
+/// that go on as a prompt's rows first; where those of the states come to lie stands in
+/// hidden_places_.
 void Decoder::keep_rows(const Batch& batch) {
-  const size_t hidden = hidden_of(config_);
-  const size_t width = q_length(config_);
-  const size_t all_rows = row_count_;
-  const size_t prefill_before = prefill_count_;
-  row_count_ = 0;
-  prefill_count_ = 0;
+  const auto is_prompt = [&](const KeptRow& kept) {
+    return kept.row < prefill_count_ && (kept.is_hidden || !batch.is_head_of_answers);
+  };
+  kept_rows_.clear();
+  for (const int32_t row : batch.hidden_rows)
+    kept_rows_.push_back({static_cast<size_t>(row), true});
+  for (const int32_t row : batch.logit_rows)
+    kept_rows_.push_back({static_cast<size_t>(row), false});
+  std::ranges::sort(kept_rows_, {},
+                    [&](const KeptRow& kept) { return std::pair(!is_prompt(kept), kept.row); });
+  // In their place while each comes from behind; a state after the logits of an earlier prompt does
+  // not.
+  const bool is_in_order = std::ranges::is_sorted(kept_rows_, {}, &KeptRow::row);
+  AlignedBuffer<float>& residual = is_in_order ? residual_ : normed_;
+  AlignedBuffer<float>& mixed = is_in_order ? mixed_ : q_;
+  const auto move = [](const AlignedBuffer<float>& from, size_t row, AlignedBuffer<float>& to,
+                       size_t place, size_t length) {
+    const float* source = from.data() + row * length;
+    float* out = to.data() + place * length;
+    if (source != out) std::memcpy(out, source, length * sizeof(float));
+  };
   hidden_places_.clear();
-  size_t next_logits = 0;
-  size_t next_hidden = 0;
-  while (next_logits < batch.logit_rows.size() || next_hidden < batch.hidden_rows.size()) {
-    const bool is_hidden = next_logits == batch.logit_rows.size() ||
-                           (next_hidden < batch.hidden_rows.size() &&
-                            batch.hidden_rows[next_hidden] < batch.logit_rows[next_logits]);
-    const auto row = static_cast<size_t>(is_hidden ? batch.hidden_rows[next_hidden++]
-                                                   : batch.logit_rows[next_logits++]);
-    if (is_hidden) hidden_places_.push_back(row_count_);
-    SQ_CHECK(row < all_rows && row >= row_count_);
-    if (row != row_count_) {
-      std::memcpy(residual_.data() + row_count_ * hidden, residual_.data() + row * hidden,
-                  hidden * sizeof(float));
-      std::memcpy(mixed_.data() + row_count_ * width, mixed_.data() + row * width,
-                  width * sizeof(float));
-    }
-    if (row < prefill_before) ++prefill_count_;
-    ++row_count_;
+  for (size_t place = 0; place < kept_rows_.size(); ++place) {
+    const KeptRow& kept = kept_rows_[place];
+    SQ_CHECK(kept.row < row_count_);
+    if (kept.is_hidden) hidden_places_.push_back(place);
+    move(residual_, kept.row, residual, place, hidden_of(config_));
+    move(mixed_, kept.row, mixed, place, q_length(config_));
   }
+  if (!is_in_order) {
+    std::swap(residual_, normed_);
+    std::swap(mixed_, q_);
+  }
+  const auto prefill = std::ranges::count_if(kept_rows_, is_prompt);
+  row_count_ = kept_rows_.size();
+  prefill_count_ = static_cast<size_t>(prefill);
 }
 
 /// Takes the states that are wanted out of normed_, so that only rows of logits are left.

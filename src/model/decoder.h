@@ -75,10 +75,15 @@ class Decoder final : public Model {
   ActivationObserver* observer_ = nullptr;
 
   size_t row_capacity_ = 0;
-  size_t row_count_ = 0;               // of the running forward; fewer in the last layer
-  size_t prefill_count_ = 0;           // of those, the first that belong to prompts
-  std::vector<int32_t> positions_;     // [rows]
-  std::vector<size_t> hidden_places_;  // of the last layer's rows, those that Batch::hidden gets
+  size_t row_count_ = 0;            // of the running forward; fewer in the last layer
+  size_t prefill_count_ = 0;        // of those, the first that belong to prompts
+  std::vector<int32_t> positions_;  // [rows]
+  struct KeptRow {
+    size_t row;
+    bool is_hidden;  // its state is wanted, else its logits
+  };
+  std::vector<KeptRow> kept_rows_;          // of the last layer, once K and V are there
+  std::vector<size_t> hidden_places_;       // of those, where the ones lie that Batch::hidden gets
   std::vector<AlignedBuffer<float>> rope_;  // one a kind: [rows, 2 * pairs]
   AlignedBuffer<float> residual_;           // [rows, hidden]
   AlignedBuffer<float> normed_;             // [rows, hidden]; also a block's output before its norm

@@ -138,6 +138,50 @@ TEST_P(Decoder, chunks_without_logits_still_fill_the_cache) {
   EXPECT_THAT(logits, ElementsAreArray(row(whole, last)));
 }
 
+/// Logits and states of prompts whose last rows go on as decode rows, on the fast backend.
+struct AnswersBegin {
+  std::vector<float> logits, hidden;
+};
+AnswersBegin begin_answers(LoadedModel& loaded, const std::vector<std::vector<int32_t>>& prompts,
+                           const std::vector<int32_t>& hidden_rows) {
+  KvCache cache = loaded.make_cache(static_cast<int32_t>(prompts.size()));
+  std::vector<int32_t> pages(prompts.size());
+  std::iota(pages.begin(), pages.end(), 0);
+  Batch batch;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    batch.sequences.push_back({&pages[i], 0, batch.tokens.size(), prompts[i].size()});
+    batch.tokens.insert(batch.tokens.end(), prompts[i].begin(), prompts[i].end());
+    batch.logit_rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
+  }
+  batch.prefill_row_count = batch.tokens.size();
+  batch.is_head_of_answers = true;
+  batch.hidden_rows = hidden_rows;
+  AnswersBegin out;
+  out.hidden.resize(hidden_rows.size() * static_cast<size_t>(loaded.model->config().hidden));
+  out.logits.resize(prompts.size() * loaded.vocabulary());
+  batch.hidden = out.hidden;
+  loaded.model->forward(batch, cache, out.logits);
+  return out;
+}
+
+TEST_P(Decoder, answers_begin_alike_beside_prompts_whose_states_are_wanted) {
+  ThreadPool pool(1);
+  Result<std::unique_ptr<Backend>> backend = make_cpu_backend(pool);
+  ASSERT_TRUE(backend.has_value());
+  LoadedModel fast(directory.file(fmt::format("{}.gguf", tiny.name())), 0,
+                   std::move(backend).value());
+  ASSERT_NE(fast.model, nullptr);
+  const std::vector<int32_t> a(prompt.begin(), prompt.begin() + 12);
+  const std::vector<int32_t> b(prompt.rbegin(), prompt.rbegin() + 9);
+  const AnswersBegin a_alone = begin_answers(fast, {a}, {});
+  const AnswersBegin b_alone = begin_answers(fast, {b}, {0, 5, 7});
+  // Rows 12, 17 and 19 are b's: behind the row of a's logits, and before it goes on.
+  const AnswersBegin both = begin_answers(fast, {a, b}, {12, 17, 19});
+  EXPECT_EQ(row(both.logits, 0), row(a_alone.logits, 0));
+  EXPECT_EQ(row(both.logits, 1), row(b_alone.logits, 0));
+  EXPECT_EQ(both.hidden, b_alone.hidden);
+}
+
 TEST_P(Decoder, steps_of_a_known_size_do_not_allocate) {
   // The reference backend takes memory as it likes; the fast one may not.
   ThreadPool pool(1);

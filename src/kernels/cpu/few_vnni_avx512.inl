@@ -206,11 +206,13 @@ void few_rows(unsigned dtype, const PackedRows& w, const ExtraRows* extra, const
 /// Where a panel costs less than the kernel for few rows, by whole models on a Zen 5 (tokens a
 /// second of 3 and 4 answers together, here and there): Qwen2.5-Coder-0.5B (Q5_0) 135 174, 105 145
 /// with one thread and 212 278, 182 244 with two; SmolLM2-135M (Q4_1) 480 597, 414 540 and 575 768,
-/// 581 780. Q8_0 and groups of 16 gain from the fifth row on (35,840 x 1,536 from memory, GB/s of
-/// 2, 4 and 8 rows: Q6_K 37 34 29, 59 43 25; Q8_0 34 33 27, 49 36 23).
+/// 581 780. Groups of 16 gain from the fourth row on (Qwen2.5-Coder-1.5B, a third of it Q6_K: 63
+/// 83, 62 73 with one thread and 92 127, 95 116 with two), Q8_0 from the fifth (Gemma 273 279, 444
+/// 469 with four).
 size_t few_rows_min(unsigned dtype) {
   constexpr unsigned kQ8_0 = 7;
-  return kUnpack[dtype].group == 32 && dtype != kQ8_0 ? 3 : 5;
+  if (dtype == kQ8_0) return 5;
+  return kUnpack[dtype].group == 32 ? 3 : 4;
 }
 
 void few_multiply(unsigned dtype, const PackedRows& w, const QuantRows& x, const ExtraRows* extra,
