@@ -141,7 +141,9 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
     for_target_rows(targets, begin, end, [&](const MatmulTarget& target, size_t row, size_t count) {
       // Few rows at a time where they are read twice, so that the second time finds them in L1 or
       // L2: a whole matrix, which is what one thread is given, would come from memory again.
-      const size_t step = has_extra(target.weight.dtype) ? kExtraRows : count;
+      const bool is_read_twice =
+          has_extra(target.weight.dtype) && !(takes_few(target, x.count) && table_.few.takes_extra);
+      const size_t step = is_read_twice ? kExtraRows : count;
       for (size_t done = 0; done < count; done += step)
         multiply_rows(target, row + done, std::min(step, count - done), thread);
     });
