@@ -370,7 +370,8 @@ Result<ModelManager::Entry> ModelManager::open(const hub::LocalModel& local, int
     entry->model = std::move(model);
     entry->bytes = bytes;
     entry->page_bytes = footprint.page;
-    entry->keep_alive = options_.keep_alive;
+    const bool stays = !options_.staying_path.empty() && local.path == options_.staying_path;
+    entry->keep_alive = stays ? KeepAlive() : options_.keep_alive;
     entry->last_used = Steady::now();
     entry->loaded_at = std::chrono::system_clock::now();
     entry->load_ms = std::chrono::duration<double, std::milli>(Steady::now() - begin).count();

@@ -76,6 +76,8 @@ struct ModelManagerOptions {
   uint64_t budget_bytes = 0;
   size_t models_max = 0;  // loaded at a time; 0: as many as fit
   KeepAlive keep_alive = std::chrono::minutes(5);
+  /// Path of the model that stays, however often it is loaded; empty: none.
+  std::string staying_path;
   /// How long a load waits for others' models to be out of use before it is refused.
   std::chrono::milliseconds load_wait = std::chrono::seconds(30);
   /// From a name to a model of this machine; called on the loading thread.

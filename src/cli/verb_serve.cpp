@@ -180,16 +180,12 @@ void add_lookup(const Context& context, const hub::Store& store,
     const bool is_chosen =
         chosen && (name == chosen->id || name == chosen->path || name == chosen->id + ":latest");
     if (means_default || is_chosen) return *chosen;
-    auto found = hub::resolve_model(name, store, hub::Catalog::builtin(), environment);
-    // A request must not open any file of this machine by its path.
-    const bool is_known = found && found->path != name && !name.starts_with('/') &&
-                          !name.starts_with('.') && !name.starts_with('~');
-    if (found && !is_known) {
-      return Error{ErrorCode::not_found,
-                   fmt::format("model '{}' is not known; requests name models of `squish models`",
-                               printable(name))};
-    }
-    return found;
+    auto found = hub::find_model(name, store, hub::Catalog::builtin(), environment);
+    if (found) return found;
+    // Clients need not know where this machine keeps its models.
+    Error error = found.error();
+    error.message = replace_all(std::move(error.message), store.root(), "the models directory");
+    return error;
   };
   out.list = [store] { return store.list().models; };
 }
@@ -256,6 +252,7 @@ Result<int> run(Context& context, const Arguments& arguments) {
   SQ_TRY(const std::optional<hub::LocalModel> model, choose_default(context, arguments));
   SQ_TRY(const hub::Store store, context.store());
   add_lookup(context, store, model, managed);
+  if (model) managed.staying_path = model->path;
   options.models_directory = store.root();
   options.environment = context.environment;
   options.ollama_version = arguments.text("--ollama-version").value_or(options.ollama_version);

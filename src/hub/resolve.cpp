@@ -50,7 +50,35 @@ Result<LocalModel> model_at_path(const std::string& path) {
   return model;
 }
 
+/// The store's models, then those of other programs.
+Result<LocalModel> known_model(std::string_view text, const Store& store, const Catalog& catalog,
+                               const Environment& environment) {
+  Result<LocalModel> found = store.find(text, catalog);
+  if (found || found.error().code != ErrorCode::not_found) return found;
+  const ScanResult elsewhere = scan_external(environment);
+  const std::string lower = to_lower(text);
+  for (const LocalModel& model : elsewhere.models) {
+    if (to_lower(model.id) == lower || to_lower(model.id) == lower + ":latest") return model;
+  }
+  // Without its prefix another program's model is taken only when the catalogue does not mean
+  // something else.
+  if (!catalog.find(text)) {
+    for (const LocalModel& model : elsewhere.models) {
+      if (to_lower(model.id.substr(model.id.find(':') + 1)) == lower) return model;
+    }
+  }
+  return found;
+}
+
 }  // namespace
+
+Result<LocalModel> find_model(std::string_view name, const Store& store, const Catalog& catalog,
+                              const Environment& environment) {
+  const std::string_view text = trim(name);
+  if (text.find('\0') != std::string_view::npos)
+    return Error{ErrorCode::invalid_argument, "the model name has a NUL byte"};
+  return known_model(text, store, catalog, environment);
+}
 
 Result<LocalModel> resolve_model(std::string_view name, const Store& store, const Catalog& catalog,
                                  const Environment& environment) {
@@ -67,20 +95,8 @@ Result<LocalModel> resolve_model(std::string_view name, const Store& store, cons
   const std::string path = absolute_path(text, home ? *home : "/");
   if (pathlike && (file_exists(path) || is_directory(path))) return model_at_path(path);
 
-  Result<LocalModel> found = store.find(text, catalog);
+  Result<LocalModel> found = known_model(text, store, catalog, environment);
   if (found || found.error().code != ErrorCode::not_found) return found;
-  const ScanResult elsewhere = scan_external(environment);
-  const std::string lower = to_lower(text);
-  for (const LocalModel& model : elsewhere.models) {
-    if (to_lower(model.id) == lower || to_lower(model.id) == lower + ":latest") return model;
-  }
-  // Without its prefix another program's model is taken only when the catalogue does not mean
-  // something else.
-  if (!catalog.find(text)) {
-    for (const LocalModel& model : elsewhere.models) {
-      if (to_lower(model.id.substr(model.id.find(':') + 1)) == lower) return model;
-    }
-  }
   if (!pathlike && (file_exists(path) || is_directory(path))) return model_at_path(path);
   if (remote) {
     return Error{ErrorCode::not_found,

@@ -18,4 +18,10 @@ namespace squish::hub {
 Result<LocalModel> resolve_model(std::string_view name, const Store& store, const Catalog& catalog,
                                  const Environment& environment);
 
+/// The same for a name that came from elsewhere, such as a request: never a path, so that nobody
+/// opens a file of this machine, or learns that there is one, by naming it. Reads the models
+/// directory and those of other programs. Errors as above.
+Result<LocalModel> find_model(std::string_view name, const Store& store, const Catalog& catalog,
+                              const Environment& environment);
+
 }  // namespace squish::hub

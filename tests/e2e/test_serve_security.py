@@ -356,3 +356,24 @@ def test_requests_that_take_too_long_are_ended(start_server, chat_model):
     assert reply.status == 504
     assert reply.json["error"]["code"] == "request_timeout"
     server.wait_until(lambda: is_at_rest(server), what="rest")
+
+
+# --- models by name only
+
+
+def test_no_request_opens_a_file_by_its_path(server, tmp_path):
+    (tmp_path / "secret.gguf").write_text("secret text")
+    outside = str(tmp_path / "secret.gguf")
+    names = ["a/../../../etc/passwd", " /etc/passwd", "\t/etc/passwd", "hf:../../../../etc/passwd", "ollama:/etc/passwd", "../../root", "~/x", "/etc/passwd",
+             "pyproject.toml", f"x/../../../../../../..{outside}", outside, f" {outside}"]
+    for name in names:
+        asked = [
+            server.post("/v1/chat/completions", CHAT | {"model": name}),
+            server.post("/api/show", {"model": name}),
+            server.post("/api/copy", {"source": name, "destination": "copied"}),
+            server.post("/api/create", {"model": "made", "from": name, "stream": False}),
+        ]
+        for answer in asked:
+            assert 400 <= answer.status < 500, (name, answer.status, answer.text)
+            for leak in ("root:x", "magic", "secret text", "holds no model", "such file", "expected"):
+                assert leak not in answer.text, (name, answer.text)
