@@ -85,12 +85,20 @@ void ChatStream::add_text(ChatDelta& delta, std::string_view text) {
   add_answer(delta, parts.text);
 }
 
+RequestStats ChatStream::stats() const {
+  RequestStats out = handle_.stats();
+  // What the engine had computed when the stop came to it is nobody's: it depends on its steps.
+  if (is_cut()) out.generated_tokens = token_count_;
+  return out;
+}
+
 void ChatStream::end(ChatDelta& delta) {
   ReasoningSplitter::Output parts = reasoning_.flush();
   delta.reasoning += parts.reasoning;
   add_answer(delta, parts.text);
   if (calls_.has_value()) {
-    ToolCallSplitter::Output rest = calls_->flush();
+    // A text that was to be the end of the answer is no accident that a call has to survive.
+    ToolCallSplitter::Output rest = calls_->flush(!text_.matched().has_value());
     delta.text += rest.text;
     std::ranges::move(rest.calls, std::back_inserter(delta.tool_calls));
   }
@@ -101,26 +109,27 @@ std::optional<ChatDelta> ChatStream::next(std::chrono::milliseconds timeout) {
   if (finished_) return std::nullopt;
   auto event = handle_.next(timeout);
   // After a stop string the engine may have computed one more token: it is not shown.
-  while (event && (text_.matched() || has_all_calls()) && !event->is_terminal())
-    event = handle_.try_next();
+  while (event && is_cut() && !event->is_terminal()) event = handle_.try_next();
   if (!event) return std::nullopt;
   ChatDelta delta;
   delta.prompt = handle_.take_prompt_logprobs();
   if (event->is_terminal()) {
     add_text(delta, text_.flush());
     delta.stop_index = text_.matched();
-    const bool has_ended = delta.stop_index.has_value() || has_all_calls();
+    const bool has_ended = is_cut();
     delta.finish = has_ended ? FinishReason::stop : event->finish;
     if (!has_ended) delta.error = event->error;
     if (tells_end_ && !has_ended && event->token >= 0) delta.tokens.push_back(*event);
     end(delta);
     return delta;
   }
+  ++token_count_;
   const TokenStream::Output output = text_.push(event->token);
   add_text(delta, output.text);
   delta.tokens.push_back(std::move(*event));
   // Its end comes with the engine's: nobody waits for that in here.
   if (output.stopped || has_all_calls()) handle_.cancel();
+  delta.is_thought = reasoning_.is_thinking();
   return delta;
 }
 

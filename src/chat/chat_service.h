@@ -27,7 +27,7 @@ class ChatStream {
   /// The answer ends within one step of the engine, with FinishReason::cancelled.
   void cancel() { handle_.cancel(); }
   /// Must not be called before finished().
-  [[nodiscard]] const RequestStats& stats() const { return handle_.stats(); }
+  [[nodiscard]] RequestStats stats() const;
 
  private:
   friend class ChatService;
@@ -37,12 +37,15 @@ class ChatStream {
   void add_answer(ChatDelta& delta, std::string_view text);
   [[nodiscard]] bool has_all_calls() const { return calls_.has_value() && calls_->is_done(); }
   void end(ChatDelta& delta);
+  /// The answer is over before the engine knows.
+  [[nodiscard]] bool is_cut() const { return text_.matched().has_value() || has_all_calls(); }
 
   RequestHandle handle_;
   TokenStream text_;
   ReasoningSplitter reasoning_;
   std::optional<ToolCallSplitter> calls_;  // when tools are offered
   bool tells_end_ = false;                 // the end token is among the last piece's tokens
+  int32_t token_count_ = 0;                // given out
   bool finished_ = false;
 };
 

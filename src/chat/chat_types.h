@@ -81,6 +81,7 @@ struct PreparedPrompt {
 struct ChatDelta {
   std::string text = {};
   std::string reasoning = {};  // between <think> and </think>
+  bool is_thought = false;     // the model is still thinking after this piece
   std::vector<ToolCallPiece> tool_calls = {};
   std::vector<TokenEvent> tokens =
       {};  // those that this piece was made of, without terminal events

@@ -22,6 +22,8 @@ class ReasoningSplitter {
   Output push(std::string_view piece);
   /// The end of the answer: the rest.
   Output flush();
+  /// What comes next is still thought, as far as one can tell.
+  [[nodiscard]] bool is_thinking() const { return state_ == State::thinking; }
 
  private:
   enum class State : uint8_t { start, thinking, seam, answer };

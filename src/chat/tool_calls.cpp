@@ -128,7 +128,7 @@ struct ToolCallSplitter::State {
   void open_json(const ToolDefinition* named, bool is_marked, char byte, std::string& out);
   void read(std::string& out, char byte);
   void end_region(std::string& out);
-  void cut(std::string& out);
+  void cut(std::string& out, bool may_close);
   [[nodiscard]] bool is_done() const { return options.is_single && sink.ended() > 0; }
   [[nodiscard]] bool has_closed() const {
     return !marker->close.empty() && header.ends_with(marker->close);
@@ -338,14 +338,14 @@ void ToolCallSplitter::State::advance(std::string& out) {
 }
 
 /// The answer ends here.
-void ToolCallSplitter::State::cut(std::string& out) {
+void ToolCallSplitter::State::cut(std::string& out, bool may_close) {
   if (mode == Mode::text) {
     if (is_after_call) skip_after_call();
     say(out, std::exchange(held, {}));
     if (!is_after_call) out += space;
     return;
   }
-  if (reader.has_value()) reader->finish_cut();
+  if (reader.has_value() && may_close) reader->finish_cut();
   if (sink.begun() == calls_before && mode == Mode::json) {
     // A string that never ends may have hidden the end of the marker.
     const size_t close = marker->close.empty() ? std::string::npos : raw.find(marker->close);
@@ -355,7 +355,7 @@ void ToolCallSplitter::State::cut(std::string& out) {
       end_region(out);
       held = rest;
       advance(out);
-      cut(out);
+      cut(out, may_close);
       return;
     }
   }
@@ -378,10 +378,10 @@ ToolCallSplitter::Output ToolCallSplitter::push(std::string_view piece) {
   return out;
 }
 
-ToolCallSplitter::Output ToolCallSplitter::flush() {
+ToolCallSplitter::Output ToolCallSplitter::flush(bool may_close) {
   Output out;
   if (is_done()) return out;
-  state_->cut(out.text);
+  state_->cut(out.text, may_close);
   out.calls = state_->sink.take();
   return out;
 }

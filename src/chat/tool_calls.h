@@ -55,9 +55,9 @@ class ToolCallSplitter {
     std::vector<ToolCallPiece> calls;
   };
   Output push(std::string_view piece);
-  /// The end of the answer: what was held back. JSON that was cut becomes a call when it can be
-  /// closed so that it fits the tool's schema.
-  Output flush();
+  /// The end of the answer: what was held back. With `may_close` JSON that was cut becomes a call
+  /// when it can be closed so that it fits the tool's schema.
+  Output flush(bool may_close = true);
   /// With is_single: the call is complete.
   [[nodiscard]] bool is_done() const;
 

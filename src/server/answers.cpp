@@ -91,8 +91,7 @@ void Receiver::take(size_t index, ChatDelta delta) {
   // A stream tells it with this piece, other answers at their end.
   if (!plan_.is_stream && !delta.prompt.empty()) answer.prompt = std::move(delta.prompt);
   add_pieces(answer.tool_calls, delta.tool_calls);
-  const bool is_thinking = answer.text.empty() && answer.tool_calls.empty();
-  if (is_thinking && !answer.reasoning.empty()) answer.reasoning_token_count += count;
+  if (delta.is_thought || !delta.reasoning.empty()) answer.reasoning_token_count += count;
   if (count > 0) {
     const Clock::time_point now = Clock::now();
     if (last_token_[index] != Clock::time_point()) {
@@ -295,7 +294,12 @@ asio::awaitable<void> answer(Exchange& exchange, std::shared_ptr<ModelLease> lea
     receiver.record_quality(error.has_value());
   if (!error && exchange.is_cancelled()) error = stopping_error();  // no-one hears it who has left
   if (error) {
-    co_await exchange.fail(*error);
+    const std::string event = exchange.has_begun() ? writer.failed(*error) : std::string();
+    if (event.empty()) {
+      co_await exchange.fail(*error);
+    } else {
+      co_await exchange.fail_stream(std::move(*error), event);
+    }
   } else if (is_stream) {
     co_await exchange.end_stream();
   } else {

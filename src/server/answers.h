@@ -45,6 +45,8 @@ class AnswerWriter {
   virtual std::string delta(size_t index, const Answer& answer, const ChatDelta& delta) = 0;
   /// The last bytes of a stream, when every answer has finished.
   virtual std::string end(std::span<const Answer> answers) = 0;
+  /// The event of an error in a stream that has begun; empty: what Exchange::fail says.
+  virtual std::string failed(const ApiError& /*error*/) { return {}; }
   /// The body when it is not a stream.
   virtual std::string whole(std::span<const Answer> answers) = 0;
 };

@@ -132,6 +132,12 @@ asio::awaitable<void> Exchange::fail(ApiError error, Headers headers) {
   co_await end_stream();
 }
 
+asio::awaitable<void> Exchange::fail_stream(ApiError error, std::string event) {
+  failure_ = in_dialect(dialect_, std::move(error));
+  co_await write(event);
+  co_await end_stream();
+}
+
 asio::awaitable<void> Exchange::begin_stream(std::string_view content_type) {
   if (has_begun_ || has_ended_) co_return;
   has_begun_ = true;

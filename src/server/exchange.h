@@ -66,6 +66,10 @@ class Exchange {
   /// The error in the route's dialect; inside a stream that has begun, as its last event.
   asio::awaitable<void> fail(ApiError error, Headers headers = {});
 
+  /// The same where the stream has a form of its own for it: `event` is sent as its last piece.
+  asio::awaitable<void> fail_stream(ApiError error,
+                                    std::string event);  // NOLINT: live as long as the coroutine
+
   asio::awaitable<void> begin_stream(std::string_view content_type);
   [[nodiscard]] bool has_begun() const { return has_begun_; }
   /// A piece of the stream that has begun. Returns when the client can take more.

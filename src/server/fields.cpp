@@ -227,14 +227,28 @@ Checked read_logit_bias(const Value& object, SamplingParams& out) {
                                                "numbers from -100 to 100",
                                                what, limits::kLogitBiasMax));
   };
+  const auto add = [&](const std::optional<int64_t>& id, const Value& given) {
+    const bool is_never = given.is_bool() && !given.as_bool();  // llama-server's word
+    const auto bias = is_never ? std::optional(-100.0) : number_of(given);
+    if (!id || *id < 0 || *id > INT32_MAX || !bias || !(*bias >= -100 && *bias <= 100))
+      return false;
+    out.logit_bias.push_back({static_cast<TokenId>(*id), static_cast<float>(*bias)});
+    return true;
+  };
+  if (value->is_list() && value->size() <= limits::kLogitBiasMax) {
+    for (const Value& pair : value->items()) {
+      const bool is_pair = pair.is_list() && pair.size() == 2 && pair.items()[0].is_integer();
+      if (!is_pair || !add(pair.items()[0].as_integer(), pair.items()[1]))
+        return wrong(fmt::format("has {}", shown(pair)));
+    }
+    return Nothing{};
+  }
   if (!value->is_dict()) return wrong("is not an object");
   if (value->size() > limits::kLogitBiasMax) return wrong("has too many entries");
   for (const Value::Entry& entry : value->entries()) {
     const auto id = entry.key.is_string() ? parse_int(entry.key.as_string()) : std::nullopt;
-    const auto bias = number_of(entry.value);
-    if (!id || *id < 0 || *id > INT32_MAX || !bias || !(*bias >= -100 && *bias <= 100))
+    if (!add(id, entry.value))
       return wrong(fmt::format("has {}: {}", shown(entry.key), shown(entry.value)));
-    out.logit_bias.push_back({static_cast<TokenId>(*id), static_cast<float>(*bias)});
   }
   return Nothing{};
 }

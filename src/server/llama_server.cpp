@@ -15,6 +15,7 @@
 #include "server/openai_messages.h"
 #include "server/prepared_call.h"
 #include "server/route.h"
+#include "server/structured_output.h"
 
 namespace squish::server {
 namespace {
@@ -61,6 +62,8 @@ Parsed<Call> parse_call(const Value& body, const AnswerOptions& defaults) {
   out.options = defaults;
   SamplingParams& sampling = out.options.sampling;
   if (auto read = read_sampling(body, Dialect::ollama, sampling); !read) return read.error();
+  if (auto read = read_logit_bias(body, sampling); !read) return read.error();
+  if (auto read = read_llama_constraint(body, out.options.constraint); !read) return read.error();
   const auto model = read_text(body, "model");
   const auto count = read_integer(body, "n_predict", -2, kAnswerTokensMax);
   const auto top = read_integer(body, "n_probs", 0, kTopProbabilitiesMax);
@@ -222,11 +225,12 @@ Result<std::vector<PreparedPrompt>> prepare(LoadedModel& model, const Call& call
   std::vector<PreparedPrompt> out;
   if (call.prompt.is_tokens) {
     out.push_back({.tokens = call.prompt.tokens});
-    return out;
+  } else {
+    SQ_TRY(PreparedPrompt prompt, ChatService(model).prepare(CompletionRequest{
+                                      .prompt = call.prompt.text, .options = {}}));
+    out.push_back(std::move(prompt));
   }
-  SQ_TRY(PreparedPrompt prompt,
-         ChatService(model).prepare(CompletionRequest{.prompt = call.prompt.text, .options = {}}));
-  out.push_back(std::move(prompt));
+  SQ_TRY_STATUS(ChatService(model).add_grammar(call.options, out.back()));
   return out;
 }
 
@@ -244,6 +248,13 @@ constexpr std::array kCompletionFields = {
           .help = "log probabilities of as many of the likeliest tokens",
           .minimum = 0,
           .maximum = kTopProbabilitiesMax},
+    Field{
+        .name = "grammar", .type = FieldType::text, .help = "rules that the answer follows (GBNF)"},
+    Field{.name = "json_schema", .type = FieldType::any, .help = "a schema that it fits"},
+    Field{.name = "logit_bias",
+          .type = FieldType::any,
+          .help = "pairs of a token id and a number from -100 to 100, or false for never; or an "
+                  "object of these"},
     Field{.name = "return_tokens", .type = FieldType::boolean, .help = "also the answer's tokens"},
     Field{.name = "ignore_eos",
           .type = FieldType::boolean,

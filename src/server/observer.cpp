@@ -173,7 +173,8 @@ std::string Tracer::chrome_json(std::string_view version) const {
         .field("tid", span.parent_id == 0 ? span.id : span.parent_id)
         .object_field("args");
     for (const auto& [name, value] : span.tags) json.field(name, value);
-    json.field("status", span.error.empty() ? "ok" : "error").end_object().end_object();
+    // Not "status", which is a tag of every request.
+    json.field("outcome", span.error.empty() ? "ok" : "error").end_object().end_object();
   }
   json.end_array()
       .field("displayTimeUnit", "ms")

@@ -99,7 +99,15 @@ class OllamaWriter final : public AnswerWriter {
     if (facts_.wants_logprobs && !tokens.empty()) write_logprobs(json, tokens);
   }
 
-  /// Arguments are an object here, not text as OpenAI has them.
+  /// An object here, not text as OpenAI has them, without the model's line breaks: a stream is one
+  /// JSON object a line.
+  static std::string arguments_of(const ToolCallText& call) {
+    const auto arguments = parse_json(call.arguments);
+    if (!arguments || !arguments->is_dict()) return "{}";
+    const auto line = to_json(*arguments);
+    return line ? *line : "{}";
+  }
+
   static void write_calls(JsonWriter& json, std::span<const ToolCallText> calls, size_t index) {
     json.array_field("tool_calls");
     for (const ToolCallText& call : calls) {
@@ -109,7 +117,7 @@ class OllamaWriter final : public AnswerWriter {
           .field("index", index++)
           .field("name", call.name)
           .key("arguments")
-          .raw(call.arguments.empty() ? "{}" : call.arguments)
+          .raw(arguments_of(call))
           .end_object()
           .end_object();
     }

@@ -92,6 +92,14 @@ class Writer final : public ResponsesWriter {
                        ",\"response\":" + response);
   }
 
+  std::string failed(const ApiError& error) override {
+    std::string out;
+    close(out, "incomplete");
+    const std::string response = response_json("failed", "", nullptr, &error);
+    keep(response);
+    return out + event("response.failed", ",\"response\":" + response);
+  }
+
   std::string whole(std::span<const Answer> answers) override {
     const Answer& answer = answers.front();
     const std::string_view status = status_of(answer);

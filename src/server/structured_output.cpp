@@ -62,6 +62,8 @@ constexpr std::array kFields = {
     Row{"guided_json", read_schema},     Row{"guided_regex", read_regex},
     Row{"guided_grammar", read_grammar}, Row{"guided_choice", read_choices},
 };
+/// The one field that only llama-server's own route has.
+constexpr std::array kLlamaFields = {Row{"json_schema", read_schema}};
 /// Fields of structured_outputs.
 constexpr std::array kOutputs = {
     Row{"json", read_schema},
@@ -91,7 +93,11 @@ Checked read_rows(const Value& object, const std::array<Row, N>& rows, const std
 Source read_format(const Value& format) {
   const Value* type = format.is_dict() ? find_present(format, "type") : nullptr;
   if (type == nullptr || !type->is_string()) return wrong("it must be an object with a type");
-  if (type->as_string() == "json_object") return json_object_source();
+  if (type->as_string() == "json_object") {
+    // With a schema beside it, as llama-server takes it.
+    const Value* beside = find_present(format, "schema");
+    return beside != nullptr ? read_schema(*beside) : json_object_source();
+  }
   if (type->as_string() != "json_schema")
     return wrong(fmt::format("its type is {}; text, json_object and json_schema are supported",
                              printable(type->as_string())));
@@ -126,6 +132,11 @@ Checked read_constraint(const Value& body, std::optional<GrammarSource>& out) {
     return bad_field("structured_outputs",
                      "structured_outputs: structural_tag is not supported; give tools");
   return read_rows(*outputs, kOutputs, "structured_outputs.", out);
+}
+
+Checked read_llama_constraint(const Value& body, std::optional<GrammarSource>& out) {
+  if (auto read = read_rows(body, kLlamaFields, "", out); !read) return read.error();
+  return read_constraint(body, out);
 }
 
 Checked read_ollama_format(const Value& body, std::optional<GrammarSource>& out) {

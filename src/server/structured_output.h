@@ -13,6 +13,9 @@ namespace squish::server {
 /// the field, for a schema also its place and keyword.
 Checked read_constraint(const Value& body, std::optional<GrammarSource>& out);
 
+/// The same for llama-server's own route, which has json_schema, too.
+Checked read_llama_constraint(const Value& body, std::optional<GrammarSource>& out);
+
 /// Ollama's `format`: "json", "" or a schema. Errors: 400.
 Checked read_ollama_format(const Value& body, std::optional<GrammarSource>& out);
 

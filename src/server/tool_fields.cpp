@@ -58,6 +58,15 @@ Parsed<ToolChoice> read_tool_choice(const Value& body, Value& tools) {
   if (!parallel) return parallel.error();
   out.is_parallel = *parallel;
   const Value* choice = find_present(body, "tool_choice");
+  if (choice == nullptr && find_present(body, "tools") == nullptr) {
+    // The older form: "none", "auto" or {"name": ...} beside functions.
+    choice = find_present(body, "function_call");
+    if (choice != nullptr && choice->is_dict()) {
+      out.kind = ToolChoice::Kind::named;
+      out.name = text_of(*choice, "name");
+      return out;
+    }
+  }
   if (choice == nullptr) return out;
   std::string word = choice->is_string() ? choice->as_string() : text_of(*choice, "type");
   if (word == "allowed_tools") {

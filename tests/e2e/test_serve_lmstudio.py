@@ -120,3 +120,26 @@ def test_template_props_and_slots(server):
     assert "im_start" in props["chat_template"] and props["eos_token"] == "<|im_end|>"
     slots = server.get("/slots").json
     assert len(slots) >= 16 and not any(slot["is_processing"] for slot in slots)
+
+
+def test_a_plain_completion_is_held_to_a_form(server):
+    def said(**form):
+        return server.post("/completion", {"prompt": "Hi", "n_predict": 30, "temperature": 0, **form})
+
+    assert said(grammar='root ::= "yes" | "no"').json["content"] in {"yes", "no"}
+    assert said(regex="[a-c]{3}").json["content"].strip("abc") == ""
+    number = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 9}}, "required": ["n"], "additionalProperties": False}
+    assert isinstance(json.loads(said(json_schema=number).json["content"])["n"], int)
+    assert isinstance(json.loads(said(response_format={"type": "json_object", "schema": number}).json["content"])["n"], int)
+    assert said(grammar="root ::=").status == 400
+    assert said(json_schema=number, grammar='root ::= "x"').status == 400
+    first = said(n_predict=1, return_tokens=True).json["tokens"][0]
+    for never in ([[first, False]], [[first, -100]], {str(first): -100}):
+        assert said(n_predict=1, return_tokens=True, logit_bias=never).json["tokens"][0] != first
+    assert said(logit_bias=[[first]]).status == 400
+
+
+def test_a_stop_text_leaves_the_count_of_what_was_said(server):
+    request = {"prompt": "one two three four one two three four one two three", "temperature": 0, "stop": "three", "max_tokens": 60}
+    counts = {server.post("/v1/completions", request | {"speculate": guess}).json["usage"]["completion_tokens"] for guess in [True, False] * 8}
+    assert len(counts) == 1

@@ -200,6 +200,15 @@ def test_keep_alive_is_a_time_or_seconds(own, given, seconds):
         assert abs(left.total_seconds() - seconds) < 60
 
 
+def test_the_model_of_the_command_line_stays_when_it_comes_back(start_server, chat_model):
+    server = start_server(chat_model, "--keep-alive", "30s")
+    far = server.get("/api/ps").json["models"][0]["expires_at"]
+    server.post("/api/generate", {"model": server.model or "default", "keep_alive": 0})
+    server.wait_until(lambda: not server.get("/api/ps").json["models"], what="the unloading")
+    assert server.post("/v1/completions", {"prompt": "x", "max_tokens": 1}).status == 200
+    assert server.get("/api/ps").json["models"][0]["expires_at"][:3] == far[:3] != str(datetime.date.today().year)[:3]
+
+
 def test_keep_alive_must_be_a_time(server):
     reply = server.post("/api/generate", {"model": server.model, "prompt": "x", "keep_alive": "soon"})
     assert reply.status == 400 and "keep_alive" in reply.json["error"]

@@ -58,6 +58,14 @@ def test_spans_come_as_a_chrome_trace(traced):
     assert traced.get("/v1/trace?format=x").status == 400
 
 
+def test_a_chrome_trace_names_nothing_twice(traced):
+    def unique(pairs):
+        assert len({name for name, _ in pairs}) == len(pairs), pairs
+        return dict(pairs)
+
+    json.loads(traced.get("/v1/trace?format=chrome").text, object_pairs_hook=unique)
+
+
 def test_a_report_has_times_and_advice(traced):
     report = traced.get("/v1/obs-report").json
     assert report["profile"]["ttft_ms"]["n_samples"] >= 3

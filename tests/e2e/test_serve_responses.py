@@ -239,3 +239,13 @@ def test_a_compacted_talk_goes_on(client, server):
     assert short.output_text and short.usage.input_tokens < whole.usage.input_tokens
     foreign = server.post("/v1/responses", {"input": [{"type": "compaction", "encrypted_content": "gAAAA"}]})
     assert foreign.status == 400 and "compact" in foreign.json["error"]["message"]
+
+
+def test_an_error_in_a_stream_is_an_event_of_its_own(start_server, chat_model):
+    server = start_server(chat_model, "--request-timeout", "1")
+    body = {"input": "x", "max_output_tokens": 4000, "stream": True, "ignore_eos": True, "speculate": False}
+    with openai.OpenAI(base_url=f"{server.base}/v1", api_key="none", max_retries=0) as client:
+        events = list(client.responses.create(model="default", input="x", max_output_tokens=4000, stream=True, extra_body={"ignore_eos": True, "speculate": False}))
+    assert events[-1].type == "response.failed" and events[-1].response.status == "failed"
+    assert events[-1].response.error.code and [event.sequence_number for event in events] == list(range(len(events)))
+    assert client.base_url and "[DONE]" not in server.post("/v1/responses", body).text

@@ -17,6 +17,7 @@ CALL = ("get_weather", {"city": "Zürich", "days": 2})
 # What models write, and what it means: text and calls.
 CALLS = {
     "qwen": ('I look.\n<tool_call>\n{"name": "get_weather", "arguments": {"city": "Zürich", "days": 2}}\n</tool_call>', "I look.", [CALL]),
+    "qwen-lines": ('<tool_call>\n{"name": "get_weather", "arguments": {\n  "city": "Zürich",\n  "days": 2\n}}\n</tool_call>', "", [CALL]),
     "qwen-two": (
         '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>\n<tool_call>\n{"name": "get_weather", "arguments": {"city": "Zürich", "days": 2}}\n</tool_call>',
         "", [("now", {}), CALL],
@@ -48,6 +49,7 @@ TEXT = "Grüße aus 世界 🌍! One, two, STOP three. <b>not a tag</b> &amp; {\
 SCRIPTS = {name: said for name, (said, _, _) in CALLS.items()} | {
     "text": TEXT,
     "thought": "<think>\nThey want 世界.\n</think>\n\nHere it is: 🌍",
+    "thought-call": '<think>\nuse it\n</think>\n\n<tool_call>\n{"name": "get_weather", "arguments": {"city": "Zürich", "days": 2}}\n</tool_call>',
     "endless": "tick 🌍 tock ",
     "done": "It snows.",
 }
@@ -222,3 +224,36 @@ def test_a_schema_is_held_to_whatever_the_model_would_say(clients):
     form = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": WEATHER | {"additionalProperties": False}}}
     said = clients[0].chat.completions.create(model="default", messages=asked("data"), temperature=0, response_format=form).choices[0]
     assert json.loads(said.message.content) == CALL[1] and said.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("dialect", ["chat", "ollama"])
+def test_a_call_that_a_stop_text_ends_is_not_completed(clients, dialect):
+    more = {"options": {"stop": ["rich"]}} if dialect == "ollama" else {"extra_body": {"stop": ["rich"]}}
+    if dialect == "ollama":
+        made = clients[2].chat("default", asked("alone"), tools=TOOLS, **more)
+        assert not made.message.tool_calls
+        return
+    _, _, calls, reason = by_chat(clients, "alone", False, tools=TOOLS, **more)
+    assert (calls, reason) == ([], "stop")
+
+
+def test_what_a_call_is_made_of_is_no_thought(scripted, clients):
+    usage = clients[0].chat.completions.create(model="default", messages=asked("thought-call"), tools=TOOLS, temperature=0).usage
+    thought = clients[0].chat.completions.create(model="default", messages=asked("thought"), temperature=0).usage
+    assert usage.completion_tokens == scripted.counts["thought-call"]
+    for count, most in ((usage, 14), (thought, thought.completion_tokens - 4)):
+        assert 0 < count.completion_tokens_details.reasoning_tokens <= most, "only what stands between the marks"
+    cut = [
+        clients[0].chat.completions.create(model="default", messages=asked("thought-call"), tools=TOOLS, temperature=0, max_tokens=n).usage
+        for n in range(usage.completion_tokens - 8, usage.completion_tokens)
+    ]
+    assert {c.completion_tokens_details.reasoning_tokens for c in cut} == {usage.completion_tokens_details.reasoning_tokens}
+
+
+def test_functions_have_a_choice_of_their_own(clients):
+    functions = [tool["function"] for tool in TOOLS]
+    for choice, calls in (("none", []), ("auto", [CALL]), (None, [CALL])):
+        extra = {"functions": functions} | ({"function_call": choice} if choice else {})
+        assert by_chat(clients, "alone", False, extra_body=extra)[2] == calls
+    for chosen in ({"functions": functions, "function_call": {"name": "now"}}, {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "now"}}}):
+        assert by_chat(clients, "qwen-two", False, max_tokens=60, extra_body=chosen) == ("", "", [("now", {})], "tool_calls")
