@@ -35,6 +35,28 @@ Result<Value> tag_of(const Value& function, bool is_required, const ToolCallForm
                       {"end", form.end}});
 }
 
+/// A source as a part of a structural tag.
+Result<Value> part_of(const GrammarSource& source) {
+  const auto part = [](const char* type, const char* field, Value value) {
+    return Value::dict({{"type", type}, {field, std::move(value)}});
+  };
+  switch (source.language) {
+    case MaskLanguage::json:
+      return part("json_schema", "json_schema", Value::dict({{"type", "object"}}));
+    case MaskLanguage::json_schema: {
+      SQ_TRY(Value schema, parse_json(source.text));
+      return part("json_schema", "json_schema", std::move(schema));
+    }
+    case MaskLanguage::regex:
+      return part("regex", "pattern", source.text);
+    case MaskLanguage::ebnf:
+      return part("grammar", "grammar", source.text);
+    case MaskLanguage::structural_tag:
+      break;
+  }
+  return wrong("the form of the answer cannot stand beside calls");
+}
+
 const Value* function_of(const Value& tool) {
   const Value* function = tool.is_dict() ? tool.find("function") : nullptr;
   if (function == nullptr || !function->is_dict()) return nullptr;
@@ -101,16 +123,22 @@ Result<GrammarSource> tool_source(const Value& tools, const ToolRule& choice,
                                    printable(choice.name)));
   }
   const bool is_one = !choice.parallel || !choice.name.empty();
-  const Value format = is_required ? Value::dict({{"type", "tags_with_separator"},
-                                                  {"tags", Value::list(std::move(tags))},
-                                                  {"separator", "\n"},
-                                                  {"at_least_one", true},
-                                                  {"stop_after_first", is_one}})
-                                   : Value::dict({{"type", "triggered_tags"},
-                                                  {"triggers", Value::list({form.begin})},
-                                                  {"tags", Value::list(std::move(tags))},
-                                                  {"at_least_one", false},
-                                                  {"stop_after_first", is_one}});
+  const bool is_form = !is_required && choice.text != nullptr;
+  Value format = is_required || is_form ? Value::dict({{"type", "tags_with_separator"},
+                                                       {"tags", Value::list(std::move(tags))},
+                                                       {"separator", "\n"},
+                                                       {"at_least_one", true},
+                                                       {"stop_after_first", is_one}})
+                                        : Value::dict({{"type", "triggered_tags"},
+                                                       {"triggers", Value::list({form.begin})},
+                                                       {"tags", Value::list(std::move(tags))},
+                                                       {"at_least_one", false},
+                                                       {"stop_after_first", is_one}});
+  if (is_form) {
+    SQ_TRY(Value text, part_of(*choice.text));
+    format = Value::dict(
+        {{"type", "or"}, {"elements", Value::list({std::move(text), std::move(format)})}});
+  }
   SQ_TRY(std::string text, to_json(Value::dict({{"type", "structural_tag"}, {"format", format}})));
   if (text.size() > limits::kSchemaBytesMax * 4)
     return wrong(fmt::format("the tools have {} bytes, the limit is {}", text.size(),

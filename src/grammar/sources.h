@@ -33,6 +33,8 @@ struct ToolRule {
   bool is_required = false;  // at least one call and no text; else text, with calls in it or not
   std::string name = {};     // required, and only this tool; empty: any
   bool parallel = true;      // more than one call
+  /// What the answer must look like where it does not call; not required: calls or such a text.
+  const GrammarSource* text = nullptr;
 };
 /// Answers that call the tools, with arguments that validate. `tools` as the chat template has
 /// them:

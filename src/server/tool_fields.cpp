@@ -106,12 +106,11 @@ Checked use_tools(ChatRequest& request, const ToolChoice& choice, bool is_stream
     return bad_choice(fmt::format("names {}, which tools does not have", printable(choice.name)));
   const bool is_strict =
       request.tools.is_list() && std::ranges::any_of(request.tools.items(), is_strict_tool);
-  if (is_forced || is_strict) {
-    if (options.constraint.has_value()) {
-      return bad_field("tool_choice",
-                       "a tool that must be called and a format of the answer exclude each other");
-    }
+  // With a format the answer is a call or has the format; where a call is a must it is that.
+  if (is_forced || is_strict || (options.constraint.has_value() && !tools->empty())) {
+    const std::optional<GrammarSource> text = std::move(options.constraint);
     ToolRule wanted{.parallel = choice.is_parallel};
+    wanted.text = text ? &*text : nullptr;
     wanted.is_required = choice.kind == ToolChoice::Kind::required;
     wanted.name = choice.name;
     auto source = tool_source(request.tools, wanted);

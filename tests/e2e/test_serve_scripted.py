@@ -257,3 +257,17 @@ def test_functions_have_a_choice_of_their_own(clients):
         assert by_chat(clients, "alone", False, extra_body=extra)[2] == calls
     for chosen in ({"functions": functions, "function_call": {"name": "now"}}, {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "now"}}}):
         assert by_chat(clients, "qwen-two", False, max_tokens=60, extra_body=chosen) == ("", "", [("now", {})], "tool_calls")
+
+
+@whole_and_streamed
+def test_tools_and_a_form_of_the_answer_stand_together(clients, stream):
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": WEATHER | {"additionalProperties": False}}}
+    for script, expected in (("qwen-lines", ("", "", [CALL], "tool_calls")), ("data", ("", CALLS["data"][0], [], "stop"))):
+        assert by_chat(clients, script, stream, tools=TOOLS, response_format=form) == expected
+    assert by_chat(clients, "data", stream, tools=TOOLS, response_format=form, tool_choice="none")[1:] == (CALLS["data"][0], [], "stop")
+    must = by_chat(clients, "qwen-lines", stream, tools=TOOLS, response_format=form, tool_choice="required")
+    assert must[2] == [CALL]
+    free = by_chat(clients, "data", stream, tools=TOOLS, response_format={"type": "json_object"})
+    assert json.loads(free[1]) == CALL[1]
+    by_rule = by_chat(clients, "done", stream, tools=TOOLS, extra_body={"regex": "It (snows|rains)[.]"})
+    assert by_rule == ("", "It snows.", [], "stop")
