@@ -354,5 +354,28 @@ TEST(GrammarSources, make_calls_of_the_tools_that_a_choice_allows) {
               HasSubstr("not among the tools"));
 }
 
+TEST(GrammarSources, let_a_tool_without_parameters_have_none) {
+  const Fixture f;
+  const ToolCallForm form{.begin = "<", .middle = ":", .end = ">"};
+  for (const char* parameters : {"", R"(,"parameters":{})", R"(,"parameters":{"type":"object"})",
+                                 R"(,"parameters":{"type":"object","properties":{}})"}) {
+    const Value tools = parse_json(std::string(R"([{"type":"function","function":{"name":"ab")") +
+                                   parameters + "}}]")
+                            .value();
+    const auto mask = f.compile(tool_source(tools, {.is_required = true}, form).value());
+    EXPECT_TRUE(fate_of(f, mask, "<ab:{}>").ends) << parameters;
+    EXPECT_FALSE(fate_of(f, mask, "<ab:{\"").begins) << parameters;
+  }
+}
+
+TEST(GrammarMask, follows_a_schema_that_leads_back_to_itself) {
+  const Fixture f;
+  const auto mask = f.compile(schema(
+      R"({"type":"object","properties":{"a":{"anyOf":[{"$ref":"#"},{"type":"null"}]}},"required":["a"]})"));
+  EXPECT_TRUE(fate_of(f, mask, R"({"a":{"a":{"a":null}}})").ends);
+  EXPECT_FALSE(fate_of(f, mask, R"({"a":1)").begins);
+  EXPECT_FALSE(fate_of(f, mask, R"({"a":{}})").begins);
+}
+
 }  // namespace
 }  // namespace squish

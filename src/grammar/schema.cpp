@@ -62,6 +62,8 @@ class Normalizer {
       return Value::dict({{"$ref", "#/$defs/" + name_of(*pointer)}});
     }
     if (schema.is_bool() && schema.as_bool()) return Value::dict();
+    if (const char* word = only_choice(schema); word != nullptr)
+      return normalize_choice(schema, word, place);
     SQ_TRY(const Alternatives raw, combine(schema, place, 0));
     Value::List out;
     for (const Value& alternative : raw) {
@@ -71,6 +73,59 @@ class Normalizer {
     if (out.empty()) return Value(false);
     if (out.size() == 1) return out.front();
     if (out.size() == schema_rules::kTypes.size() && is_any(raw)) return Value::dict();
+    return Value::dict({{"anyOf", Value::list(std::move(out))}});
+  }
+
+  /// "anyOf" or "oneOf" of a schema that says nothing else.
+  static const char* only_choice(const Value& schema) {
+    if (!schema.is_dict()) return nullptr;
+    const char* out = nullptr;
+    for (const Value::Entry& entry : schema.entries()) {
+      const std::string& word = entry.key.as_string();
+      const bool is_any_of = word == "anyOf";
+      if (is_any_of || word == "oneOf") {
+        if (out != nullptr) return nullptr;
+        out = is_any_of ? "anyOf" : "oneOf";
+      } else if (schema_rules::use_of(word) == Use::constrains) {
+        return nullptr;
+      }
+    }
+    return out;
+  }
+
+  /// Its branches one by one: what a $ref among them names stays a name, so that it may lead back
+  /// here.
+  Result<Value> normalize_choice(const Value& schema, const char* word, const std::string& place) {
+    SQ_TRY_STATUS(check_words(schema, place));
+    const Value& list = *schema.find(word);
+    if (!list.is_list() || list.size() == 0)
+      return wrong(place, fmt::format("{} must be a list of schemas that is not empty", word));
+    std::vector<Alternatives> branches;
+    Value::List out;
+    bool is_anything = false;
+    for (size_t i = 0; i < list.size(); ++i) {
+      const std::string branch_place = fmt::format("{}/{}/{}", place, word, i);
+      if (schema.contains("oneOf")) {
+        SQ_TRY(Alternatives raw, combine(list.items()[i], branch_place, 1));
+        branches.push_back(std::move(raw));
+      }
+      SQ_TRY(const Value branch, normalize(list.items()[i], branch_place));
+      if (branch.is_bool()) continue;
+      is_anything = is_anything || branch.size() == 0;
+      const Value* inner = branch.find("anyOf");
+      if (inner == nullptr) {
+        out.push_back(branch);
+      } else {
+        out.insert(out.end(), inner->items().begin(), inner->items().end());
+      }
+    }
+    SQ_TRY_STATUS(check_apart(branches, place));
+    if (out.size() > limits::kSchemaAlternativesMax)
+      return wrong(place,
+                   fmt::format("it has more than {} combinations", limits::kSchemaAlternativesMax));
+    if (is_anything) return Value::dict();
+    if (out.empty()) return Value(false);
+    if (out.size() == 1) return out.front();
     return Value::dict({{"anyOf", Value::list(std::move(out))}});
   }
 

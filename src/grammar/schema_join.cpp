@@ -19,6 +19,8 @@ void tighten(Value& out, const std::string& word, const Value& bound) {
 }
 
 Value both(const Value& a, const Value& b) {
+  if (a.is_bool() && a.as_bool()) return b;
+  if (b.is_bool() && b.as_bool()) return a;
   return are_equal(a, b) ? a : Value::dict({{"allOf", Value::list({a, b})}});
 }
 

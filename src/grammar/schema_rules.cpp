@@ -193,6 +193,11 @@ Status add_object_words(const Value& schema, const std::string& place, Value& ou
   for (const std::string_view word : {"additionalProperties", "propertyNames"}) {
     const Value* value = schema.find(word);
     if (value == nullptr || (value->is_bool() && value->as_bool())) continue;
+    // Names are texts anyway; schemas made from types say so.
+    const Value* type = value->is_dict() && value->size() == 1 ? value->find("type") : nullptr;
+    if (word == "propertyNames" && type != nullptr && type->is_string() &&
+        type->as_string() == "string")
+      continue;
     if (value->is_bool() && word == "propertyNames")
       return wrong(place, "propertyNames false is not supported");
     out.set(std::string(word), *value);

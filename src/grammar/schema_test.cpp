@@ -105,5 +105,35 @@ TEST(Schema, refuses_patterns_that_cannot_be_held_to) {
   EXPECT_THAT(normal(R"({"type":"string","pattern":"^[a-z]{2,5}é?$"})"), HasSubstr("00e9"));
 }
 
+TEST(Schema, needs_no_word_about_names_being_texts) {
+  const auto normal = normalize_schema(
+      parse_json(
+          R"({"type":"object","propertyNames":{"type":"string"},"additionalProperties":{"type":"integer"}})")
+          .value(),
+      false);
+  EXPECT_EQ(to_json(*normal).value(),
+            R"({"type": "object", "additionalProperties": {"type": "integer"}})");
+}
+
+TEST(Schema, may_lead_back_to_itself_through_a_choice) {
+  for (
+      const char* schema :
+      {R"({"type":"object","properties":{"next":{"anyOf":[{"$ref":"#"},{"type":"null"}]}},"required":["next"]})",
+       R"({"type":"object","properties":{"next":{"oneOf":[{"type":"null"},{"$ref":"#"}]}}})",
+       R"({"$ref":"#/$defs/n","$defs":{"n":{"type":"object","properties":{"v":{"type":"integer"},"next":)"
+       R"({"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}],"default":null}}}}})",
+       R"({"type":"array","items":{"anyOf":[{"type":"integer"},{"$ref":"#"}]}})"}) {
+    const auto normal = normalize_schema(parse_json(schema).value(), false);
+    ASSERT_TRUE(normal) << schema << ": " << normal.error().message;
+  }
+  const auto list = normalize_schema(
+      parse_json(R"({"type":"array","items":{"anyOf":[{"type":"integer"},{"$ref":"#"}]}})").value(),
+      false);
+  EXPECT_EQ(
+      to_json(*list).value(),
+      R"({"type": "array", "items": {"anyOf": [{"type": "integer"}, {"$ref": "#/$defs/d0"}]}, )"
+      R"("$defs": {"d0": {"type": "array", "items": {"anyOf": [{"type": "integer"}, {"$ref": "#/$defs/d0"}]}}}})");
+}
+
 }  // namespace
 }  // namespace squish

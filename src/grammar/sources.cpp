@@ -1,5 +1,8 @@
 #include "grammar/sources.h"
 
+#include <algorithm>
+#include <array>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -14,6 +17,21 @@ namespace {
 
 Error wrong(std::string what) { return {ErrorCode::invalid_argument, std::move(what)}; }
 
+/// A function without parameters is called with {}, though a schema without properties would allow
+/// any.
+bool takes_nothing(const Value* parameters) {
+  if (parameters == nullptr || !parameters->is_dict()) return true;
+  constexpr std::array<std::string_view, 4> kNotes = {"type", "title", "description", "$schema"};
+  return std::ranges::all_of(parameters->entries(), [&](const Value::Entry& entry) {
+    const std::string& word = entry.key.as_string();
+    const Value& value = entry.value;
+    if (word == "properties") return value.is_dict() && value.size() == 0;
+    if (word == "required") return value.is_list() && value.size() == 0;
+    if (word == "additionalProperties") return value.is_bool() && !value.as_bool();
+    return std::ranges::find(kNotes, word) != kNotes.end();
+  });
+}
+
 /// {"type": "tag", ...} of one tool.
 Result<Value> tag_of(const Value& function, bool is_required, const ToolCallForm& form) {
   const std::string& name = function.find("name")->as_string();
@@ -21,7 +39,9 @@ Result<Value> tag_of(const Value& function, bool is_required, const ToolCallForm
   const Value* strict = function.find("strict");
   const bool is_strict = strict != nullptr && strict->is_bool() && strict->as_bool();
   Value schema = Value::dict({{"type", "object"}});
-  if (parameters != nullptr && parameters->is_dict() && parameters->size() > 0) {
+  if (takes_nothing(parameters)) {
+    schema.set("additionalProperties", false);
+  } else {
     auto normal = normalize_schema(*parameters, is_strict);
     if (normal) {
       schema = std::move(*normal);
