@@ -8,8 +8,8 @@ endif()
 file(GLOB_RECURSE xgrammar_sources CONFIGURE_DEPENDS ${SQUISH_XGRAMMAR_DIR}/cpp/*.cc)
 list(FILTER xgrammar_sources EXCLUDE REGEX "/cpp/tvm_ffi/")
 
-# Three places of it let answers through that do not fit, and one cannot be stopped. A source that no longer has them ends the configuration: look whether the
-# newer version is right there, and drop the correction (the tests that name each must hold).
+# Three places of it let answers through that do not fit, one cannot be stopped, and some take too long. A source that no longer has them ends the
+# configuration: look whether the newer version is right there, and drop the correction (the tests that name each must hold).
 function(squish_correct_xgrammar FILE BEFORE AFTER)
   get_property(text GLOBAL PROPERTY "squish_xgrammar_${FILE}")
   if(NOT text)
@@ -45,6 +45,34 @@ squish_correct_xgrammar(fsm_builder.cc [==[    int end_state_of_lower_bound_fsm 
       if (result.IsEndState(end)) result.GetFsm().AddEpsilonEdge(end, end_state_of_lower_bound_fsm);
     }
     result.AddEndState(end_state_of_lower_bound_fsm);]==])
+# Repetitions were written out up to 128 rounds, whatever a round is: (?:x{48}){0,100} is 4,800 states with a mask each. Rounds of 32 parts or more are
+# counted from 256 parts on (pattern_tree.cpp writes patterns for that).
+squish_correct_xgrammar(fsm_builder.cc [==[/*! \brief One entry of the regex parsing stack:]==] [==[/*! \brief Characters and classes of a part when its repetitions are written out. */
+int64_t SquishParts(const RegexIR::State& state) {
+  int64_t parts = 0;
+  const auto add = [&](const std::vector<RegexIR::State>& states) {
+    for (const auto& child : states) parts = std::min<int64_t>(parts + SquishParts(child), 1 << 20);
+  };
+  if (const auto* bracket = std::get_if<RegexIR::Bracket>(&state)) add(bracket->states);
+  if (const auto* alternatives = std::get_if<RegexIR::Union>(&state)) add(alternatives->states);
+  if (const auto* symbol = std::get_if<RegexIR::Symbol>(&state)) add(symbol->state);
+  if (const auto* repeat = std::get_if<RegexIR::Repeat>(&state)) {
+    add(repeat->states);
+    parts *= std::max({repeat->lower_bound, repeat->upper_bound, 1});
+  }
+  return std::max<int64_t>(parts, 1);
+}
+
+/*! \brief One entry of the regex parsing stack:]==])
+squish_correct_xgrammar(fsm_builder.cc [==[                                 : upper_bound > kLargeRepeatThreshold;]==] [==[                                 : upper_bound > kLargeRepeatThreshold;
+      const int64_t squish_parts = SquishParts(std::get<RegexIR::State>(atom.item));
+      is_large_repeat = is_large_repeat || (squish_parts >= 32 && squish_parts * std::max(lower_bound, upper_bound) > 256);]==])
+# Patterns are known to have an automaton (check_json_pattern() in mask_engine.cpp). It was built once more here, with every repetition written out by
+# copying it anew for each round: 1 s for 4,000 characters.
+squish_correct_xgrammar(json_schema_converter.cc [==[  if (can_use_fsm) {
+    auto fsm_result = GrammarFSMBuilder::Regex(regex, json_string);]==] [==[  if (can_use_fsm && json_string) return builder_.AddRegex(regex, json_string);
+  if (can_use_fsm) {
+    auto fsm_result = GrammarFSMBuilder::Regex(regex, json_string);]==])
 # Masks of a long repetition take seconds to minutes (25 ms a state at 150,000 tokens): the thread asks before each (mask_engine.cpp).
 squish_correct_xgrammar(grammar_compiler.cc [==[    for (int i : reachable_states) {
       cur_stack_element.element_id = i;]==] [==[    void SquishMayStopCompiling();

@@ -5,6 +5,7 @@
 //
 // A text of at most n characters is n states in a chain, and each needs a mask of its own: 20 ms
 // by parsing 150,000 tokens byte by byte, 1 ms where their characters were counted once.
+#include <array>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
@@ -17,11 +18,30 @@
 
 namespace xgrammar {
 
+/// Bytes of a character beyond ASCII, each from its range; sizes are 2 to 4.
+struct SquishPath {
+  struct Range {
+    int32_t min = 0, max = 0;
+    bool operator==(const Range& other) const { return min == other.min && max == other.max; }
+  };
+  std::array<Range, 4> bytes;
+  size_t size = 0;
+  bool operator==(const SquishPath& other) const {
+    return size == other.size && bytes == other.bytes;
+  }
+};
+/// A class of characters.
+struct SquishClass {
+  std::bitset<256> ascii;
+  std::vector<SquishPath> others;
+  bool operator==(const SquishClass& other) const {
+    return ascii == other.ascii && others == other.others;
+  }
+};
 /// Characters of each token of the vocabulary, 0 where one is not of the class (or there are too
 /// many).
 struct SquishCounts {
-  std::bitset<256> ascii;
-  bool has_others = false;
+  SquishClass of;
   std::vector<uint8_t> of_token;
 };
 /// Of the compilation that this thread is in, which forgets them.
@@ -36,10 +56,10 @@ class SquishRuns {
     if (!is_plain(rule)) return;
     for (const auto& edge : edges(state)) {
       for (int32_t byte = edge.min; edge.IsCharRange() && byte <= edge.max; ++byte)
-        ascii_[static_cast<size_t>(byte)] = byte < 0x80;
+        class_.ascii[static_cast<size_t>(byte)] = byte < 0x80;
     }
     const auto first = after_ascii(state);
-    has_others_ = first && takes_others(state, *first);
+    if (first) class_.others = others(state, *first);
     for (auto next = first; next && length_ < kMax; ++length_) next = after(*next);
     // The last step is over with the loop either way: it was taken.
   }
@@ -57,13 +77,14 @@ class SquishRuns {
   static constexpr size_t kMin = 4;  // a shorter text has no state worth the count
   static constexpr size_t kMax = 255;
   static constexpr size_t kClasses = 16;
+  static constexpr size_t kPaths = 64;  // "." without the ends of lines has 9
 
   const uint8_t* counted(const SortedVocabulary& vocabulary) const {
     for (const SquishCounts& counts : squish_counts) {
-      if (counts.ascii == ascii_ && counts.has_others == has_others_) return counts.of_token.data();
+      if (counts.of == class_) return counts.of_token.data();
     }
     if (squish_counts.size() == kClasses) squish_counts.erase(squish_counts.begin());
-    squish_counts.push_back({ascii_, has_others_, std::vector<uint8_t>(vocabulary.size())});
+    squish_counts.push_back({class_, std::vector<uint8_t>(vocabulary.size())});
     auto& of_token = squish_counts.back().of_token;
     for (size_t i = 0; i < vocabulary.size(); ++i) of_token[i] = characters(vocabulary[i].second);
     return of_token.data();
@@ -73,8 +94,8 @@ class SquishRuns {
     size_t count = 0;
     for (size_t i = 0; i < token.size(); ++count) {
       const auto byte = static_cast<uint8_t>(token[i]);
-      const size_t size = byte < 0x80 ? 1 : has_others_ ? whole_character(token, i) : 0;
-      if (size == 0 || (size == 1 && !ascii_[byte])) return 0;
+      const size_t size = byte < 0x80 ? class_.ascii[byte] : whole_character(token, i);
+      if (size == 0) return 0;
       i += size;
     }
     return count > kMax ? 0 : static_cast<uint8_t>(count);
@@ -106,7 +127,7 @@ class SquishRuns {
   std::optional<int32_t> after_ascii(int32_t state) const {
     std::optional<int32_t> target;
     for (int32_t byte = 0; byte < 0x80; ++byte) {
-      if (!ascii_[static_cast<size_t>(byte)]) continue;
+      if (!class_.ascii[static_cast<size_t>(byte)]) continue;
       const auto here = after_byte(state, byte);
       if (!here || (target && *target != *here)) return std::nullopt;
       target = here;
@@ -119,7 +140,7 @@ class SquishRuns {
     std::vector<int32_t> from = {state};
     for (size_t i = 0; i < from.size() && i < 8; ++i) {
       const auto target = after_ascii(from[i]);
-      if (target && (!has_others_ || takes_others(from[i], *target))) return target;
+      if (target && others(from[i], *target) == class_.others) return target;
       for (const auto& edge : edges(from[i])) {
         if (edge.IsEpsilon()) from.push_back(edge.target);
         if (edge.IsRuleRef() && is_plain(edge.GetRefRuleId()))
@@ -129,63 +150,55 @@ class SquishRuns {
     return std::nullopt;
   }
 
-  /// Does every character beyond ASCII lead from `state` to `target`? All first bytes of a size,
-  /// and all bytes that may follow, have to.
-  bool takes_others(int32_t state, int32_t target) const {
-    for (int32_t byte = 0xC2; byte <= 0xF4; ++byte) {
-      const auto next = after_byte(state, byte);
-      if (!next || !continues(*next, second_byte(byte), size_of(byte) - 1, target)) return false;
-    }
-    return true;
+  using Range = SquishPath::Range;
+
+  /// The characters beyond ASCII that lead from `state` to `target`, in the order of their edges;
+  /// none where some lead elsewhere or there are too many to look through.
+  std::vector<SquishPath> others(int32_t state, int32_t target) const {
+    std::vector<SquishPath> out;
+    const bool is_whole = add_paths(state, target, {}, out);
+    return is_whole ? out : std::vector<SquishPath>();
   }
 
-  struct Range {
-    int32_t min, max;
-  };
-  static Range second_byte(int32_t first) {
-    return {first == 0xE0   ? 0xA0
-            : first == 0xF0 ? 0x90
-                            : 0x80,
-            first == 0xED   ? 0x9F
-            : first == 0xF4 ? 0x8F
-                            : 0xBF};
-  }
-  static int size_of(int32_t first) { return first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4; }
-
-  bool continues(int32_t state, Range range, int count, int32_t target) const {
-    if (count == 0) return state == target;
-    for (int32_t byte = range.min; byte <= range.max;) {
-      int32_t end = byte;
-      std::optional<int32_t> next;
-      for (const auto& edge : edges(state)) {
-        if (!edge.IsCharRange() || edge.min > byte || byte > edge.max) continue;
-        next = edge.target;
-        end = edge.max;
-        break;
+  bool add_paths(int32_t state, int32_t target, SquishPath path,
+                 std::vector<SquishPath>& out) const {
+    const size_t at = path.size++;
+    for (const auto& edge : edges(state)) {
+      if (!edge.IsCharRange() || edge.max < 0x80) continue;
+      path.bytes[at] = {edge.min, edge.max};
+      const Range first = path.bytes[0];
+      const size_t size = size_of(first.min);
+      if (size == 0 || size_of(first.max) != size) return false;
+      if (at + 1 < size) {
+        if (!add_paths(edge.target, target, path, out)) return false;
+        continue;
       }
-      if (!next || !continues(*next, {0x80, 0xBF}, count - 1, target)) return false;
-      byte = end + 1;
+      if (edge.target != target || out.size() == kPaths) return false;
+      out.push_back(path);
     }
     return true;
   }
 
-  /// Bytes of the whole character at `i`; 0 if it is none.
-  static size_t whole_character(const std::string& token, size_t i) {
-    const auto first = static_cast<uint8_t>(token[i]);
-    if (first < 0xC2 || first > 0xF4) return 0;
-    const auto size = static_cast<size_t>(size_of(first));
-    if (token.size() - i < size) return 0;
-    Range range = second_byte(first);
-    for (size_t j = 1; j < size; ++j, range = {0x80, 0xBF}) {
-      const auto byte = static_cast<uint8_t>(token[i + j]);
-      if (byte < range.min || byte > range.max) return 0;
+  /// Bytes of a character that begins so; 0 when none does.
+  static size_t size_of(int32_t first) {
+    return first < 0xC2 || first > 0xF4 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  }
+
+  /// Bytes of the whole character of the class at `i`; 0 if it is none.
+  size_t whole_character(const std::string& token, size_t i) const {
+    for (const SquishPath& path : class_.others) {
+      bool is_here = token.size() - i >= path.size;
+      for (size_t j = 0; is_here && j < path.size; ++j) {
+        const auto byte = static_cast<uint8_t>(token[i + j]);
+        is_here = path.bytes[j].min <= byte && byte <= path.bytes[j].max;
+      }
+      if (is_here) return path.size;
     }
-    return size;
+    return 0;
   }
 
   const Grammar& grammar_;
-  std::bitset<256> ascii_;
-  bool has_others_ = false;
+  SquishClass class_;
   size_t length_ = 0;
   const uint8_t* counts_ = nullptr;
 };

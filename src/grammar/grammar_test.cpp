@@ -203,6 +203,43 @@ TEST(GrammarMask, lets_no_control_character_into_long_repetitions_of_a_pattern) 
   }
 }
 
+TEST(GrammarMask, lets_no_control_character_into_repetitions_of_white_space) {
+  const Fixture f;
+  for (const char* pattern : {"^\\\\s{0,300}a$", "^[\\\\s\\\\S]{0,300}$", "^[\\\\s\\\\w]*$"}) {
+    const auto mask = f.compile(
+        schema(std::string(R"({"type":"string","maxLength":200,"pattern":")") + pattern + R"("})"));
+    EXPECT_FALSE(fate_of(f, mask, "\"\n").begins) << pattern;
+    EXPECT_FALSE(fate_of(f, mask, "\"\t").begins) << pattern;
+    EXPECT_TRUE(fate_of(f, mask, "\"  a\"").ends) << pattern;
+  }
+}
+
+TEST(GrammarMask, holds_a_pattern_to_every_length_and_no_other) {
+  const Fixture f;
+  for (const auto& [least, most] :
+       {std::pair(0, 40), {3, 128}, {2, 129}, {5, 300}, {200, 420}, {150, 150}, {0, 700}}) {
+    const auto mask = f.compile(schema(fmt::format(
+        R"({{"type":"string","pattern":"^[a-c]*$","minLength":{},"maxLength":{}}})", least, most)));
+    for (const int size : {0,   1,   2,   3,   5,   40,  41,  127, 128, 129, 130, 149, 150, 151,
+                           199, 200, 255, 299, 300, 301, 350, 419, 420, 421, 500, 699, 700, 701}) {
+      const Fate fate = fate_of(f, mask, "\"" + std::string(static_cast<size_t>(size), 'b') + "\"");
+      EXPECT_EQ(fate.ends, least <= size && size <= most)
+          << size << " of " << least << ", " << most;
+    }
+  }
+}
+
+TEST(GrammarMask, holds_rounds_of_a_pattern_to_every_number_and_no_other) {
+  const Fixture f;
+  const auto mask = f.compile(schema(R"({"type":"string","pattern":"^(?:a{1,6}b){3,150}$"})"));
+  for (const size_t size : {0U, 2U, 3U, 4U, 20U, 54U, 77U, 100U, 149U, 150U, 151U}) {
+    std::string text = "\"";
+    for (size_t i = 0; i < size; ++i) text += std::string(1 + i * 5 % 6, 'a') + "b";
+    EXPECT_EQ(fate_of(f, mask, text + "\"").ends, size >= 3 && size <= 150) << size;
+  }
+  EXPECT_FALSE(fate_of(f, mask, "\"aaaaaaa").begins);
+}
+
 TEST(GrammarMask, goes_around_an_optional_group_not_into_its_last_loop) {
   const Fixture f;
   const auto mask = f.compile(regex_source("(ab*)?").value());
@@ -252,7 +289,11 @@ TEST(GrammarMask, has_exactly_the_tokens_that_a_text_of_a_length_accepts) {
   for (const char* source :
        {R"({"type":"string","maxLength":9})", R"({"type":"string","minLength":6,"maxLength":140})",
         R"({"type":"string","minLength":5})", R"({"type":"string","pattern":"^[a-c]{3,8}b*$"})",
-        R"({"type":"string","pattern":"^[^a]{2,7}$"})", R"({"type":"string","maxLength":4})"}) {
+        R"({"type":"string","pattern":"^[^a]{2,7}$"})", R"({"type":"string","maxLength":4})",
+        R"({"type":"string","pattern":"^\\S{2,9}$"})", R"({"type":"string","pattern":"^.{5,90}$"})",
+        R"({"type":"string","pattern":"^[^\u20ac]*$","minLength":4,"maxLength":300})",
+        R"({"type":"string","pattern":"^[\u00e9-\u20ac]{4,9}$"})",
+        R"({"type":"string","pattern":"^(?:[^ab]{1,9}a){0,60}$","maxLength":400})"}) {
     const auto mask = f.compile(schema(source));
     for (int round = 0; round < 12; ++round) {
       MaskState state(mask);

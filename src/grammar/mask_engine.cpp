@@ -11,6 +11,7 @@
 
 #include "fsm_builder.h"  // of xgrammar
 #include "grammar/mask_log.h"
+#include "grammar_builder.h"  // of xgrammar
 #include "grammar_functor.h"  // of xgrammar
 #include "xgrammar_runs.h"
 
@@ -119,10 +120,12 @@ Result<std::shared_ptr<const CompiledMask>> CompiledMask::compile(
 }
 
 Status check_json_pattern(const std::string& pattern) {
-  // Where this automaton is not possible, or is empty, xgrammar writes plain rules instead, which
-  // could contain quotes.
+  // Where this automaton is not possible, or is empty, compiling it would end in an error that does
+  // not name the pattern, or in a text that cannot go on.
   const auto is_possible = behind_seam([&] {
-    auto built = xgrammar::GrammarFSMBuilder::Regex(pattern, true);
+    xgrammar::GrammarBuilder rules;  // for long repetitions, as when it is compiled
+    auto built = xgrammar::RegexFSMBuilder::BuildWithForbiddenChars(
+        pattern, xgrammar::GrammarFSMBuilder::JSONStringForbiddenChars(), &rules);
     if (built.IsErr()) return std::string(std::move(built).UnwrapErr().what());
     const auto automaton = std::move(built).Unwrap();
     std::unordered_set<int> reachable;

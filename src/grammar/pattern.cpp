@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/strings.h"
+#include "grammar/pattern_length.h"
 
 namespace squish {
 namespace {
@@ -86,38 +87,21 @@ Status check_pattern_size(std::string_view text, PatternSyntax syntax) {
   return {};
 }
 
-std::string json_pattern(std::string_view pattern) {
-  // Of a JSON text: quotes, backslashes and control characters never stand in it as they are. For
-  // long repetitions xgrammar forgets that where a class names them only by what it leaves out.
-  constexpr std::string_view kNever = R"("\\\u0000-\u001f)";
-  std::string out;
-  bool is_class = false;
-  while (!pattern.empty()) {
-    const DecodedCodePoint point = decode_utf8(pattern);
-    auto bytes = static_cast<size_t>(point.bytes);
-    const std::string_view next = pattern.substr(0, 2);
-    if (point.valid && point.code_point > 0x7F) {
-      out += point.code_point > 0xFFFF ? fmt::format("\\u{{{:x}}}", point.code_point)
-                                       : fmt::format("\\u{:04x}", point.code_point);
-    } else if (next.starts_with('\\') && next.size() == 2) {
-      const bool leaves_out = next[1] == 'S' || next[1] == 'D' || next[1] == 'W';
-      const auto named = static_cast<char>(next[1] | 0x20);
-      out += leaves_out && !is_class ? fmt::format("[^\\{}{}]", named, kNever) : std::string(next);
-      bytes = 2;
-    } else if (!is_class && next == "[^") {
-      out += fmt::format("[^{}", kNever);
-      is_class = true;
-      bytes = 2;
-    } else if (!is_class && next.starts_with('.')) {
-      out += fmt::format("[^{}]", kNever);
-    } else {
-      if (next.starts_with('[')) is_class = true;
-      if (next.starts_with(']')) is_class = false;
-      out += pattern.substr(0, bytes);
-    }
-    pattern.remove_prefix(bytes);
-  }
+Result<Pattern> read_json_pattern(std::string_view pattern) {
+  SQ_TRY_STATUS(check_pattern_size(pattern, PatternSyntax::regex));
+  SQ_TRY(Pattern out, parse_pattern(pattern));
+  if (pattern::is_nothing(out))
+    return Error{ErrorCode::invalid_argument,
+                 "no text without quotes, backslashes and control characters matches it"};
   return out;
+}
+
+Result<std::optional<std::string>> json_pattern(std::string_view pattern, CountRange length) {
+  SQ_TRY(const Pattern given, read_json_pattern(pattern));
+  const Pattern held = with_length(given, length);
+  if (pattern::is_nothing(held)) return std::optional<std::string>();
+  SQ_TRY(std::string text, pattern_text(held));
+  return std::optional(std::move(text));
 }
 
 }  // namespace squish

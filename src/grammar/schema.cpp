@@ -12,7 +12,6 @@
 
 #include "base/limits.h"
 #include "base/strings.h"
-#include "grammar/pattern.h"
 #include "grammar/schema_rules.h"
 
 namespace squish {
@@ -43,7 +42,7 @@ class Normalizer {
       if (definition.is_bool()) return wrong(pointer, "no value can be valid");
       definitions.set(fmt::format("d{}", i), std::move(definition));
     }
-    SQ_TRY_STATUS(check_loops(out, definitions));
+    SQ_TRY_STATUS(schema_rules::check_loops(out, definitions));
     if (definitions.size() > 0) {
       if (out.contains("$ref")) out = Value::dict({{"anyOf", Value::list({out})}});
       out.set("$defs", std::move(definitions));
@@ -56,41 +55,34 @@ class Normalizer {
 
   /// A schema in normal form, or `false`.
   Result<Value> normalize(const Value& schema, const std::string& place) {
-    if (const auto pointer = only_ref(schema); pointer.has_value()) {
+    if (const auto pointer = schema_rules::only_ref(schema); pointer.has_value()) {
       SQ_TRY_STATUS(check_words(schema, place));
       SQ_TRY(const Value target, resolve(*pointer, place));
       return Value::dict({{"$ref", "#/$defs/" + name_of(*pointer)}});
     }
     if (schema.is_bool() && schema.as_bool()) return Value::dict();
-    if (const char* word = only_choice(schema); word != nullptr)
+    if (const char* word = schema_rules::only_choice(schema); word != nullptr)
       return normalize_choice(schema, word, place);
     SQ_TRY(const Alternatives raw, combine(schema, place, 0));
+    bool is_pattern_lost = false;
     Value::List out;
     for (const Value& alternative : raw) {
       SQ_TRY(Value finished, finish(alternative, place));
-      if (!finished.is_bool()) out.push_back(std::move(finished));
+      if (finished.is_bool()) {
+        // Not left out without a word: a text that a part of it matches may have been meant.
+        is_pattern_lost = is_pattern_lost || alternative.contains("pattern");
+        continue;
+      }
+      out.push_back(std::move(finished));
     }
+    if (out.empty() && is_pattern_lost)
+      return wrong(place,
+                   "no text that pattern matches as a whole is as long as minLength and maxLength "
+                   "say");
     if (out.empty()) return Value(false);
     if (out.size() == 1) return out.front();
     if (out.size() == schema_rules::kTypes.size() && is_any(raw)) return Value::dict();
     return Value::dict({{"anyOf", Value::list(std::move(out))}});
-  }
-
-  /// "anyOf" or "oneOf" of a schema that says nothing else.
-  static const char* only_choice(const Value& schema) {
-    if (!schema.is_dict()) return nullptr;
-    const char* out = nullptr;
-    for (const Value::Entry& entry : schema.entries()) {
-      const std::string& word = entry.key.as_string();
-      const bool is_any_of = word == "anyOf";
-      if (is_any_of || word == "oneOf") {
-        if (out != nullptr) return nullptr;
-        out = is_any_of ? "anyOf" : "oneOf";
-      } else if (schema_rules::use_of(word) == Use::constrains) {
-        return nullptr;
-      }
-    }
-    return out;
   }
 
   /// Its branches one by one: what a $ref among them names stays a name, so that it may lead back
@@ -134,22 +126,6 @@ class Normalizer {
     return std::ranges::all_of(raw, [](const Value& alternative) {
       return alternative.size() == 1 && alternative.contains("type");
     });
-  }
-
-  /// The pointer of a schema that is a $ref and says nothing else.
-  static std::optional<std::string> only_ref(const Value& schema) {
-    if (!schema.is_dict()) return std::nullopt;
-    const Value* ref = schema.find("$ref");
-    const Value* all = schema.find("allOf");
-    for (const Value::Entry& entry : schema.entries()) {
-      const std::string& word = entry.key.as_string();
-      if (word != "$ref" && word != "allOf" && schema_rules::use_of(word) == Use::constrains)
-        return std::nullopt;
-    }
-    if (ref != nullptr && all == nullptr && ref->is_string()) return ref->as_string();
-    if (ref == nullptr && all != nullptr && all->is_list() && all->size() == 1)
-      return only_ref(all->items().front());
-    return std::nullopt;
   }
 
   std::string name_of(const std::string& pointer) {
@@ -271,7 +247,7 @@ class Normalizer {
     const schema_rules::Resolver resolver = [this](const Value& schema) -> Value {
       Value at = schema;
       for (int i = 0; i < 8; ++i) {
-        const auto pointer = only_ref(at);
+        const auto pointer = schema_rules::only_ref(at);
         if (!pointer) return at;
         auto target = resolve(*pointer, "#");
         if (!target) return at;
@@ -300,8 +276,19 @@ class Normalizer {
     if (const Value* type = raw.find("type"); type != nullptr) {
       if (type->as_string() == "object") return finish_object(raw, place);
       if (type->as_string() == "array") return finish_array(raw, place);
+      if (raw.contains("pattern")) return finish_pattern(raw, place);
     }
     return raw;
+  }
+
+  /// A pattern takes the place of the lengths beside it.
+  static Result<Value> finish_pattern(const Value& raw, const std::string& place) {
+    const CountRange length = {
+        .least = schema_rules::count_of(raw.find("minLength")).value_or(0),
+        .most = schema_rules::count_of(raw.find("maxLength")).value_or(CountRange::kUnbounded)};
+    SQ_TRY(auto pattern, schema_rules::pattern_of(raw.find("pattern")->as_string(), length, place));
+    if (!pattern) return Value(false);
+    return Value::dict({{"type", "string"}, {"pattern", std::move(*pattern)}});
   }
 
   Result<Value> finish_object(const Value& raw, const std::string& place) {
@@ -354,11 +341,10 @@ class Normalizer {
         return wrong(place,
                      "patternProperties is supported with one pattern, without propertyNames");
       const Value::Entry& entry = patterns->entries().front();
-      SQ_TRY_STATUS(schema_rules::check_pattern(entry.key.as_string()).at("schema " + place));
+      SQ_TRY(const auto pattern, schema_rules::pattern_of(entry.key.as_string(), {}, place));
       SQ_TRY(Value child, normalize(entry.value, place + "/patternProperties"));
       if (!child.is_bool())
-        out.set("patternProperties",
-                Value::dict({{json_pattern(entry.key.as_string()), std::move(child)}}));
+        out.set("patternProperties", Value::dict({{*pattern, std::move(child)}}));
     } else if (!has_names) {
       SQ_TRY(Value child, normalize(rest, place + "/additionalProperties"));
       const bool is_any_value = child.is_dict() && child.size() == 0;
@@ -426,40 +412,6 @@ class Normalizer {
     if (most && *most > prefix) out.set("maxItems", *most);
     if (most && *most == 0) out.set("maxItems", int64_t{0});
     return out;
-  }
-
-  /// A definition that leads to itself without a value in between has no end.
-  static Status check_loops(const Value& root, const Value& definitions) {
-    std::map<std::string, std::set<std::string>> next;
-    const auto gather = [](const Value& schema) {
-      std::set<std::string> out;
-      std::vector<const Value*> open = {&schema};
-      while (!open.empty()) {
-        const Value* at = open.back();
-        open.pop_back();
-        if (const Value* ref = at->find("$ref")) out.insert(ref->as_string().substr(8));
-        if (const Value* list = at->find("anyOf")) {
-          for (const Value& item : list->items()) open.push_back(&item);
-        }
-      }
-      return out;
-    };
-    next[""] = gather(root);
-    for (const Value::Entry& entry : definitions.entries())
-      next[entry.key.as_string()] = gather(entry.value);
-    for (const auto& [name, targets] : next) {
-      std::set<std::string> seen = targets;
-      std::vector<std::string> open(targets.begin(), targets.end());
-      while (!open.empty()) {
-        const std::string at = open.back();
-        open.pop_back();
-        if (at == name) return wrong("#", "a $ref leads to itself without a value in between");
-        for (const std::string& target : next[at]) {
-          if (seen.insert(target).second) open.push_back(target);
-        }
-      }
-    }
-    return {};
   }
 
   const Value& root_;

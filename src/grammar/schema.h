@@ -12,9 +12,10 @@ namespace squish {
 /// `schema`, under every draft from 4 to 2020-12. It has no allOf, no oneOf, no keywords beside
 /// $ref, anyOf or enum, and a single type in each place. Narrower are: objects with properties,
 /// which get no others; properties, in the order of the schema; patterns, which the whole text must
-/// match. `strict`: words that are no keyword of JSON Schema are refused, too. Errors:
-/// invalid_argument with the place ("#/properties/a") and the keyword that is wrong or not
-/// supported; also when nothing can be valid, and past limits::kSchemaNodesMax.
+/// match and whose parts share the lengths beside them. `strict`: words that are no keyword of JSON
+/// Schema are refused, too. Errors: invalid_argument with the place ("#/properties/a") and the
+/// keyword that is wrong or not supported; also when nothing can be valid, and past
+/// limits::kSchemaNodesMax.
 Result<Value> normalize_schema(const Value& schema, bool strict);
 
 }  // namespace squish

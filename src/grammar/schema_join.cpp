@@ -182,8 +182,6 @@ Result<Value> conjoin(const Value& a, const Value& b, const std::string& place) 
                    fmt::format("two different values of {} together are not supported", word));
     }
   }
-  if (out.contains("pattern") && (out.contains("minLength") || out.contains("maxLength")))
-    return wrong(place, "the keyword pattern is not supported beside minLength and maxLength");
   if (out.contains("format") && out.size() > 2) {
     Value without = Value::dict();
     for (const Value::Entry& entry : out.entries()) {

@@ -163,10 +163,10 @@ Status add_string_words(const Value& schema, const std::string& place, Value& ou
   }
   if (const Value* pattern = schema.find("pattern"); pattern != nullptr) {
     if (!pattern->is_string()) return wrong(place, "pattern must be a text");
-    SQ_TRY_STATUS(check_pattern(pattern->as_string()).at("schema " + place));
-    if (out.contains("minLength") || out.contains("maxLength"))
-      return wrong(place, "the keyword pattern is not supported beside minLength and maxLength");
-    out.set("pattern", json_pattern(pattern->as_string()));
+    // As it is: its lengths may be in another part of the schema, and join it at the end.
+    const auto checked = read_json_pattern(pattern->as_string());
+    if (!checked) return checked.error().at("schema " + place + ": pattern");
+    out.set("pattern", pattern->as_string());
   } else if (const Value* format = schema.find("format"); format != nullptr) {
     // Beside a length the format is left as what it is: a note.
     const bool is_known =
@@ -437,9 +437,12 @@ Result<std::vector<Value>> own_alternatives(const Value& schema, const std::stri
   return filtered;
 }
 
-Status check_pattern(const std::string& pattern) {
-  SQ_TRY_STATUS(check_pattern_size(pattern, PatternSyntax::regex).at("pattern"));
-  return check_json_pattern(json_pattern(pattern)).at("pattern");
+Result<std::optional<std::string>> pattern_of(const std::string& pattern, CountRange length,
+                                              const std::string& place) {
+  const std::string where = "schema " + place + ": pattern";
+  SQ_TRY(std::optional<std::string> out, json_pattern(pattern, length).at(where));
+  if (out) SQ_TRY_STATUS(check_json_pattern(*out).at(where));
+  return out;
 }
 
 }  // namespace squish::schema_rules

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "grammar/pattern_tree.h"
 #include "text/jinja_value.h"
 
 namespace squish::schema_rules {
@@ -38,6 +39,7 @@ bool are_equal(const Value& a, const Value& b);
 
 /// Raw alternatives of what a schema says itself, without allOf, anyOf, oneOf and $ref: one
 /// {"type": one of kTypes or integer, keywords of that type} for each type, or {"enum": values}.
+/// Patterns are left as they are written, beside their lengths.
 /// Errors: invalid_argument.
 Result<std::vector<Value>> own_alternatives(const Value& schema, const std::string& place);
 
@@ -45,13 +47,22 @@ Result<std::vector<Value>> own_alternatives(const Value& schema, const std::stri
 /// cannot be said.
 Result<Value> conjoin(const Value& a, const Value& b, const std::string& place);
 
+/// The pointer of a schema that is a $ref and says nothing else.
+std::optional<std::string> only_ref(const Value& schema);
+/// "anyOf" or "oneOf" of a schema that says nothing else; else null.
+const char* only_choice(const Value& schema);
+/// `definitions` by the names that $ref "#/$defs/<name>" uses. Errors: invalid_argument where one
+/// leads to itself through nothing but anyOf: no value could ever be complete.
+Status check_loops(const Value& root, const Value& definitions);
+
 /// Follows the $ref of a schema that is only that.
 using Resolver = std::function<Value(const Value&)>;
 /// True when no value can be valid under both; false when that is not certain.
 bool are_apart(const Value& a, const Value& b, const Resolver& resolve);
 
-/// Errors: invalid_argument for a regular expression that cannot be held to exactly, or that is too
-/// large.
-Status check_pattern(const std::string& pattern);
+/// json_pattern() of a schema's place, checked by the engine, too. Nothing: no text is left.
+/// Errors: invalid_argument.
+Result<std::optional<std::string>> pattern_of(const std::string& pattern, CountRange length,
+                                              const std::string& place);
 
 }  // namespace squish::schema_rules

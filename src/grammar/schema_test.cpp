@@ -98,7 +98,7 @@ TEST(Schema, bounds_what_combinations_grow_to) {
 
 TEST(Schema, refuses_patterns_that_cannot_be_held_to) {
   for (const std::string pattern :
-       {"(?=a)b", "a\\\\1", "^a$|^b$", "^\\\"$", "(a{1000}){1000}", "("}) {
+       {"(?=a)b", "(a)\\\\1", "^a$b", "^\\\"$", "(a{1000}){1000}", "("}) {
     EXPECT_THAT(normal(R"({"type":"string","pattern":")" + pattern + R"("})"), HasSubstr("error: "))
         << pattern;
   }
@@ -133,6 +133,31 @@ TEST(Schema, may_lead_back_to_itself_through_a_choice) {
       to_json(*list).value(),
       R"({"type": "array", "items": {"anyOf": [{"type": "integer"}, {"$ref": "#/$defs/d0"}]}, )"
       R"("$defs": {"d0": {"type": "array", "items": {"anyOf": [{"type": "integer"}, {"$ref": "#/$defs/d0"}]}}}})");
+}
+
+TEST(Schema, writes_lengths_into_the_pattern_beside_them) {
+  EXPECT_EQ(normal(R"({"type":"string","pattern":"^[a-z]+$","minLength":4,"maxLength":63})"),
+            R"({"type": "string", "pattern": "[a-z]{4,63}"})");
+  EXPECT_EQ(
+      normal(R"({"pattern":"^[a-z]+$","allOf":[{"maxLength":9},{"minLength":3,"maxLength":12}],)"
+             R"("type":"string"})"),
+      R"({"type": "string", "pattern": "[a-z]{3,9}"})");
+  EXPECT_EQ(normal(R"({"$defs":{"n":{"type":"string","pattern":"^a*$"}},"$ref":"#/$defs/n",)"
+                   R"("maxLength":9})"),
+            R"({"type": "string", "pattern": "a{0,9}"})");
+  EXPECT_EQ(normal(R"({"type":"object","propertyNames":{"pattern":"^a*$","maxLength":9}})"),
+            R"({"type": "object", "propertyNames": {"type": "string", "pattern": "a{0,9}"}, )"
+            R"("additionalProperties": true})");
+}
+
+TEST(Schema, says_when_no_text_of_a_pattern_is_as_long) {
+  EXPECT_THAT(normal(R"({"type":"string","pattern":"^a$","minLength":2})"),
+              HasSubstr("no text that pattern matches as a whole is as long as minLength"));
+  // Of several the others are left.
+  EXPECT_EQ(normal(R"({"minLength":2,"anyOf":[{"pattern":"^a$"},{"pattern":"^b+$"}]})"),
+            R"({"type": "string", "pattern": "b{2,}"})");
+  EXPECT_THAT(normal(R"({"type":"string","allOf":[{"pattern":"^a"},{"pattern":"^b"}]})"),
+              HasSubstr("two different values of pattern"));
 }
 
 }  // namespace

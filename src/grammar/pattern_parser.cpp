@@ -1,0 +1,357 @@
+// parse_pattern(): a regular expression by recursive descent.
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/limits.h"
+#include "base/strings.h"
+#include "grammar/pattern_tree.h"
+
+namespace squish {
+namespace {
+
+using Ranges = std::vector<CodePointRange>;
+
+/// One escape or character: what every reader of the pattern matches, and what one of them may.
+struct Item {
+  Ranges surely;
+  Ranges maybe;
+  std::optional<uint32_t> single = std::nullopt;  // may begin or end a range
+};
+
+Item single(uint32_t code_point) {
+  const Ranges range = {{code_point, code_point}};
+  return {range, range, code_point};
+}
+
+void insert(Ranges& out, const Ranges& more) { out.insert(out.end(), more.begin(), more.end()); }
+
+Ranges complement_of(const Ranges& ranges) {
+  const CharacterSet out = CharacterSet(ranges).complement();
+  return {out.ranges().begin(), out.ranges().end()};
+}
+
+/// \d, \D, \s, \S, \w and \W.
+std::optional<Item> class_escape(char name) {
+  const Ranges digits = {{'0', '9'}};
+  const Ranges letters = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
+  // Of white space that a JSON text has unescaped, all readers agree on the plain one.
+  const Ranges space = {{' ', ' '}};
+  const Ranges spaces = {{0x09, 0x0D},     {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},
+                         {0x1680, 0x1680}, {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F},
+                         {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
+  switch (name) {
+    case 'd':
+      return Item{digits, digits};
+    case 'D':
+      return Item{complement_of(digits), complement_of(digits)};
+    case 'w':
+      return Item{letters, letters};
+    case 'W':
+      return Item{complement_of(letters), complement_of(letters)};
+    case 's':
+      return Item{space, spaces};
+    case 'S':
+      return Item{complement_of(spaces), complement_of(space)};
+    default:
+      return std::nullopt;
+  }
+}
+
+/// Every character but the ends of lines.
+const CharacterSet& any_character() {
+  static const CharacterSet out =
+      CharacterSet({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}}).complement();
+  return out;
+}
+
+class Parser {
+ public:
+  explicit Parser(std::string_view text) : text_(text) {}
+
+  Result<Pattern> run() {
+    ignores_case_ = take("(?i)");
+    SQ_TRY(Pattern out, read_choice());
+    if (!is_at_end()) return wrong("')' without '('");
+    return out;
+  }
+
+ private:
+  [[nodiscard]] bool is_at_end() const { return at_ == text_.size(); }
+  [[nodiscard]] bool is_next(char c) const { return !is_at_end() && text_[at_] == c; }
+  bool take(std::string_view what) {
+    const bool is_there = text_.substr(at_).starts_with(what);
+    if (is_there) at_ += what.size();
+    return is_there;
+  }
+  [[nodiscard]] Error wrong(std::string_view what) const {
+    return {ErrorCode::invalid_argument,
+            fmt::format("{} (after {} of its {} bytes)", what, at_, text_.size())};
+  }
+
+  /// Up to the end of the group or text. An anchor says nothing where the whole text has to match
+  /// and it stands first or last in it.
+  Result<Pattern> read_choice() {
+    std::vector<Pattern> branches;
+    const bool has_begun = has_begun_;
+    bool has_begun_after = false;
+    bool has_ended_after = false;
+    do {
+      has_begun_ = has_begun;
+      has_ended_ = false;
+      SQ_TRY(Pattern branch, read_sequence());
+      branches.push_back(std::move(branch));
+      has_begun_after = has_begun_after || has_begun_;
+      has_ended_after = has_ended_after || has_ended_;
+    } while (take("|"));
+    has_begun_ = has_begun_after;
+    has_ended_ = has_ended_after;
+    return pattern::choice(branches);
+  }
+
+  Result<Pattern> read_sequence() {
+    std::vector<Pattern> items;
+    while (!is_at_end() && !is_next('|') && !is_next(')')) {
+      const bool is_begin = take("^");
+      if (is_begin || take("$")) {
+        if (is_begin && has_begun_) return wrong("'^' is supported at the beginning only");
+        if (!is_begin) has_ended_ = true;
+        ++anchor_count_;
+        if (is_quantifier_next()) return wrong("an anchor cannot be repeated");
+        continue;
+      }
+      if (has_ended_) return wrong("'$' is supported at the end only");
+      const int64_t anchors_before = anchor_count_;
+      SQ_TRY(Pattern item, read_item());
+      SQ_TRY(const CountRange rounds, read_quantifier());
+      if (rounds.most > 1 && anchor_count_ > anchors_before)
+        return wrong("an anchor cannot be repeated");
+      if (is_quantifier_next()) return wrong("there is nothing to repeat");
+      items.push_back(pattern::repetition(item, rounds));
+    }
+    return pattern::sequence(items);
+  }
+
+  Result<Pattern> read_item() {
+    if (is_next('(')) return read_group();
+    has_begun_ = true;
+    if (take("[")) return read_class();
+    if (take(".")) return pattern::one_of(any_character());
+    if (is_quantifier_next()) return wrong("there is nothing to repeat");
+    SQ_TRY(Item item, read_character(false));
+    if (ignores_case_) ignore_case(item.surely);
+    return pattern::one_of(CharacterSet(std::move(item.surely)));
+  }
+
+  Result<Pattern> read_group() {
+    if (++depth_ > limits::kGrammarDepthMax)
+      return wrong(fmt::format("its groups are deeper than {}", limits::kGrammarDepthMax));
+    SQ_TRY_STATUS(read_group_begin());
+    SQ_TRY(Pattern out, read_choice());
+    if (!take(")")) return wrong("a '(' is not closed");
+    --depth_;
+    return out;
+  }
+
+  Status read_group_begin() {
+    take("(");
+    if (!take("?") || take(":")) return {};
+    if (is_next('=') || is_next('!')) return wrong("lookahead is not supported");
+    take("P");  // Python's names
+    if (!take("<")) return wrong("this kind of group is not supported");
+    if (is_next('=') || is_next('!')) return wrong("lookbehind is not supported");
+    const size_t end = text_.find('>', at_);
+    const std::string_view name = text_.substr(at_, end == text_.npos ? 0 : end - at_);
+    constexpr std::string_view kLetters =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$";
+    if (end == text_.npos || name.empty() || name.find_first_not_of(kLetters) != name.npos)
+      return wrong("the name of a group is not a name");
+    at_ = end + 1;
+    return {};
+  }
+
+  /// A '{' that Python and ECMAScript take for a quantifier, or one of them does.
+  [[nodiscard]] bool is_quantifier_next() const {
+    if (is_at_end()) return false;
+    const char c = text_[at_];
+    const char next = at_ + 1 < text_.size() ? text_[at_ + 1] : '\0';
+    return c == '*' || c == '+' || c == '?' ||
+           (c == '{' && (next == ',' || (next >= '0' && next <= '9')));
+  }
+
+  /// {1, 1} when there is none.
+  Result<CountRange> read_quantifier() {
+    if (!is_quantifier_next()) return CountRange{1, 1};
+    CountRange out;
+    if (take("?")) {
+      out.most = 1;
+    } else if (take("+")) {
+      out.least = 1;
+    } else if (take("{")) {
+      SQ_TRY(out, read_braces());
+    } else {
+      take("*");
+    }
+    take("?");  // as few as possible: the same whole texts
+    return out;
+  }
+
+  /// 2}, 2,} or 2,5}
+  Result<CountRange> read_braces() {
+    const size_t end = text_.find('}', at_);
+    const auto parts = split(text_.substr(at_, end == text_.npos ? 0 : end - at_), ',');
+    const auto number = [](std::string_view text) -> std::optional<int64_t> {
+      // Nine digits: the engine's own bound.
+      const bool is_number =
+          text.size() <= 9 && text.find_first_not_of("0123456789") == std::string_view::npos;
+      return is_number ? parse_int(text) : std::nullopt;
+    };
+    const auto least = number(parts.front());
+    const auto most = parts.size() == 1 ? least : number(parts.back());
+    const bool is_open = parts.size() == 2 && parts.back().empty();
+    if (parts.size() > 2 || !least || (!most && !is_open) || (!is_open && *most < *least))
+      return wrong("a repetition must be {2}, {2,} or {2,5}");
+    at_ = end + 1;
+    return CountRange{*least, is_open ? CountRange::kUnbounded : *most};
+  }
+
+  /// After '['.
+  Result<Pattern> read_class() {
+    const bool is_negated = take("^");
+    // ECMAScript's [] and [^] are Python's beginnings of longer classes.
+    if (is_next(']')) return wrong("an empty class is not supported");
+    Ranges surely;
+    Ranges maybe;
+    bool has_space = false;
+    bool has_no_space = false;
+    while (!take("]")) {
+      has_space = has_space || text_.substr(at_).starts_with("\\s");
+      has_no_space = has_no_space || text_.substr(at_).starts_with("\\S");
+      SQ_TRY(Item item, read_character(true));
+      const bool is_range = is_next('-') && at_ + 1 < text_.size() && text_[at_ + 1] != ']';
+      if (is_range) {
+        take("-");
+        SQ_TRY(Item last, read_character(true));
+        if (item.single && last.single) {
+          if (*last.single < *item.single) return wrong("a range of a class is upside down");
+          const Ranges range = {{*item.single, *last.single}};
+          item = {range, range};
+        } else {  // ECMAScript: the two and the dash
+          for (const Item& more : {last, single('-')}) {
+            insert(item.surely, more.surely);
+            insert(item.maybe, more.maybe);
+          }
+        }
+      }
+      insert(surely, item.surely);
+      insert(maybe, item.maybe);
+    }
+    // Whatever a reader calls white space, [\s\S] is everything.
+    if (has_space && has_no_space) surely.push_back({0, CharacterSet::kLast});
+    if (ignores_case_) {
+      ignore_case(surely);
+      ignore_case(maybe);
+    }
+    return pattern::one_of(is_negated ? CharacterSet(std::move(maybe)).complement()
+                                      : CharacterSet(std::move(surely)));
+  }
+
+  static void ignore_case(Ranges& ranges) {
+    const size_t count = ranges.size();
+    for (size_t i = 0; i < count; ++i) {
+      for (const uint32_t first : {uint32_t{'a'}, uint32_t{'A'}}) {
+        const uint32_t from = std::max(ranges[i].first, first);
+        const uint32_t to = std::min(ranges[i].last, first + 25);
+        if (from <= to) ranges.push_back({from ^ 0x20U, to ^ 0x20U});
+      }
+    }
+  }
+
+  /// A character or an escape, of a class or outside.
+  Result<Item> read_character(bool is_class) {
+    if (is_at_end()) return wrong(is_class ? "a '[' is not closed" : "it ends too early");
+    if (take("\\")) return read_escape(is_class);
+    const DecodedCodePoint point = decode_utf8(text_.substr(at_));
+    if (!point.valid) return wrong("it is not UTF-8");
+    at_ += static_cast<size_t>(point.bytes);
+    return single(point.code_point);
+  }
+
+  /// After the backslash.
+  Result<Item> read_escape(bool is_class) {
+    if (is_at_end()) return wrong("it ends with a backslash");
+    const DecodedCodePoint point = decode_utf8(text_.substr(at_));
+    if (!point.valid) return wrong("it is not UTF-8");
+    at_ += static_cast<size_t>(point.bytes);
+    if (point.code_point > 0x7F) return single(point.code_point);
+    const auto c = static_cast<char>(point.code_point);
+    if (auto item = class_escape(c)) return std::move(*item);
+    constexpr std::array<std::pair<char, uint32_t>, 5> kControls = {
+        {{'n', '\n'}, {'t', '\t'}, {'r', '\r'}, {'f', '\f'}, {'v', '\v'}}};
+    for (const auto& [name, control] : kControls) {
+      if (c == name) return single(control);
+    }
+    if (c == 'b' && is_class) return single('\b');
+    if (c == '0' && (is_at_end() || text_[at_] < '0' || text_[at_] > '9')) return single(0);
+    if (c == 'x') return read_hexadecimal(2);
+    if (c == 'u') return read_unicode();
+    const bool is_word = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+    if (is_word) return wrong(fmt::format("the escape \\{} is not supported", c));
+    return single(point.code_point);
+  }
+
+  Result<Item> read_hexadecimal(size_t count) {
+    uint32_t out = 0;
+    for (size_t i = 0; i < count; ++i, ++at_) {
+      const char c = is_at_end() ? '\0' : text_[at_];
+      const auto lower = static_cast<char>(c | 0x20);
+      const bool is_digit = c >= '0' && c <= '9';
+      if (!is_digit && (lower < 'a' || lower > 'f'))
+        return wrong("\\x has two hexadecimal digits, \\u four or some in braces");
+      out = out * 16 + static_cast<uint32_t>(is_digit ? c - '0' : lower - 'a' + 10);
+    }
+    if (out > CharacterSet::kLast) return wrong("a code point is beyond U+10FFFF");
+    return single(out);
+  }
+
+  /// After \u: 00e9, {1f600}, or a pair of surrogates.
+  Result<Item> read_unicode() {
+    if (take("{")) {
+      const size_t end = text_.find('}', at_);
+      const size_t count = end == text_.npos ? 0 : end - at_;
+      if (count == 0 || count > 6) return wrong("\\u{...} has one to six hexadecimal digits");
+      SQ_TRY(Item out, read_hexadecimal(count));
+      take("}");
+      return out;
+    }
+    SQ_TRY(Item out, read_hexadecimal(4));
+    const bool is_high = *out.single >= 0xD800 && *out.single < 0xDC00;
+    const size_t before = at_;
+    if (!is_high || !take("\\u") || is_next('{')) {
+      at_ = before;
+      return out;
+    }
+    SQ_TRY(const Item low, read_hexadecimal(4));
+    if (*low.single >= 0xDC00 && *low.single < 0xE000)
+      return single(0x10000 + ((*out.single - 0xD800) << 10U) + (*low.single - 0xDC00));
+    at_ = before;
+    return out;
+  }
+
+  std::string_view text_;
+  size_t at_ = 0;
+  int depth_ = 0;
+  bool ignores_case_ = false;
+  bool has_begun_ = false;  // something that may be a character came before
+  bool has_ended_ = false;  // a '$' did
+  int64_t anchor_count_ = 0;
+};
+
+}  // namespace
+
+Result<Pattern> parse_pattern(std::string_view text) { return Parser(text).run(); }
+
+}  // namespace squish
