@@ -36,10 +36,12 @@ class Normalizer {
     // The definitions that are used; each may use more.
     Value definitions = Value::dict();
     for (size_t i = 0; i < used_.size(); ++i) {
-      const std::string pointer = used_[i];
-      SQ_TRY(const Value target, resolve(pointer, "#"));
-      SQ_TRY(Value definition, normalize(target, pointer));
-      if (definition.is_bool()) return wrong(pointer, "no value can be valid");
+      const std::string name = used_[i];
+      const bool is_pointer = !name.starts_with('{');
+      const std::string place = is_pointer ? name : "#";
+      SQ_TRY(const Value target, is_pointer ? resolve(name, "#") : parse_json(name));
+      SQ_TRY(Value definition, normalize(target, place));
+      if (definition.is_bool()) return wrong(place, "no value can be valid");
       definitions.set(fmt::format("d{}", i), std::move(definition));
     }
     SQ_TRY_STATUS(schema_rules::check_loops(out, definitions));
@@ -61,6 +63,21 @@ class Normalizer {
       return Value::dict({{"$ref", "#/$defs/" + name_of(*pointer)}});
     }
     if (schema.is_bool() && schema.as_bool()) return Value::dict();
+    // What is written out may come back to itself, which then becomes a definition.
+    SQ_TRY(std::string text, to_json(schema));
+    if (std::ranges::find(open_, text) != open_.end())
+      return Value::dict({{"$ref", "#/$defs/" + name_of(text)}});
+    if (open_.size() >= static_cast<size_t>(limits::kJsonDepthMax))
+      return wrong(place.substr(0, 200), fmt::format("it is more than {} values deep once its "
+                                                     "references are written out",
+                                                     limits::kJsonDepthMax));
+    open_.push_back(std::move(text));
+    Result<Value> out = normalize_written(schema, place);
+    open_.pop_back();
+    return out;
+  }
+
+  Result<Value> normalize_written(const Value& schema, const std::string& place) {
     if (const char* word = schema_rules::only_choice(schema); word != nullptr)
       return normalize_choice(schema, word, place);
     SQ_TRY(const Alternatives raw, combine(schema, place, 0));
@@ -416,7 +433,9 @@ class Normalizer {
 
   const Value& root_;
   const bool strict_;
-  std::vector<std::string> used_;  // pointers; [i] is the definition "d<i>"
+  // Pointers, or schemas as JSON that come back to themselves; [i] is the definition "d<i>".
+  std::vector<std::string> used_;
+  std::vector<std::string> open_;  // schemas on the way to this one, as JSON
   size_t node_count_ = 0;
 };
 

@@ -135,6 +135,19 @@ TEST(Schema, may_lead_back_to_itself_through_a_choice) {
       R"("$defs": {"d0": {"type": "array", "items": {"anyOf": [{"type": "integer"}, {"$ref": "#/$defs/d0"}]}}}})");
 }
 
+TEST(Schema, may_lead_back_to_itself_through_what_is_written_out) {
+  const std::string circle = normal(
+      R"({"type":"object","properties":{"x":{"$ref":"#/$defs/n","minProperties":1}},)"
+      R"("$defs":{"n":{"type":"object","properties":{"x":{"$ref":"#/$defs/n","minProperties":1}}}}})");
+  EXPECT_THAT(circle, HasSubstr(R"("$ref": "#/$defs/d0")"));
+  // Never the same twice: each level asks for one more name.
+  EXPECT_THAT(
+      normal(
+          R"({"$ref":"#/$defs/n","required":["a"],"$defs":{"n":{"type":"object","properties":)"
+          R"({"x":{"allOf":[{"$ref":"#/$defs/n"},{"properties":{"y":{"allOf":[{"$ref":"#/$defs/n"}],"minProperties":2}}}]}}}}})"),
+      HasSubstr("$defs"));
+}
+
 TEST(Schema, writes_lengths_into_the_pattern_beside_them) {
   EXPECT_EQ(normal(R"({"type":"string","pattern":"^[a-z]+$","minLength":4,"maxLength":63})"),
             R"({"type": "string", "pattern": "[a-z]{4,63}"})");
