@@ -34,6 +34,13 @@ TEST(Pattern, keeps_what_a_whole_text_matches) {
   EXPECT_EQ(text_of(""), "");
 }
 
+TEST(Pattern, matches_each_text_in_few_ways) {
+  EXPECT_EQ(text_of("^(([a-z]+)(-?))+$"), "(?:[a-z]-?)+");
+  EXPECT_EQ(text_of("^(([a-z]+)(-?))+$", {1, 40}), "(?:[a-z]-?){1,20}");
+  EXPECT_EQ(text_of("(a*)*(b+){2,}(c{2,3})+"), "a*b{2,}c{2,}");
+  EXPECT_EQ(text_of("a*a.?.?"), R"(a+[^\u0000-\u001f"\\\u2028\u2029]{0,2})");
+}
+
 TEST(Pattern, drops_anchors_at_the_ends_of_the_whole) {
   EXPECT_EQ(text_of("^$|^[a-z]+$"), "[a-z]*");
   EXPECT_EQ(text_of("^ab$|(^cd$)|ef"), "ab|cd|ef");

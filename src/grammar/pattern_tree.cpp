@@ -63,6 +63,19 @@ bool joins(CountRange inner, CountRange outer) {
          product_of(outer.least + 1, inner.least) <= sum_of(product_of(outer.least, inner.most), 1);
 }
 
+/// (b?a+c?)+ without the rounds of a, which are rounds of the whole as well: (b?ac?)+. The same
+/// texts, but no longer in many ways, of which the engine would follow each.
+Pattern without_inner_rounds(const Pattern& child) {
+  if (child->kind != Kind::sequence) return child;
+  std::vector<Pattern> parts = child->children;
+  const auto is_needed = [](const Pattern& part) { return part->length.least > 0; };
+  const auto first = std::ranges::find_if(parts, is_needed);
+  if (first == parts.end() || std::ranges::count_if(parts, is_needed) > 1) return child;
+  if ((*first)->kind == Kind::repetition && (*first)->rounds == CountRange{1, kUnbounded})
+    *first = (*first)->children.front();
+  return pattern::sequence(parts);
+}
+
 }  // namespace
 
 namespace pattern {
@@ -154,11 +167,13 @@ Pattern choice(const std::vector<Pattern>& children) {
   return make(std::move(out));
 }
 
-Pattern repetition(const Pattern& child, CountRange rounds) {
+Pattern repetition(const Pattern& given, CountRange rounds) {
   if (rounds.least > rounds.most) return nothing();
-  if (is_nothing(child)) return rounds.least == 0 ? empty() : nothing();
-  if (is_empty(child) || rounds.most == 0) return empty();
-  if (rounds == CountRange{1, 1}) return child;
+  if (is_nothing(given)) return rounds.least == 0 ? empty() : nothing();
+  if (is_empty(given) || rounds.most == 0) return empty();
+  if (rounds == CountRange{1, 1}) return given;
+  const bool is_open = rounds.most == kUnbounded && rounds.least <= 1;
+  const Pattern child = is_open ? without_inner_rounds(given) : given;
   if (child->kind == Kind::repetition && joins(child->rounds, rounds))
     return repetition(child->children.front(), {product_of(child->rounds.least, rounds.least),
                                                 product_of(child->rounds.most, rounds.most)});
