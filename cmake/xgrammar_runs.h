@@ -61,7 +61,6 @@ class SquishRuns {
     const auto first = after_ascii(state);
     if (first) class_.others = others(state, *first);
     for (auto next = first; next && length_ < kMax; ++length_) next = after(*next);
-    // The last step is over with the loop either way: it was taken.
   }
 
   /// Are all characters of token i of the class, and few enough? The first call for a class takes

@@ -271,15 +271,10 @@ Result<int> run(Context& context, const Arguments& arguments) {
   SQ_TRY(const std::unique_ptr<server::Server> running, server::Server::open(options, models));
   trace.mark("http_bind");
   if (loads_first) {
-    SQ_TRY(ModelLease lease, models.acquire_now(""));
-    lease.set_keep_alive(std::nullopt);
+    SQ_TRY(const ModelLease lease, models.acquire_now(""));
     trace.mark("model_open");
   }
-  if (loads_behind) {
-    models.acquire("", [](Result<ModelLease> lease) {
-      if (lease) lease->set_keep_alive(std::nullopt);
-    });
-  }
+  if (loads_behind) models.acquire("", [](const Result<ModelLease>&) {});
   if (options.profiles_start) running->set_startup(trace);
   const ServerRecordFile record(paths, running->addresses());
   running->run([&] { print_banner(context, *running, options, model); });

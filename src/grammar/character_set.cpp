@@ -72,6 +72,16 @@ uint32_t CharacterSet::size() const {
   return out;
 }
 
+const CharacterSet& digit_characters() {
+  static const CharacterSet out({{'0', '9'}});
+  return out;
+}
+
+const CharacterSet& word_characters() {
+  static const CharacterSet out({{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}});
+  return out;
+}
+
 const CharacterSet& json_characters() {
   static const CharacterSet out =
       CharacterSet({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}, kSurrogates}).complement();
@@ -79,10 +89,8 @@ const CharacterSet& json_characters() {
 }
 
 std::string regex_text(const CharacterSet& set) {
-  static const CharacterSet digits({{'0', '9'}});
-  static const CharacterSet letters({{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}});
-  if (set == digits) return "\\d";
-  if (set == letters) return "\\w";
+  if (set == digit_characters()) return "\\d";
+  if (set == word_characters()) return "\\w";
   if (set.size() == 1) return character_text(set.ranges().front().first, "\\^$.|?*+()[]{}");
   if (!set.contains(CharacterSet::kLast)) return class_text(set, "[");
   // By what it leaves out. Surrogates need not be named: no valid text has them.

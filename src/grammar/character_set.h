@@ -36,6 +36,9 @@ class CharacterSet {
   std::vector<CodePointRange> ranges_;
 };
 
+/// \d and \w, which are ASCII.
+const CharacterSet& digit_characters();
+const CharacterSet& word_characters();
 /// What stands in a JSON text as it is: no quotes, backslashes, control characters and surrogates.
 const CharacterSet& json_characters();
 

@@ -29,15 +29,13 @@ Item single(uint32_t code_point) {
 
 void insert(Ranges& out, const Ranges& more) { out.insert(out.end(), more.begin(), more.end()); }
 
-Ranges complement_of(const Ranges& ranges) {
-  const CharacterSet out = CharacterSet(ranges).complement();
-  return {out.ranges().begin(), out.ranges().end()};
-}
+Ranges ranges_of(const CharacterSet& set) { return {set.ranges().begin(), set.ranges().end()}; }
+Ranges complement_of(const Ranges& ranges) { return ranges_of(CharacterSet(ranges).complement()); }
 
 /// \d, \D, \s, \S, \w and \W.
 std::optional<Item> class_escape(char name) {
-  const Ranges digits = {{'0', '9'}};
-  const Ranges letters = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
+  const Ranges digits = ranges_of(digit_characters());
+  const Ranges letters = ranges_of(word_characters());
   // Of white space that a JSON text has unescaped, all readers agree on the plain one.
   const Ranges space = {{' ', ' '}};
   const Ranges spaces = {{0x09, 0x0D},     {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},

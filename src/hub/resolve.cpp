@@ -50,6 +50,14 @@ Result<LocalModel> model_at_path(const std::string& path) {
   return model;
 }
 
+/// The name without space around it. Errors: invalid_argument.
+Result<std::string> trimmed_name(std::string_view name) {
+  const std::string_view out = trim(name);
+  if (out.find('\0') != std::string_view::npos)
+    return Error{ErrorCode::invalid_argument, "the model name has a NUL byte"};
+  return std::string(out);
+}
+
 /// The store's models, then those of other programs.
 Result<LocalModel> known_model(std::string_view text, const Store& store, const Catalog& catalog,
                                const Environment& environment) {
@@ -74,17 +82,13 @@ Result<LocalModel> known_model(std::string_view text, const Store& store, const 
 
 Result<LocalModel> find_model(std::string_view name, const Store& store, const Catalog& catalog,
                               const Environment& environment) {
-  const std::string_view text = trim(name);
-  if (text.find('\0') != std::string_view::npos)
-    return Error{ErrorCode::invalid_argument, "the model name has a NUL byte"};
+  SQ_TRY(const std::string text, trimmed_name(name));
   return known_model(text, store, catalog, environment);
 }
 
 Result<LocalModel> resolve_model(std::string_view name, const Store& store, const Catalog& catalog,
                                  const Environment& environment) {
-  const std::string text(trim(name));
-  if (text.find('\0') != std::string::npos)
-    return Error{ErrorCode::invalid_argument, "the model name has a NUL byte"};
+  SQ_TRY(const std::string text, trimmed_name(name));
   const bool external =
       text.starts_with("ollama:") || text.starts_with("lmstudio:") || text.starts_with("hf-cache:");
   const bool remote = text.starts_with("hf:") || text.starts_with("pypi:");

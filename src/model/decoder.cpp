@@ -207,8 +207,7 @@ void Decoder::mlp(size_t index) {
 }
 
 /// Packs the rows of residual_ and mixed_ whose logits or states are wanted to the front, those
-/// that go on as a prompt's rows first; where those of the states come to lie stands in
-/// hidden_places_.
+/// that go on as a prompt's rows first; which they are stands in kept_rows_.
 void Decoder::keep_rows(const Batch& batch) {
   const auto is_prompt = [&](const KeptRow& kept) {
     return kept.row < prefill_count_ && (kept.is_hidden || !batch.is_head_of_answers);
@@ -231,11 +230,9 @@ void Decoder::keep_rows(const Batch& batch) {
     float* out = to.data() + place * length;
     if (source != out) std::memcpy(out, source, length * sizeof(float));
   };
-  hidden_places_.clear();
   for (size_t place = 0; place < kept_rows_.size(); ++place) {
     const KeptRow& kept = kept_rows_[place];
     SQ_CHECK(kept.row < row_count_);
-    if (kept.is_hidden) hidden_places_.push_back(place);
     move(residual_, kept.row, residual, place, hidden_of(config_));
     move(mixed_, kept.row, mixed, place, q_length(config_));
   }
@@ -251,13 +248,13 @@ void Decoder::keep_rows(const Batch& batch) {
 /// Takes the states that are wanted out of normed_, so that only rows of logits are left.
 void Decoder::take_hidden(std::span<float> hidden) {
   const size_t length = hidden_of(config_);
-  SQ_CHECK(hidden.size() == hidden_places_.size() * length);
   size_t next = 0;
   size_t kept = 0;
   size_t kept_prefill = 0;
   for (size_t row = 0; row < row_count_; ++row) {
     const float* from = normed_.data() + row * length;
-    if (next < hidden_places_.size() && hidden_places_[next] == row) {
+    if (kept_rows_[row].is_hidden) {
+      SQ_CHECK((next + 1) * length <= hidden.size());
       std::memcpy(hidden.data() + next++ * length, from, length * sizeof(float));
       continue;
     }
@@ -265,6 +262,7 @@ void Decoder::take_hidden(std::span<float> hidden) {
     if (row < prefill_count_) ++kept_prefill;
     ++kept;
   }
+  SQ_CHECK(next * length == hidden.size());
   row_count_ = kept;
   prefill_count_ = kept_prefill;
 }
@@ -272,7 +270,7 @@ void Decoder::take_hidden(std::span<float> hidden) {
 void Decoder::head(const Batch& batch, std::span<float> logits) {
   norm(weights_.final_norm, rows_of(residual_, row_count_, hidden_of(config_)),
        rows_of(normed_, row_count_, hidden_of(config_)));
-  if (!hidden_places_.empty()) take_hidden(batch.hidden);
+  if (!batch.hidden_rows.empty()) take_hidden(batch.hidden);
   project_to_vocabulary(rows_of(normed_, row_count_, hidden_of(config_)), prefill_count_, logits);
 }
 
@@ -303,7 +301,6 @@ void Decoder::run_head(ConstRows hidden, std::span<float> logits) {
   grow(hidden.count);
   row_count_ = hidden.count;
   prefill_count_ = hidden.count;
-  hidden_places_.clear();
   for (size_t row = 0; row < hidden.count; ++row) {
     std::memcpy(residual_.data() + row * hidden.length, hidden.row(row),
                 hidden.length * sizeof(float));

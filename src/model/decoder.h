@@ -83,7 +83,6 @@ class Decoder final : public Model {
     bool is_hidden;  // its state is wanted, else its logits
   };
   std::vector<KeptRow> kept_rows_;          // of the last layer, once K and V are there
-  std::vector<size_t> hidden_places_;       // of those, where the ones lie that Batch::hidden gets
   std::vector<AlignedBuffer<float>> rope_;  // one a kind: [rows, 2 * pairs]
   AlignedBuffer<float> residual_;           // [rows, hidden]
   AlignedBuffer<float> normed_;             // [rows, hidden]; also a block's output before its norm

@@ -27,6 +27,14 @@ class Decoder : public ::testing::TestWithParam<std::string_view> {
 
   void SetUp() override { ASSERT_NE(loaded.model, nullptr); }
 
+  /// The same model on the fast backend.
+  LoadedModel load_fast(ThreadPool& pool) {
+    Result<std::unique_ptr<Backend>> backend = make_cpu_backend(pool);
+    EXPECT_TRUE(backend.has_value());
+    return LoadedModel(directory.file(fmt::format("{}.gguf", tiny.name())), 0,
+                       std::move(backend).value());
+  }
+
   std::vector<float> row(const std::vector<float>& logits, size_t index) const {
     const auto begin = logits.begin() + static_cast<ptrdiff_t>(index * loaded.vocabulary());
     return {begin, begin + static_cast<ptrdiff_t>(loaded.vocabulary())};
@@ -166,10 +174,7 @@ AnswersBegin begin_answers(LoadedModel& loaded, const std::vector<std::vector<in
 
 TEST_P(Decoder, answers_begin_alike_beside_prompts_whose_states_are_wanted) {
   ThreadPool pool(1);
-  Result<std::unique_ptr<Backend>> backend = make_cpu_backend(pool);
-  ASSERT_TRUE(backend.has_value());
-  LoadedModel fast(directory.file(fmt::format("{}.gguf", tiny.name())), 0,
-                   std::move(backend).value());
+  LoadedModel fast = load_fast(pool);
   ASSERT_NE(fast.model, nullptr);
   const std::vector<int32_t> a(prompt.begin(), prompt.begin() + 12);
   const std::vector<int32_t> b(prompt.rbegin(), prompt.rbegin() + 9);
@@ -185,10 +190,7 @@ TEST_P(Decoder, answers_begin_alike_beside_prompts_whose_states_are_wanted) {
 TEST_P(Decoder, steps_of_a_known_size_do_not_allocate) {
   // The reference backend takes memory as it likes; the fast one may not.
   ThreadPool pool(1);
-  Result<std::unique_ptr<Backend>> backend = make_cpu_backend(pool);
-  ASSERT_TRUE(backend.has_value());
-  LoadedModel fast(directory.file(fmt::format("{}.gguf", tiny.name())), 0,
-                   std::move(backend).value());
+  LoadedModel fast = load_fast(pool);
   ASSERT_NE(fast.model, nullptr);
   KvCache cache = fast.make_cache(2);
   const std::vector<int32_t> pages = {0, 1};

@@ -235,7 +235,9 @@ Checked read_logit_bias(const Value& object, SamplingParams& out) {
     out.logit_bias.push_back({static_cast<TokenId>(*id), static_cast<float>(*bias)});
     return true;
   };
-  if (value->is_list() && value->size() <= limits::kLogitBiasMax) {
+  if (!value->is_dict() && !value->is_list()) return wrong("is not an object");
+  if (value->size() > limits::kLogitBiasMax) return wrong("has too many entries");
+  if (value->is_list()) {
     for (const Value& pair : value->items()) {
       const bool is_pair = pair.is_list() && pair.size() == 2 && pair.items()[0].is_integer();
       if (!is_pair || !add(pair.items()[0].as_integer(), pair.items()[1]))
@@ -243,8 +245,6 @@ Checked read_logit_bias(const Value& object, SamplingParams& out) {
     }
     return Nothing{};
   }
-  if (!value->is_dict()) return wrong("is not an object");
-  if (value->size() > limits::kLogitBiasMax) return wrong("has too many entries");
   for (const Value::Entry& entry : value->entries()) {
     const auto id = entry.key.is_string() ? parse_int(entry.key.as_string()) : std::nullopt;
     if (!add(id, entry.value))

@@ -119,6 +119,10 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
     return takes_few(target, x.count);
   });
   if (is_few) pack_few(x, targets);
+  // The kernel for few rows may take the second plane from its own panel.
+  const auto few_takes_plane = [&](const MatmulTarget& target) {
+    return table_.few.takes_extra && has_extra(target.weight.dtype) && takes_few(target, x.count);
+  };
   const auto multiply_rows = [&](const MatmulTarget& target, size_t row, size_t count, int thread) {
     const PackedRows weights = weight_rows(target.weight, row, count);
     const Sink sink = sink_of(target, first_row, row);
@@ -127,7 +131,7 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
       table_.gemv_float[type](weights, x.data, x.stride, x.count, sink);
     } else if (takes_few(target, x.count)) {
       const void* packed = few_packed_[few_index(target.weight.dtype)].data();
-      const bool is_extra_taken = table_.few.takes_extra && has_extra(target.weight.dtype);
+      const bool is_extra_taken = few_takes_plane(target);
       table_.few.multiply(static_cast<unsigned>(type), weights, quant_,
                           is_extra_taken ? &extra_ : nullptr, packed, sink,
                           scratch(thread, table_.few.scratch_bytes()));
@@ -141,8 +145,7 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
     for_target_rows(targets, begin, end, [&](const MatmulTarget& target, size_t row, size_t count) {
       // Few rows at a time where they are read twice, so that the second time finds them in L1 or
       // L2: a whole matrix, which is what one thread is given, would come from memory again.
-      const bool is_read_twice =
-          has_extra(target.weight.dtype) && !(takes_few(target, x.count) && table_.few.takes_extra);
+      const bool is_read_twice = has_extra(target.weight.dtype) && !few_takes_plane(target);
       const size_t step = is_read_twice ? kExtraRows : count;
       for (size_t done = 0; done < count; done += step)
         multiply_rows(target, row + done, std::min(step, count - done), thread);
