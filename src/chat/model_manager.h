@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,16 +28,18 @@ class ModelManager;
 struct ManagedModel {
   hub::LocalModel local;
   std::unique_ptr<LoadedModel> model;
-  uint64_t bytes = 0;  // its footprint with the pages that it was given
-  uint64_t page_bytes = 0;
+  ModelFootprint footprint;
   double load_ms = 0;
   std::chrono::system_clock::time_point loaded_at;
   // Guarded by the manager's mutex:
+  int32_t pages = 0;  // its share of the room for caches
   int users = 0;
   uint64_t requests = 0;
   KeepAlive keep_alive;
   std::chrono::steady_clock::time_point last_used;
   bool is_leaving = false;  // goes as soon as nobody uses it
+
+  [[nodiscard]] uint64_t bytes() const { return footprint.bytes(pages); }
 };
 
 /// Keeps a model loaded while it lives. Move-only, any thread; must end before the manager.
@@ -71,7 +74,8 @@ class ModelLease {
 
 struct ModelManagerOptions {
   LoadOptions load;
-  /// Footprints of all models together stay within this. 0: nine tenths of what is available when
+  /// Footprints of all models together stay within this: caches shrink while others are loaded,
+  /// down to one context each, and grow again. 0: nine tenths of what is available when
   /// the manager is made.
   uint64_t budget_bytes = 0;
   size_t models_max = 0;  // loaded at a time; 0: as many as fit
@@ -162,6 +166,7 @@ class ModelManager {
   void unload_expired();
   bool load_first();
   void finish_first(const Result<Entry>& result, bool was_loaded_now);
+  Result<ModelFootprint> measure(const hub::LocalModel& local) const;
   Result<int32_t> make_room(const hub::LocalModel& local, const ModelFootprint& footprint,
                             bool& must_wait);
   Result<Entry> open(const hub::LocalModel& local, int32_t pages, const ModelFootprint& footprint);
@@ -171,6 +176,9 @@ class ModelManager {
   void kick();
   [[nodiscard]] uint64_t used_locked() const;
   void forget_locked(const Entry& entry);
+  [[nodiscard]] std::vector<int32_t> shares_locked(const ModelFootprint* other) const;
+  void give_shares_locked(std::span<const int32_t> pages);
+  void share_room_locked();
 
   const ModelManagerOptions options_;
   const uint64_t budget_bytes_;

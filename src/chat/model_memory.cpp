@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/strings.h"
+#include "engine/sequence.h"
 #include "kernels/backend.h"
 #include "model/arch_table.h"
 #include "model/model_files.h"
@@ -11,6 +12,8 @@
 namespace squish {
 namespace {
 
+/// A context nobody asked for is not made shorter than this to fit into the memory.
+constexpr int32_t kContextLeast = 4096;
 constexpr uint64_t kVocabularyBytesPerToken = 64;  // measured: 9 MB for 151,936 tokens
 
 /// The number after `name` in a file of lines "name   123 ...", 0 when absent.
@@ -46,6 +49,36 @@ int32_t ModelFootprint::pages_in(uint64_t budget) const {
       std::min<uint64_t>((budget - fixed) / page, static_cast<uint64_t>(pages_wanted)));
 }
 
+std::vector<int32_t> share_pages(std::span<const ModelFootprint> models, uint64_t budget) {
+  std::vector<int32_t> out;
+  for (const ModelFootprint& model : models) {
+    const uint64_t least = model.bytes(model.pages_least);
+    if (least > budget) return {};
+    budget -= least;
+    out.push_back(model.pages_least);
+  }
+  // All caches below a level of bytes grow to it; the level is the highest that fits.
+  const auto pages_at = [&](size_t i, uint64_t level) {
+    const ModelFootprint& model = models[i];
+    const auto wanted = static_cast<uint64_t>(std::max(model.pages_wanted, model.pages_least));
+    const uint64_t pages = model.page == 0 ? wanted : std::min(level / model.page, wanted);
+    return std::max(static_cast<int32_t>(pages), model.pages_least);
+  };
+  const auto fits = [&](uint64_t level) {
+    uint64_t more = 0;
+    for (size_t i = 0; i < models.size(); ++i)
+      more += models[i].page * static_cast<uint64_t>(pages_at(i, level) - out[i]);
+    return more <= budget;
+  };
+  uint64_t low = 0;  // nothing beyond the least fits
+  for (uint64_t step = uint64_t{1} << 50; step > 0; step >>= 1) {
+    if (fits(low + step)) low += step;
+  }
+  std::vector<int32_t> pages;
+  for (size_t i = 0; i < models.size(); ++i) pages.push_back(pages_at(i, low));
+  return pages;
+}
+
 Result<ModelFootprint> measure_footprint(const std::string& path, const EngineOptions& options) {
   SQ_TRY(const ModelFiles files, ModelFiles::open(path));
   SQ_TRY(const Network network, read_network(files, {.context_length = options.context_tokens}));
@@ -57,8 +90,11 @@ Result<ModelFootprint> measure_footprint(const std::string& path, const EngineOp
   out.vocabulary = kVocabularyBytesPerToken * static_cast<uint64_t>(config.vocabulary_size);
   out.scratch = scratch_bytes(config, options);
   out.page = layout.page_bytes() * static_cast<uint64_t>(config.layer_count);
+  out.context_tokens = sizes.context_tokens;
   out.pages_wanted = sizes.page_count;
-  out.pages_least = (sizes.context_tokens + kPageTokens - 1) / kPageTokens;
+  out.pages_least = page_count_of(sizes.context_tokens);
+  const int32_t shortest = options.context_tokens > 0 ? sizes.context_tokens : kContextLeast;
+  out.pages_smallest = page_count_of(std::min(shortest, sizes.context_tokens));
   return out;
 }
 

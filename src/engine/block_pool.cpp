@@ -16,12 +16,19 @@ BlockPool::BlockPool(int32_t page_count) {
   free_.reserve(count);
   for (int32_t page = page_count; page-- > 0;) free_.push_back(page);
   free_count_ = page_count;
+  limit_ = page_count;
   slots_.assign(std::bit_ceil(2 * count), -1);
+}
+
+void BlockPool::set_limit(int32_t limit) {
+  SQ_CHECK(limit > 0 && limit <= page_count());
+  limit_ = limit;
 }
 
 std::optional<int32_t> BlockPool::allocate() {
   int32_t page = -1;
-  if (free_count_ > 0) {
+  if (used_count() >= limit_) return std::nullopt;
+  if (free_count_ > 0 && used_count() + kept_count_ < limit_) {
     page = free_.back();
     free_.pop_back();
     --free_count_;

@@ -1,6 +1,7 @@
 #pragma once
 // Which KV pages are free, used or kept: reference counts, the index of pages by content, eviction.
 // No bytes.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -22,12 +23,17 @@ class BlockPool {
   explicit BlockPool(int32_t page_count);
 
   [[nodiscard]] int32_t page_count() const { return static_cast<int32_t>(pages_.size()); }
-  /// Pages that allocate() can still give: free and kept ones.
-  [[nodiscard]] int32_t available_count() const { return free_count_ + kept_count_; }
-  [[nodiscard]] int32_t used_count() const { return page_count() - available_count(); }
+  /// Pages that allocate() can still give: free and kept ones within the limit.
+  [[nodiscard]] int32_t available_count() const { return std::max(0, limit_ - used_count()); }
+  [[nodiscard]] int32_t used_count() const { return page_count() - free_count_ - kept_count_; }
   [[nodiscard]] int32_t kept_count() const { return kept_count_; }
+  /// How many pages may be used and kept together, 1 to page_count(), which it is at first.
+  [[nodiscard]] int32_t limit() const { return limit_; }
+  /// Used pages stay where they are more; allocate() gives nothing until they are fewer.
+  void set_limit(int32_t limit);
 
-  /// A page with reference count 1 whose content is undefined; nothing when all are used.
+  /// A page with reference count 1 whose content is undefined; nothing when as many as the limit
+  /// allows are used.
   std::optional<int32_t> allocate();
   /// One more reference to a used or kept page.
   void retain(int32_t page);
@@ -93,6 +99,7 @@ class BlockPool {
   std::vector<int32_t> free_;    // capacity page_count; the last is given out first
   std::vector<int32_t>
       slots_;  // open-addressing hash table key -> page, -1 = empty; at most half full
+  int32_t limit_ = 0;
   int32_t free_count_ = 0;
   int32_t kept_count_ = 0;
   int32_t kept_oldest_ = -1;

@@ -46,6 +46,35 @@ TEST(BlockPool, a_registered_page_is_found_by_its_tokens_after_its_release) {
   EXPECT_TRUE(pool.is_consistent());
 }
 
+TEST(BlockPool, never_uses_and_keeps_more_pages_than_its_limit) {
+  BlockPool pool(6);
+  pool.set_limit(3);
+  EXPECT_EQ(pool.available_count(), 3);
+  const int32_t a = *pool.allocate();
+  const int32_t b = *pool.allocate();
+  ASSERT_TRUE(pool.insert(1, 0, a, page_of(1)));
+  ASSERT_TRUE(pool.insert(2, 0, b, page_of(2)));
+  pool.release(a);
+  pool.release(b);
+  const int32_t c = *pool.allocate();
+  EXPECT_TRUE(c != a && c != b) << "a free one while the limit has room";
+  EXPECT_EQ(pool.allocate(), a) << "then the kept one used longest ago, though others are free";
+  EXPECT_EQ(pool.allocate(), b);
+  EXPECT_FALSE(pool.allocate().has_value());
+
+  pool.set_limit(1);
+  EXPECT_EQ(pool.available_count(), 0);
+  pool.release(a);
+  pool.release(b);
+  EXPECT_FALSE(pool.allocate().has_value()) << "one is used still";
+  pool.release(c);
+  EXPECT_TRUE(pool.allocate().has_value());
+  EXPECT_FALSE(pool.allocate().has_value());
+  pool.set_limit(6);
+  EXPECT_EQ(pool.available_count(), 5);
+  EXPECT_TRUE(pool.is_consistent());
+}
+
 TEST(BlockPool, free_pages_go_before_kept_ones_and_the_least_recently_used_of_those_first) {
   BlockPool pool(3);
   const int32_t a = *pool.allocate();

@@ -61,6 +61,7 @@ Engine::Engine(Model& model, KvCache kv, const EngineOptions& options, const Eng
       vocabulary_size_(static_cast<size_t>(model.config().vocabulary_size)),
       context_tokens_(sizes.context_tokens),
       inbox_(options.inbox_capacity),
+      page_limit_(sizes.page_count),
       inbox_capacity_(options.inbox_capacity),
       seed_(options.seed != 0 ? options.seed : random_seed()),
       counters_(std::make_unique<Counters>()),
@@ -228,22 +229,32 @@ void Engine::admit() {
 
 void Engine::limit_cache(double share) {
   cache_share_ = share;
+  wake();
+}
+
+void Engine::limit_pages(int32_t pages) {
+  page_limit_ = std::clamp(pages, page_count_of(context_tokens_), kv_.page_count());
+  wake();
+}
+
+/// A step comes soon, also with nothing to compute.
+void Engine::wake() {
   // Full means that there is a step to come anyway.
   [[maybe_unused]] const bool sent = inbox_.try_send(nullptr);
 }
 
 void Engine::trim_cache() {
   const double share = cache_share_;
-  const bool is_lower = share < cache_share_used_;
+  const int32_t limit = page_limit_;
+  const BlockPool& pool = scheduler_.pool();
+  const bool is_lower =
+      share < cache_share_used_ || limit < pool.limit() || pool.used_count() > limit;
   cache_share_used_ = share;
-  if (share >= 1) {
-    scheduler_.set_cache_share(1);
-    return;
-  }
   scheduler_.set_cache_share(share);
+  scheduler_.set_page_limit(limit);
   const std::span<const int32_t> freed = scheduler_.trim_cache();
   // Once also those that are free but were written before.
-  kv_.discard_pages(is_lower ? scheduler_.pool().free_pages() : freed);
+  kv_.discard_pages(is_lower ? pool.free_pages() : freed);
 }
 
 void Engine::forward(const Step& step) {
@@ -435,7 +446,7 @@ EngineMetrics Engine::metrics() const {
           .masks = masks,
           .sequences_running = c.running,
           .sequences_waiting = c.waiting,
-          .pages_total = static_cast<uint64_t>(kv_.page_count()),
+          .pages_total = static_cast<uint64_t>(page_limit_.load()),
           .pages_used = c.pages_used,
           .pages_cached = c.pages_kept};
 }

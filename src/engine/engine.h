@@ -99,6 +99,11 @@ class Engine {
   /// of the others back to the system, soon; 1 again keeps all. Any thread, never blocks. Changes
   /// no answer.
   void limit_cache(double share);
+  /// Uses at most `pages` pages of the cache from the next step on, but at least those of one full
+  /// context and at most those it was made with; the memory of what it gives up goes back to the
+  /// system. Running requests that no longer fit beside older ones wait and are computed anew. Any
+  /// thread, never blocks. Changes no answer.
+  void limit_pages(int32_t pages);
 
   /// Starts the engine's thread, which sleeps while there is nothing to do. Call once, and not
   /// together with step().
@@ -127,6 +132,7 @@ class Engine {
   [[nodiscard]] Status check(const Request& request) const;
   [[nodiscard]] Status check_kind(const Request& request) const;
   void admit();
+  void wake();
   void trim_cache();
   void forward(const Step& step);
   void score_prompts(const Step& step);
@@ -145,6 +151,7 @@ class Engine {
   std::atomic<bool> stopping_ = false;
   std::atomic<uint64_t> next_arrival_ = 0;
   std::atomic<double> cache_share_ = 1;
+  std::atomic<int32_t> page_limit_;
   const size_t inbox_capacity_;
   const uint64_t seed_;
   std::unique_ptr<Counters> counters_;

@@ -141,8 +141,11 @@ class Scheduler {
   [[nodiscard]] const BlockPool& pool() const { return pool_; }
   /// Keeps at most `share` of all pages for prompts to come, from the next trim_cache() on.
   void set_cache_share(double share) { cache_share_ = share; }
-  /// Gives up what is kept beyond that; the pages that became free by it, valid until the next
-  /// call. Between steps. Cost: nothing while the share is 1.
+  /// Uses and keeps at most `limit` pages in all; at least those of the longest sequence. Between
+  /// steps.
+  void set_page_limit(int32_t limit) { pool_.set_limit(limit); }
+  /// Gives up what is kept beyond both; the pages that became free by it, valid until the next
+  /// call. Between steps. Cost: nothing while there is nothing to give up.
   std::span<const int32_t> trim_cache();
   /// Pool consistent, and every reference to a page is that of a running sequence. Cost: all pages;
   /// between steps.

@@ -149,9 +149,8 @@ void Scheduler::register_rest(Sequence& sequence) {
 
 std::span<const int32_t> Scheduler::trim_cache() {
   freed_pages_.clear();
-  if (cache_share_ >= 1) return freed_pages_;
-  const auto kept_max = static_cast<int32_t>(cache_share_ * pool_.page_count());
-  pool_.drop_kept(kept_max, freed_pages_);
+  const auto kept_max = static_cast<int32_t>(cache_share_ * pool_.limit());
+  pool_.drop_kept(std::min(kept_max, pool_.limit() - pool_.used_count()), freed_pages_);
   if (!freed_pages_.empty() || cache_share_ <= 0) prompt_cache_.trim(cache_share_ <= 0);
   return freed_pages_;
 }
