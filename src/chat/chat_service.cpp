@@ -47,6 +47,38 @@ Status check_prompt_bytes(size_t bytes) {
                            human_bytes(limits::kPromptBytesMax))};
 }
 
+/// Stands behind the text that is to be continued, to find its end in what the template makes of
+/// it.
+constexpr std::string_view kEndMark = "\uE000squish-end\uE001";
+
+bool may_continue_last(const ChatRequest& request) {
+  if (!request.continues_last.value_or(!request.options.constraint.has_value())) return false;
+  if (request.messages.empty()) return false;
+  const ChatMessage& last = request.messages.back();
+  return last.role == "assistant" && last.tool_calls.empty() && !last.content.empty();
+}
+
+/// The prompt up to the end of the last message. Nothing when the template does not show it.
+Result<std::optional<std::string>> render_open(const ChatTemplate& chat_template,
+                                               ChatTemplate::Input input) {
+  Value::List messages = input.messages.items();
+  const Value* content = messages.back().find("content");
+  messages.back().set("content", content->as_string() + std::string(kEndMark));
+  input.messages = Value::list(std::move(messages));
+  input.add_generation_prompt = false;
+  SQ_TRY(std::string text, chat_template.render(input));
+  const size_t end = text.rfind(kEndMark);
+  if (end == std::string::npos) return std::optional<std::string>();
+  text.resize(end);
+  return std::optional<std::string>(std::move(text));
+}
+
+/// A thought has begun in `text` and not ended.
+bool is_in_thought(std::string_view text) {
+  const size_t begin = text.rfind("<think>");
+  return begin != std::string_view::npos && text.find("</think>", begin) == std::string_view::npos;
+}
+
 Error no_template(const std::string& path) {
   return Error{
       ErrorCode::unsupported,
@@ -176,13 +208,40 @@ Result<PreparedPrompt> ChatService::prepare(const ChatRequest& request) const {
     input.extra.set(variable, *request.think);
   }
   PreparedPrompt prompt;
-  SQ_TRY(prompt.text, chat_template->render(input).at(model_.files().path));
+  SQ_TRY(const bool goes_on, render_prompt(request, *chat_template, input, prompt));
   SQ_TRY_STATUS(check_prompt_bytes(prompt.text.size()));
   prompt.tokens = encode_rendered(prompt.text);
-  prompt.starts_thinking = trim(prompt.text).ends_with("<think>");
-  prompt.may_think = request.think.value_or(true) && !trim(prompt.text).ends_with("</think>");
+  if (goes_on) {
+    prompt.starts_thinking = is_in_thought(request.messages.back().content);
+  } else {
+    prompt.starts_thinking = trim(prompt.text).ends_with("<think>");
+    prompt.may_think = request.think.value_or(true) && !trim(prompt.text).ends_with("</think>");
+  }
   SQ_TRY_STATUS(add_grammar(request.options, prompt));
   return prompt;
+}
+
+/// Writes prompt.text. True when it ends within the answer, which the last message begins.
+Result<bool> ChatService::render_prompt(const ChatRequest& request,
+                                        const ChatTemplate& chat_template,
+                                        const ChatTemplate::Input& input,
+                                        PreparedPrompt& prompt) const {
+  const std::string& path = model_.files().path;
+  if (may_continue_last(request)) {
+    SQ_TRY(std::optional<std::string> text, render_open(chat_template, input).at(path));
+    if (text.has_value()) {
+      prompt.text = std::move(*text);
+      return true;
+    }
+    if (request.continues_last.value_or(false)) {
+      return Error{ErrorCode::unsupported,
+                   fmt::format("{}: its chat template does not show the last message as it is, so "
+                               "that the answer cannot go on from it",
+                               path)};
+    }
+  }
+  SQ_TRY(prompt.text, chat_template.render(input).at(path));
+  return false;
 }
 
 Result<PreparedPrompt> ChatService::prepare(const CompletionRequest& request) const {

@@ -73,6 +73,8 @@ class ChatService {
   [[nodiscard]] Result<ChatStream> complete(const CompletionRequest& request) const;
 
  private:
+  Result<bool> render_prompt(const ChatRequest& request, const ChatTemplate& chat_template,
+                             const ChatTemplate::Input& input, PreparedPrompt& prompt) const;
   [[nodiscard]] std::vector<TokenId> encode_rendered(const std::string& text) const;
   LoadedModel& model_;
 };

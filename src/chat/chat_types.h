@@ -59,6 +59,9 @@ struct ChatRequest {
   /// Thinking on or off where the template has a switch for it, by whatever name.
   std::optional<bool> think = {};
   bool add_generation_prompt = true;
+  /// Whether the last message, if it is the assistant's text, is the beginning of the answer, which
+  /// then goes on from there. Unset: where nothing constrains the answer and the template shows it.
+  std::optional<bool> continues_last = {};
   std::optional<ChatTemplate> chat_template = {};  // instead of the model's own
   AnswerOptions options = {};
 };

@@ -1,11 +1,12 @@
 // Anthropic's routes.
-#include <array>
-#include <ctime>
+#include <algorithm>
 
 #include <fmt/format.h>
 
+#include "base/strings.h"
 #include "server/anthropic_messages.h"
 #include "server/json_writer.h"
+#include "server/model_facts.h"
 #include "server/model_list.h"
 #include "server/prepared_call.h"
 #include "server/route.h"
@@ -13,32 +14,64 @@
 namespace squish::server {
 namespace {
 
-std::string rfc3339(int64_t seconds) {
-  const auto time = static_cast<std::time_t>(seconds);
-  std::tm parts{};
-  ::gmtime_r(&time, &parts);
-  std::array<char, 32> text{};
-  const size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return {text.data(), length};
-}
+constexpr int64_t kPageMax = 1000;
 
 void write_model(JsonWriter& json, const ListedModel& model) {
   json.begin_object()
       .field("type", "model")
       .field("id", model.local.id)
       .field("display_name", model.local.id)
-      .field("created_at", rfc3339(model.local.modified_s))
+      .field("created_at", rfc3339(model.local.modified_s * 1'000'000'000))
       .end_object();
 }
 
 }  // namespace
 
-std::string anthropic_models_json(std::span<const ListedModel> models) {
+Parsed<ListPage> read_list_page(const HttpRequest& request) {
+  ListPage out;
+  out.after = request.query_value("after_id").value_or("");
+  out.before = request.query_value("before_id").value_or("");
+  const auto limit = request.query_value("limit");
+  if (!limit) return out;
+  const auto number = parse_int(*limit);
+  if (!number || *number < 1 || *number > kPageMax) {
+    return bad_field("limit", fmt::format("limit is {}; it must be a whole number from 1 to {}",
+                                          printable(*limit, 40), kPageMax));
+  }
+  out.limit = static_cast<size_t>(*number);
+  return out;
+}
+
+Parsed<std::string> anthropic_models_json(std::span<const ListedModel> models,
+                                          const ListPage& page) {
+  const auto place_of = [&](const std::string& id, std::string_view field) -> Parsed<size_t> {
+    for (size_t i = 0; i < models.size(); ++i) {
+      if (models[i].local.id == id) return i;
+    }
+    return bad_field(field, fmt::format("{} is {}, which is no model of this machine", field,
+                                        printable(id, 100)));
+  };
+  if (!page.before.empty()) {
+    const auto end = place_of(page.before, "before_id");
+    if (!end) return end.error();
+    models = models.first(*end);
+  }
+  if (!page.after.empty()) {
+    const auto begin = place_of(page.after, "after_id");
+    if (!begin) return begin.error();
+    models = models.subspan(std::min(*begin + 1, models.size()));
+  }
+  const bool has_more = models.size() > page.limit;
+  if (has_more) {
+    // Before an id the page next to it is wanted, otherwise the first.
+    models = !page.before.empty() && page.after.empty() ? models.last(page.limit)
+                                                        : models.first(page.limit);
+  }
   std::string out;
   JsonWriter json(out);
   json.begin_object().array_field("data");
   for (const ListedModel& model : models) write_model(json, model);
-  json.end_array().field("has_more", false);
+  json.end_array().field("has_more", has_more);
   if (models.empty()) {
     json.null_field("first_id").null_field("last_id");
   } else {

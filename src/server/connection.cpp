@@ -29,6 +29,14 @@ bool has_body(const HttpRequest& request) {
 
 /// A page of another site can make a browser send these without asking first; JSON it cannot.
 std::optional<ApiError> check_content_type(const HttpRequest& request) {
+  const std::string_view encoding = trim(request.header("content-encoding"));
+  if (!encoding.empty() && to_lower(encoding) != "identity") {
+    return ApiError{.status = 415,
+                    .message = fmt::format(
+                        "Content-Encoding is {}; send the body as it is, without an encoding",
+                        printable(encoding, 40)),
+                    .code = "unsupported_media_type"};
+  }
   const std::string type = media_type(request.header("content-type"));
   if (type.empty() || type == "application/json" || type.ends_with("+json")) return std::nullopt;
   // What curl -d sends; a browser would add where the request comes from.
@@ -46,7 +54,16 @@ std::string allow_header(const RouteMatch& match) {
 
 /// The dialect of paths that no route has.
 Dialect dialect_of_path(std::string_view path) {
-  return path.starts_with("/api/") ? Dialect::ollama : Dialect::openai;
+  if (path == "/v1/messages" || path.starts_with("/v1/messages/")) return Dialect::anthropic;
+  return path.starts_with("/api/") && !path.starts_with("/api/v0/") ? Dialect::ollama
+                                                                    : Dialect::openai;
+}
+
+/// Anthropic's clients ask some of OpenAI's paths, too, and read their own errors only.
+Dialect dialect_of(const HttpRequest& request, const RouteMatch& match) {
+  const Dialect out = match.route != nullptr ? match.route->dialect : dialect_of_path(request.path);
+  return out == Dialect::openai && request.has_header("anthropic-version") ? Dialect::anthropic
+                                                                           : out;
 }
 
 /// Header names that a browser wants to send, if they are names.
@@ -194,8 +211,7 @@ asio::awaitable<bool> Connection::serve_one() {
 asio::awaitable<void> Connection::respond(Exchange& exchange, HttpParser& parser) {
   const HttpRequest& request = exchange.request();
   const RouteMatch match = find_route(request.method, request.path);
-  exchange.set_route(match.route != nullptr ? match.route->dialect : dialect_of_path(request.path),
-                     match.argument);
+  exchange.set_route(dialect_of(request, match), match.argument);
   std::optional<ApiError> error;
   if (!parser.has_header()) {
     error = ApiError{.status = 408,

@@ -7,7 +7,9 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "base/strings.h"
+#include "chat/model_settings.h"
 #include "server/json_writer.h"
 #include "server/model_facts.h"
 #include "server/model_list.h"
@@ -30,7 +32,11 @@ std::string publisher_of(const hub::LocalModel& local) {
   return std::string(source.substr(0, source.find('/')));
 }
 
-void write_listed(JsonWriter& json, const ListedModel& model, const ModelFacts& facts) {
+/// Worker thread: reads the model's header and its template.
+Status write_listed(JsonWriter& json, const ListedModel& model) {
+  SQ_TRY(const ModelFiles files, ModelFiles::open(model.local.path));
+  SQ_TRY(const hub::ModelSettings settings, read_model_settings(model.local));
+  const ModelFacts facts = facts_of(model.local, files);
   json.begin_object()
       .field("id", model.local.id)
       .field("object", "model")
@@ -42,7 +48,10 @@ void write_listed(JsonWriter& json, const ListedModel& model, const ModelFacts& 
       .field("state", model.loaded ? "loaded" : "not-loaded")
       .field("max_context_length", facts.context_length);
   if (model.loaded) json.field("loaded_context_length", model.loaded->context_tokens);
-  json.end_object();
+  json.array_field("capabilities");
+  if (has_tool_template(files, settings)) json.text("tool_use");
+  json.end_array().end_object();
+  return {};
 }
 
 std::string_view stop_reason(const Answer& answer) {
@@ -54,9 +63,11 @@ std::string_view stop_reason(const Answer& answer) {
 /// Adds to what OpenAI's writer says.
 class LmStudioWriter final : public AnswerWriter {
  public:
-  LmStudioWriter(std::unique_ptr<AnswerWriter> inner, const ModelFacts& facts,
-                 int32_t context_tokens, std::string version)
-      : inner_(std::move(inner)),
+  LmStudioWriter(AnswerHead head, std::string_view object, std::unique_ptr<AnswerWriter> inner,
+                 const ModelFacts& facts, int32_t context_tokens, std::string version)
+      : head_(std::move(head)),
+        object_(object),
+        inner_(std::move(inner)),
         facts_(facts),
         context_tokens_(context_tokens),
         version_(std::move(version)) {}
@@ -68,7 +79,15 @@ class LmStudioWriter final : public AnswerWriter {
   std::string end(std::span<const Answer> answers) override {
     std::string out = inner_->end(answers);
     if (out.ends_with(kDone)) out.resize(out.size() - kDone.size());
-    out += "data: {\"object\":\"chat.completion.chunk\",\"choices\":[],";
+    out += "data: ";
+    JsonWriter(out)
+        .begin_object()
+        .field("id", head_.id)
+        .field("object", object_)
+        .field("created", head_.created_s)
+        .field("model", head_.model)
+        .field("system_fingerprint", head_.fingerprint);
+    out += ",\"choices\":[],";
     write_figures(out, answers);
     return out + "}\n\n" + std::string(kDone);
   }
@@ -118,6 +137,8 @@ class LmStudioWriter final : public AnswerWriter {
     out += std::string_view(members).substr(1, members.size() - 2);
   }
 
+  AnswerHead head_;
+  std::string_view object_;  // of a chunk
   std::unique_ptr<AnswerWriter> inner_;
   ModelFacts facts_;
   int32_t context_tokens_;
@@ -125,13 +146,14 @@ class LmStudioWriter final : public AnswerWriter {
 };
 
 /// Adds the figures to what `inner` says.
-asio::awaitable<std::unique_ptr<LmStudioWriter>> wrap(Exchange& exchange,
+asio::awaitable<std::unique_ptr<LmStudioWriter>> wrap(Exchange& exchange, AnswerHead head,
+                                                      std::string_view object,
                                                       std::unique_ptr<AnswerWriter> inner,
                                                       std::shared_ptr<ModelLease> lease) {
   const LoadedModel& model = lease->model();
   const ModelFacts facts =
       co_await exchange.offload([&] { return facts_of(lease->local(), model.files()); });
-  co_return std::make_unique<LmStudioWriter>(std::move(inner), facts,
+  co_return std::make_unique<LmStudioWriter>(std::move(head), object, std::move(inner), facts,
                                              model.engine().context_tokens(),
                                              exchange.services().options.version);
 }
@@ -144,7 +166,9 @@ asio::awaitable<void> handle_lmstudio_models(Exchange& exchange, const Value& /*
     JsonWriter json(text);
     json.begin_object().field("object", "list").array_field("data");
     for (const ListedModel& model : list_models(manager)) {
-      if (const auto facts = read_facts(model.local)) write_listed(json, model, *facts);
+      // One that is broken is left out, not the list.
+      if (const Status status = write_listed(json, model); !status)
+        log::warning("server", status.error().message);
     }
     json.end_array().end_object();
     return text;
@@ -157,10 +181,9 @@ asio::awaitable<void> handle_lmstudio_model(Exchange& exchange, const Value& /*b
   const auto found = co_await exchange.offload(
       [&manager = exchange.services().models, &id]() -> Result<std::string> {
         SQ_TRY(const ListedModel model, find_listed(manager, id));
-        SQ_TRY(const ModelFacts facts, read_facts(model.local));
         std::string text;
         JsonWriter json(text);
-        write_listed(json, model, facts);
+        SQ_TRY_STATUS(write_listed(json, model));
         return text;
       });
   if (!found) {
@@ -181,10 +204,10 @@ asio::awaitable<void> handle_lmstudio_chat(Exchange& exchange, const Value& body
   if (!ready) co_return;
   const std::shared_ptr<ModelLease> model = ready->model;
   if (*ttl) model->set_keep_alive(**ttl);
-  const auto writer = co_await wrap(exchange,
-                                    make_chat_writer(make_answer_head("chatcmpl-", *model),
-                                                     model->model().tokenizer(), ready->call),
-                                    model);
+  const AnswerHead head = make_answer_head("chatcmpl-", *model);
+  const auto writer =
+      co_await wrap(exchange, head, "chat.completion.chunk",
+                    make_chat_writer(head, model->model().tokenizer(), ready->call), model);
   co_await answer(exchange, model, plan_of(exchange, *ready, ready->call.answer_count), *writer);
 }
 
@@ -201,10 +224,10 @@ asio::awaitable<void> handle_lmstudio_completions(Exchange& exchange, const Valu
   if (!ready) co_return;
   const std::shared_ptr<ModelLease> model = ready->model;
   if (*ttl) model->set_keep_alive(**ttl);
-  const auto writer = co_await wrap(exchange,
-                                    make_completion_writer(make_answer_head("cmpl-", *model),
-                                                           model->model().tokenizer(), ready->call),
-                                    model);
+  const AnswerHead head = make_answer_head("cmpl-", *model);
+  const auto writer =
+      co_await wrap(exchange, head, "text_completion",
+                    make_completion_writer(head, model->model().tokenizer(), ready->call), model);
   co_await answer(exchange, model, plan_of(exchange, *ready, ready->call.best_of), *writer);
 }
 

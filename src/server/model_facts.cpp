@@ -57,6 +57,11 @@ std::string quantization_of_files(const ModelFiles& files) {
   return most_common_type(files);
 }
 
+std::string template_source(const ModelFiles& files, const hub::ModelSettings& settings) {
+  return settings.chat_template.empty() ? files.chat_template_text().value_or("")
+                                        : settings.chat_template;
+}
+
 }  // namespace
 
 ModelFacts facts_of(const hub::LocalModel& local, const ModelFiles& files) {
@@ -137,11 +142,14 @@ std::string rfc3339_now() {
                      .count());
 }
 
+bool has_tool_template(const ModelFiles& files, const hub::ModelSettings& settings) {
+  const auto parsed = parse_any_template(template_source(files, settings));
+  return parsed && parsed->supports_tools();
+}
+
 Capabilities capabilities_of(ModelFiles& files, const hub::ModelSettings& settings) {
   Capabilities out;
-  const std::string source = settings.chat_template.empty()
-                                 ? files.chat_template_text().value_or("")
-                                 : settings.chat_template;
+  const std::string source = template_source(files, settings);
   if (!source.empty()) {
     out.has_template = true;
     if (const auto parsed = parse_any_template(source)) {

@@ -44,6 +44,8 @@ struct Capabilities {
   bool insert = false;
   bool has_template = false;
 };
+/// Worker thread: parses the template. Its model can be told about tools.
+bool has_tool_template(const ModelFiles& files, const hub::ModelSettings& settings);
 /// Worker thread: parses the template and opens the vocabulary.
 Capabilities capabilities_of(ModelFiles& files, const hub::ModelSettings& settings);
 

@@ -118,8 +118,9 @@ class OllamaWriter final : public AnswerWriter {
           .field("name", call.name)
           .key("arguments")
           .raw(arguments_of(call))
-          .end_object()
           .end_object();
+      if (call.is_repaired) json.field("repaired", true);
+      json.end_object();
     }
     json.end_array();
   }

@@ -8,7 +8,6 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/strings.h"
-#include "server/json_writer.h"
 #include "server/openai_messages.h"
 #include "server/random_id.h"
 #include "server/structured_output.h"
@@ -59,6 +58,14 @@ constexpr std::array kChatFields = {
           .type = FieldType::any,
           .help = "\"none\", \"auto\", \"required\", {\"type\": \"function\", \"function\": "
                   "{\"name\": ...}}, or {\"type\": \"allowed_tools\"} with some of the tools"},
+    Field{.name = "functions",
+          .type = FieldType::array,
+          .help =
+              "the older form of tools: name, description and parameters of each; the answer has "
+              "one function_call"},
+    Field{.name = "function_call",
+          .type = FieldType::any,
+          .help = "beside functions: \"none\", \"auto\" or {\"name\": ...}"},
     Field{.name = "parallel_tool_calls",
           .type = FieldType::boolean,
           .help = "false: the answer ends after one call"},
@@ -76,6 +83,15 @@ constexpr std::array kChatFields = {
           .type = FieldType::object,
           .help = "vLLM's form: json, regex, grammar, choice or json_object; also guided_json and "
                   "guided_choice"},
+    Field{.name = "continue_final_message",
+          .type = FieldType::boolean,
+          .help = "true: the last message, the assistant's, is the beginning of the answer, which "
+                  "goes on from there (so it is by default without a format or a forced call); "
+                  "false: it is not"},
+    Field{.name = "add_generation_prompt",
+          .type = FieldType::boolean,
+          .help = "false: the prompt ends with the last message; true: the answer is a message of "
+                  "its own"},
     Field{.name = "chat_template_kwargs",
           .type = FieldType::object,
           .help = "further variables of the chat template, such as enable_thinking"},
@@ -117,210 +133,42 @@ Checked read_template_arguments(const Value& body, ChatRequest& out) {
   return Nothing{};
 }
 
+/// Whether the answer goes on from the last message.
+Checked read_ending(const Value& body, ChatRequest& out) {
+  const bool is_opened = find_present(body, "add_generation_prompt") != nullptr;
+  const auto opens = read_boolean(body, "add_generation_prompt", true);
+  const auto continues = read_boolean(body, "continue_final_message", false);
+  if (!opens) return opens.error();
+  if (!continues) return continues.error();
+  if (*continues && is_opened && *opens)
+    return bad_field("continue_final_message",
+                     "continue_final_message and add_generation_prompt exclude each other");
+  const ChatMessage& last = out.messages.back();
+  if (*continues && (last.role != "assistant" || !last.tool_calls.empty()))
+    return bad_field("continue_final_message",
+                     "continue_final_message needs a last message with a text of the assistant");
+  if (is_opened || find_present(body, "continue_final_message") != nullptr)
+    out.continues_last = *continues;
+  out.add_generation_prompt = *opens;
+  return Nothing{};
+}
+
+/// The form of before there were tools.
+bool uses_functions(const Value& body) {
+  return find_present(body, "tools") == nullptr && find_present(body, "functions") != nullptr;
+}
+
 Checked read_tool_fields(const Value& body, ChatRequest& out) {
   auto tools = read_tools(body);
   if (!tools) return tools.error();
   out.tools = std::move(tools).value();
-  const auto choice = read_tool_choice(body, out.tools);
+  auto choice = read_tool_choice(body, out.tools);
   if (!choice) return choice.error();
+  if (uses_functions(body)) choice->is_parallel = false;
   const auto stream = read_boolean(body, "stream", false);
   if (!stream) return stream.error();
   return use_tools(out, *choice, *stream);
 }
-
-/// The calls of a whole message.
-void write_tool_calls(JsonWriter& json, std::span<const ToolCallText> calls) {
-  json.array_field("tool_calls");
-  for (const ToolCallText& call : calls) {
-    json.begin_object()
-        .field("id", call.id)
-        .field("type", "function")
-        .object_field("function")
-        .field("name", call.name)
-        .field("arguments", call.arguments)
-        .end_object()
-        .end_object();
-  }
-  json.end_array();
-}
-
-/// A piece of a call: its first with id and name, the others with what the arguments go on with.
-void write_tool_piece(JsonWriter& json, const ToolCallPiece& piece, bool is_start) {
-  json.begin_object().field("index", piece.index);
-  if (is_start) json.field("id", piece.id).field("type", "function");
-  json.object_field("function");
-  if (is_start) json.field("name", piece.name);
-  json.field("arguments", is_start ? std::string_view() : std::string_view(piece.arguments))
-      .end_object()
-      .end_object();
-}
-
-/// Chunks and bodies of /v1/chat/completions.
-class ChatWriter final : public AnswerWriter {
- public:
-  ChatWriter(AnswerHead head, const Tokenizer& tokenizer, const ChatCall& call)
-      : head_(std::move(head)),
-        tokenizer_(tokenizer),
-        answer_count_(call.answer_count),
-        wants_usage_(call.wants_usage),
-        wants_logprobs_(call.request.options.sampling.logprobs) {}
-
-  std::string begin() override {
-    std::string out;
-    for (size_t i = 0; i < answer_count_; ++i) {
-      open_chunk(out, i);
-      out += R"({"role":"assistant","content":""},"logprobs":null,"finish_reason":null}])";
-      close_chunk(out);
-    }
-    return out;
-  }
-
-  std::string delta(size_t index, const Answer& answer, const ChatDelta& delta) override {
-    std::string out;
-    const bool has_tokens = wants_logprobs_ && !delta.tokens.empty();
-    if (!delta.text.empty() || !delta.reasoning.empty() || has_tokens) {
-      open_chunk(out, index);
-      JsonWriter json(out);
-      json.begin_object();
-      if (!delta.reasoning.empty()) {
-        json.field("reasoning_content", delta.reasoning).field("reasoning", delta.reasoning);
-      }
-      if (!delta.text.empty() || delta.reasoning.empty()) json.field("content", delta.text);
-      json.end_object();
-      out += ",\"logprobs\":";
-      write_logprobs(out, delta.tokens);
-      out += ",\"finish_reason\":null}]";
-      close_chunk(out);
-    }
-    for (const ToolCallPiece& piece : delta.tool_calls) {
-      if (!piece.name.empty()) write_tool_chunk(out, index, piece, true);
-      if (!piece.arguments.empty()) write_tool_chunk(out, index, piece, false);
-    }
-    if (delta.finish.has_value()) {
-      open_chunk(out, index);
-      out += "{},\"logprobs\":null,";
-      write_finish(out, answer);
-      out += "}]";
-      close_chunk(out);
-    }
-    return out;
-  }
-
-  std::string end(std::span<const Answer> answers) override {
-    std::string out;
-    if (wants_usage_) {
-      out += "data: ";
-      open_object(out, "chat.completion.chunk");
-      out += ",\"choices\":[],\"usage\":" + usage_json(usage_of(answers)) + "}\n\n";
-    }
-    return out + "data: [DONE]\n\n";
-  }
-
-  std::string whole(std::span<const Answer> answers) override {
-    std::string out;
-    open_object(out, "chat.completion");
-    out += ",\"choices\":[";
-    for (size_t i = 0; i < answers.size(); ++i) {
-      const Answer& answer = answers[i];
-      out += fmt::format("{}{{\"index\":{},\"message\":", i == 0 ? "" : ",", i);
-      JsonWriter json(out);
-      json.begin_object().field("role", "assistant");
-      if (answer.tool_calls.empty() || !answer.text.empty()) {
-        json.field("content", answer.text);
-      } else {
-        json.null_field("content");
-      }
-      json.null_field("refusal");
-      if (!answer.tool_calls.empty()) write_tool_calls(json, answer.tool_calls);
-      if (!answer.reasoning.empty()) {
-        json.field("reasoning_content", answer.reasoning).field("reasoning", answer.reasoning);
-      }
-      json.end_object();
-      out += ",\"logprobs\":";
-      write_logprobs(out, answer.tokens);
-      out += ",";
-      write_finish(out, answer);
-      out += "}";
-    }
-    out += "],\"usage\":" + usage_json(usage_of(answers)) + "}";
-    return out;
-  }
-
- private:
-  void open_object(std::string& out, std::string_view object) const {
-    JsonWriter json(out);
-    json.begin_object()
-        .field("id", head_.id)
-        .field("object", object)
-        .field("created", head_.created_s)
-        .field("model", head_.model)
-        .field("system_fingerprint", head_.fingerprint);
-  }
-
-  void open_chunk(std::string& out, size_t index) {
-    if (chunk_head_.empty()) open_object(chunk_head_, "chat.completion.chunk");
-    out += "data: ";
-    out += chunk_head_;
-    out += fmt::format(",\"choices\":[{{\"index\":{},\"delta\":", index);
-  }
-
-  void write_tool_chunk(std::string& out, size_t index, const ToolCallPiece& piece, bool is_start) {
-    open_chunk(out, index);
-    JsonWriter json(out);
-    json.begin_object().array_field("tool_calls");
-    write_tool_piece(json, piece, is_start);
-    json.end_array().end_object();
-    out += ",\"logprobs\":null,\"finish_reason\":null}]";
-    close_chunk(out);
-  }
-
-  void close_chunk(std::string& out) const {
-    out += wants_usage_ ? ",\"usage\":null}\n\n" : "}\n\n";
-  }
-
-  static void write_finish(std::string& out, const Answer& answer) {
-    const FinishReason reason = answer.finish.value_or(FinishReason::stop);
-    const bool has_calls = reason == FinishReason::stop && !answer.tool_calls.empty();
-    out += fmt::format("\"finish_reason\":\"{}\"",
-                       has_calls ? "tool_calls" : openai_finish_reason(reason));
-    if (reason == FinishReason::cancelled) out += ",\"squish_stop_reason\":\"abort\"";
-  }
-
-  void write_token(JsonWriter& json, TokenId token, float logprob) const {
-    const std::string piece = tokenizer_.piece(token);
-    json.field("token", piece).field("logprob", logprob).array_field("bytes");
-    for (const char byte : piece) json.integer(static_cast<unsigned char>(byte));
-    json.end_array();
-  }
-
-  void write_logprobs(std::string& out, std::span<const TokenEvent> tokens) const {
-    if (!wants_logprobs_) {
-      out += "null";
-      return;
-    }
-    JsonWriter json(out);
-    json.begin_object().array_field("content");
-    for (const TokenEvent& token : tokens) {
-      json.begin_object();
-      write_token(json, token.token, token.logprob);
-      json.array_field("top_logprobs");
-      for (const TokenLogprob& other : token.top) {
-        json.begin_object();
-        write_token(json, other.token, other.logprob);
-        json.end_object();
-      }
-      json.end_array().end_object();
-    }
-    json.end_array().null_field("refusal").end_object();
-  }
-
-  AnswerHead head_;
-  std::string chunk_head_;  // the same start of every chunk
-  const Tokenizer& tokenizer_;
-  size_t answer_count_;
-  bool wants_usage_;
-  bool wants_logprobs_;
-};
 
 }  // namespace
 
@@ -343,8 +191,8 @@ Parsed<ChatCall> parse_chat_call(const Value& body, const AnswerOptions& default
   for (const Checked& checked :
        {read_sampling(body, Dialect::openai, sampling), read_logit_bias(body, sampling),
         read_logprobs(body, sampling), read_template_arguments(body, out.request),
-        read_constraint(body, out.request.options.constraint),
-        read_tool_fields(body, out.request)}) {
+        read_constraint(body, out.request.options.constraint), read_tool_fields(body, out.request),
+        read_ending(body, out.request)}) {
     if (!checked) return checked.error();
   }
   const auto model = read_text(body, "model");
@@ -365,6 +213,7 @@ Parsed<ChatCall> parse_chat_call(const Value& body, const AnswerOptions& default
   out.answer_count = static_cast<size_t>(count->value_or(1));
   out.is_stream = *stream;
   out.wants_usage = *usage;
+  out.uses_functions = uses_functions(body);
   return out;
 }
 
@@ -378,25 +227,6 @@ AnswerHead make_answer_head(std::string_view prefix, const ModelLease& lease) {
           .created_s = seconds(std::chrono::system_clock::now()),
           .model = lease.local().id,
           .fingerprint = fmt::format("sq-{:08x}", hash64(as_bytes(source)) & 0xFFFFFFFFU)};
-}
-
-std::unique_ptr<AnswerWriter> make_chat_writer(AnswerHead head, const Tokenizer& tokenizer,
-                                               const ChatCall& call) {
-  return std::make_unique<ChatWriter>(std::move(head), tokenizer, call);
-}
-
-std::string usage_json(const Usage& usage) {
-  return fmt::format(
-      "{{\"prompt_tokens\":{},\"completion_tokens\":{},\"total_tokens\":{},"
-      "\"prompt_tokens_details\":{{\"cached_tokens\":{},\"audio_tokens\":0}},"
-      "\"completion_tokens_details\":{{\"reasoning_tokens\":{},\"audio_tokens\":0,"
-      "\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}}}",
-      usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens,
-      usage.cached_tokens, usage.reasoning_tokens);
-}
-
-std::string_view openai_finish_reason(FinishReason reason) {
-  return reason == FinishReason::length ? "length" : "stop";
 }
 
 }  // namespace squish::server

@@ -17,6 +17,7 @@ struct ChatCall {
   size_t answer_count = 1;
   bool is_stream = false;
   bool wants_usage = false;
+  bool uses_functions = false;  // the older form of tools: one call, as function_call
 };
 
 /// `defaults`: sampling and stops where the body has none. Errors: 400 naming the field. Unknown

@@ -76,8 +76,14 @@ asio::awaitable<void> handle_models(Exchange& exchange, const Value& /*body*/) {
       [&manager = exchange.services().models] { return list_models(manager); });
   // Anthropic's clients ask the same path for another shape.
   if (exchange.request().has_header("anthropic-version")) {
-    const std::string list = anthropic_models_json(models);
-    co_await exchange.reply_json(list);
+    const auto page = read_list_page(exchange.request());
+    const auto list =
+        page ? anthropic_models_json(models, *page) : Parsed<std::string>(page.error());
+    if (list) {
+      co_await exchange.reply_json(*list);
+    } else {
+      co_await exchange.fail(list.error());
+    }
     co_return;
   }
   std::string out;

@@ -106,6 +106,8 @@ void write_engine_metrics(std::string& out, const ModelManager& models) {
   add("squish_kv_cache_memory_mb", "gauge", "Memory of those pages in MB.", number(kv_bytes) / 1e6);
   add("squish_preemptions_total", "counter", "Answers that lost their pages for a while.",
       number(sum.preemptions));
+  add("squish_spec_draft_loaded", "gauge",
+      "Draft models that are loaded: none, guesses come from the text itself.", 0);
   add("squish_spec_drafted_tokens_total", "counter", "Tokens guessed and computed beside answers.",
       number(sum.drafted_tokens));
   add("squish_spec_accepted_tokens_total", "counter", "Guessed tokens that were right.",

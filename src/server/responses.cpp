@@ -291,6 +291,7 @@ Parsed<ResponsesCall> parse_responses_call(const Value& body, const Value& befor
   ResponsesCall out;
   ChatRequest& request = out.request;
   request.options = defaults;
+  request.continues_last = false;  // items are whole
   for (const Checked& checked :
        {read_input(body, before, out), read_flat_tools(body, request.tools),
         read_format(body, request), read_effort(body, request),

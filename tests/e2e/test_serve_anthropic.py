@@ -99,12 +99,39 @@ def test_errors_have_its_shape(client, server):
         with pytest.raises(anthropic.AuthenticationError) as caught:
             ask(other, server)
     assert caught.value.body["error"]["type"] == "authentication_error"
+    for method, path, status in (("GET", "/v1/messages", 405), ("POST", "/v1/messages/nothing", 404)):
+        reply = server.request(method, path, {} if method == "POST" else None)
+        assert reply.status == status and reply.json["type"] == "error" and reply.json["error"]["message"]
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        client.models.retrieve("no-such-model")
+    assert caught.value.body["error"]["type"] == "not_found_error"
 
 
 def test_models_are_listed_in_its_shape(client, server):
     models = list(client.models.list())
     assert models and models[0].type == "model" and models[0].created_at
     assert client.models.retrieve(models[0].id).id == models[0].id
+
+
+def test_models_are_listed_in_pages(start_server, squish, chat_model):
+    for name in "abcde":
+        give_model(squish.home, chat_model, name)
+    server = start_server("--lazy")
+    with anthropic.Anthropic(base_url=server.base, api_key="x", max_retries=0, timeout=120) as client:
+        everything = [model.id for model in client.models.list(limit=1000)]
+        assert len(everything) == 5
+        page = client.models.list(limit=2)
+        assert [model.id for model in page.data] == everything[:2] and page.has_more
+        assert page.first_id == everything[0] and page.last_id == everything[1]
+        assert [model.id for model in client.models.list(limit=2)] == everything, "the client asks for all pages"
+        last = client.models.list(limit=3, after_id=everything[2])
+        assert [model.id for model in last.data] == everything[3:] and not last.has_more
+        back = client.models.list(limit=2, before_id=everything[3])
+        assert [model.id for model in back.data] == everything[1:3] and back.has_more
+        for wrong in ({"limit": 0}, {"limit": 1001}, {"after_id": "nobody"}):
+            with pytest.raises(anthropic.BadRequestError) as caught:
+                client.models.list(**wrong)
+            assert next(iter(wrong)) in caught.value.body["error"]["message"]
 
 
 # --- what an answer has to look like

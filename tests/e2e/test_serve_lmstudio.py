@@ -30,6 +30,7 @@ def test_models_tell_state_and_kind(server):
     assert model["type"] == "llm" and model["arch"] == "llama" and model["compatibility_type"] == "gguf"
     assert model["quantization"] == "Q4_1" and model["max_context_length"] == 8192
     assert model["state"] == "loaded" and model["loaded_context_length"] > 0
+    assert model["capabilities"] == [], "its template knows nothing of tools"
     assert server.get(f"/api/v0/models/{server.model}").json == model
     missing = server.get("/api/v0/models/nowhere")
     assert missing.status == 404 and missing.json["error"]["code"] == "model_not_found"
@@ -44,8 +45,10 @@ def test_chat_has_figures(server):
 def test_streamed_chat_has_figures_in_a_last_chunk(server):
     reply = server.post("/api/v0/chat/completions", {"model": server.model, "stream": True, **CHAT})
     assert reply.text.endswith("data: [DONE]\n\n")
-    *_, last = events_of(reply)
+    first, *_, last = events_of(reply)
     assert last["choices"] == []
+    for name in ("id", "object", "created", "model"):
+        assert last[name] == first[name]
     check_figures(last)
 
 

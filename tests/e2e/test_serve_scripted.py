@@ -52,6 +52,7 @@ SCRIPTS = {name: said for name, (said, _, _) in CALLS.items()} | {
     "thought-call": '<think>\nuse it\n</think>\n\n<tool_call>\n{"name": "get_weather", "arguments": {"city": "Zürich", "days": 2}}\n</tool_call>',
     "endless": "tick 🌍 tock ",
     "done": "It snows.",
+    "cut": '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Zürich", "days": 2',
 }
 
 
@@ -84,7 +85,8 @@ def by_chat(clients, script, stream, **more):
     made = clients[0].chat.completions.create(model="default", messages=asked(script), stream=stream, temperature=0, **more)
     if not stream:
         message = made.choices[0].message
-        calls = [(call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls or []]
+        called = [call.function for call in message.tool_calls or []] + ([message.function_call] if message.function_call else [])
+        calls = [(call.name, json.loads(call.arguments)) for call in called]
         return getattr(message, "reasoning_content", None) or "", message.content or "", calls, made.choices[0].finish_reason
     thought, text, calls, reason = "", "", {}, None
     for chunk in made:
@@ -95,6 +97,9 @@ def by_chat(clients, script, stream, **more):
             for piece in choice.delta.tool_calls or []:
                 name, said = calls.get(piece.index, ("", ""))
                 calls[piece.index] = (name + (piece.function.name or ""), said + (piece.function.arguments or ""))
+            if choice.delta.function_call:
+                name, said = calls.get("function_call", ("", ""))
+                calls["function_call"] = (name + (choice.delta.function_call.name or ""), said + (choice.delta.function_call.arguments or ""))
     return thought, text, [(name, json.loads(said)) for name, said in calls.values()], reason
 
 
@@ -250,13 +255,37 @@ def test_what_a_call_is_made_of_is_no_thought(scripted, clients):
     assert {c.completion_tokens_details.reasoning_tokens for c in cut} == {usage.completion_tokens_details.reasoning_tokens}
 
 
-def test_functions_have_a_choice_of_their_own(clients):
+@whole_and_streamed
+def test_functions_have_a_choice_of_their_own_and_one_call_in_its_older_form(clients, stream):
     functions = [tool["function"] for tool in TOOLS]
     for choice, calls in (("none", []), ("auto", [CALL]), (None, [CALL])):
         extra = {"functions": functions} | ({"function_call": choice} if choice else {})
-        assert by_chat(clients, "alone", False, extra_body=extra)[2] == calls
-    for chosen in ({"functions": functions, "function_call": {"name": "now"}}, {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "now"}}}):
-        assert by_chat(clients, "qwen-two", False, max_tokens=60, extra_body=chosen) == ("", "", [("now", {})], "tool_calls")
+        _, _, called, reason = by_chat(clients, "alone", stream, extra_body=extra)
+        assert (called, reason) == (calls, "function_call" if calls else "stop")
+    for chosen, reason in (
+        ({"functions": functions, "function_call": {"name": "now"}}, "function_call"),
+        ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "now"}}}, "tool_calls"),
+    ):
+        assert by_chat(clients, "qwen-two", stream, max_tokens=60, extra_body=chosen) == ("", "", [("now", {})], reason)
+    assert by_chat(clients, "qwen-two", stream, extra_body={"functions": functions})[2] == [("now", {})]
+    message = clients[0].chat.completions.create(model="default", messages=asked("alone"), temperature=0, extra_body={"functions": functions}).choices[0].message
+    assert message.tool_calls is None and message.function_call.name == CALL[0]
+
+
+def test_a_call_that_was_cut_and_could_be_closed_says_so(clients):
+    made = clients[0].chat.completions.create(model="default", messages=asked("cut"), tools=TOOLS, temperature=0)
+    (call,) = made.choices[0].message.tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == CALL
+    assert call.repaired is True
+    (whole,) = clients[0].chat.completions.create(model="default", messages=asked("qwen"), tools=TOOLS, temperature=0).choices[0].message.tool_calls
+    assert not hasattr(whole, "repaired")
+    pieces = [
+        piece
+        for chunk in clients[0].chat.completions.create(model="default", messages=asked("cut"), tools=TOOLS, temperature=0, stream=True)
+        for piece in chunk.choices[0].delta.tool_calls or []
+    ]
+    assert [getattr(piece, "repaired", False) for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert json.loads("".join(piece.function.arguments for piece in pieces)) == CALL[1]
 
 
 @whole_and_streamed

@@ -1,6 +1,7 @@
 """What the server does with those who should not be served, are slow, leave, or are too many."""
 
 import contextlib
+import gzip
 import re
 import signal
 import socket
@@ -86,6 +87,14 @@ def test_a_form_of_another_page_cannot_post(server):
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         reply = server.post("/v1/tokenize", b'{"text":"x"}', headers={"Content-Type": kind, "Sec-Fetch-Site": "cross-site"})
         assert reply.status == 415, kind
+
+
+def test_a_body_in_an_encoding_is_refused_by_name(server):
+    packed = gzip.compress(b'{"text":"x"}')
+    reply = server.post("/v1/tokenize", packed, headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})
+    assert reply.status == 415 and "gzip" in reply.json["error"]["message"]
+    plain = server.post("/v1/tokenize", b'{"text":"x"}', headers={"Content-Type": "application/json", "Content-Encoding": "Identity"})
+    assert plain.status == 200
 
 
 def test_secrets_are_in_no_log(start_server, chat_model, squish):
