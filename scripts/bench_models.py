@@ -1,9 +1,10 @@
 """Speed of Squish, and of its peers in the same run: ./dev bench [--peers] [--threads 1,2] [--repeat 5] [--json FILE] [MODEL ...]
 
 For each model and thread count it alternates Squish and llama.cpp (A B A B ...), each as a whole process: prompt processing of
-512 tokens, generation of 128, process start to first token of a 20-token prompt with a warm page cache, and peak memory. Prints
-medians, the spread (lowest to highest) and the ratios; --sequences 1,4,8 adds several answers at a time, --depths 8192 decode with so
-many tokens before it; --compare FILE prints the change against an earlier --json.
+512 tokens (--prompt), generation of 128, process start to first token of a 20-token prompt with a warm page cache, and peak memory.
+Prints medians, the spread (lowest to highest) and the ratios; --sequences 1,4,8 adds several answers at a time, --depths 8192 decode
+with so many tokens before it; --compare FILE prints the change against an earlier --json. --isa avx2 keeps both programs to what
+another machine has.
 
 Before a model is measured its file is dropped from the page cache and read back by a mapping that asks for huge pages, so that both
 programs find what a first start after a boot would leave, and not the small pieces in which a file was copied: that alone is 20 to 40 %
@@ -26,6 +27,7 @@ SQUISH = models.ROOT / "build" / "release" / "squish"
 MADV_POPULATE_READ = 22
 TOGETHER_PROMPT, TOGETHER_TOKENS = 16, 96  # of each of several answers at a time
 # About 20 tokens for each of the four vocabularies.
+ISA = []  # flags of Squish for --isa
 SHORT_PROMPT = "Write one short sentence about the sea, the wind and the old harbour at night, please."
 
 
@@ -63,7 +65,7 @@ def peak_bytes(command):
 
 
 def squish_speed(model, threads, prompt, generate):
-    out, _ = timed([SQUISH, "bench", model, "--threads", str(threads), "--prompt", str(prompt), "--generate", str(generate),
+    out, _ = timed([SQUISH, "bench", model, *ISA, "--threads", str(threads), "--prompt", str(prompt), "--generate", str(generate),
                     "--repeat", "1", "--json"])
     result = json.loads(out)
     return result["prompt"]["tokens_per_second"], result["generate"]["tokens_per_second"], result
@@ -78,7 +80,7 @@ def llama_speed(programs, model, threads, prompt, generate):
 
 
 def squish_together(model, threads, sequences):
-    out, _ = timed([SQUISH, "bench", model, "--threads", str(threads), "--prompt", "0", "--generate", str(TOGETHER_TOKENS), "--depth", str(TOGETHER_PROMPT),
+    out, _ = timed([SQUISH, "bench", model, *ISA, "--threads", str(threads), "--prompt", "0", "--generate", str(TOGETHER_TOKENS), "--depth", str(TOGETHER_PROMPT),
                     "--sequences", str(sequences), "--repeat", "1", "--json"])
     return json.loads(out)["generate"]["tokens_per_second"]
 
@@ -90,7 +92,7 @@ def llama_together(programs, model, threads, sequences):
 
 
 def squish_at_depth(model, threads, depth):
-    out, _ = timed([SQUISH, "bench", model, "--threads", str(threads), "--prompt", "0", "--generate", "32", "--depth", str(depth),
+    out, _ = timed([SQUISH, "bench", model, *ISA, "--threads", str(threads), "--prompt", "0", "--generate", "32", "--depth", str(depth),
                     "--context", str(depth + 64), "--repeat", "1", "--json"])
     return json.loads(out)["generate"]["tokens_per_second"]
 
@@ -102,7 +104,7 @@ def llama_at_depth(programs, model, threads, depth):
 
 
 def squish_first_token(model, threads):
-    _, seconds = timed([SQUISH, "run", model, SHORT_PROMPT, "--no-template", "--max-tokens", "1", "--temperature", "0", "--threads", str(threads)])
+    _, seconds = timed([SQUISH, "run", model, SHORT_PROMPT, *ISA, "--no-template", "--max-tokens", "1", "--temperature", "0", "--threads", str(threads)])
     return seconds * 1000
 
 
@@ -135,15 +137,15 @@ def spread(values):
     return {"median": statistics.median(values), "low": min(values), "high": max(values), "runs": len(values)}
 
 
-def measure(name, path, threads, repeat, programs):
+def measure(name, path, threads, repeat, programs, prompt_tokens):
     rows = {"squish": {"prompt": [], "decode": [], "first": []}, "llama.cpp": {"prompt": [], "decode": [], "first": []}}
     detail = {}
     for _ in range(repeat):
-        prompt, decode, detail = squish_speed(path, threads, 512, 128)
+        prompt, decode, detail = squish_speed(path, threads, prompt_tokens, 128)
         rows["squish"]["prompt"].append(prompt)
         rows["squish"]["decode"].append(decode)
         if programs:
-            prompt, decode = llama_speed(programs, path, threads, 512, 128)
+            prompt, decode = llama_speed(programs, path, threads, prompt_tokens, 128)
             rows["llama.cpp"]["prompt"].append(prompt)
             rows["llama.cpp"]["decode"].append(decode)
         rows["squish"]["first"].append(squish_first_token(path, threads))
@@ -156,7 +158,7 @@ def measure(name, path, threads, repeat, programs):
             result[program] = {key: spread(values) for key, values in figures.items()}
     result["squish"]["peak_mb"] = detail["peak_memory_bytes"] / 1e6
     if programs:
-        result["llama.cpp"]["peak_mb"] = peak_bytes([programs / "llama-bench", "-m", path, "-t", str(threads), "-p", "512", "-n", "32", "-r", "1"]) / 1e6
+        result["llama.cpp"]["peak_mb"] = peak_bytes([programs / "llama-bench", "-m", path, "-t", str(threads), "-p", str(prompt_tokens), "-n", "32", "-r", "1"]) / 1e6
     return result
 
 
@@ -169,8 +171,8 @@ def share(result):
     return f"{result['squish']['decode']['median']:.1f} tok/s is {100 * result['memory_share']:.0f} % of {result['memory_gb_s']:.1f} GB/s read"
 
 
-def print_table(results, with_peers):
-    print("| model | threads | program | prompt 512, tok/s | decode 128, tok/s | start to first token, ms | peak MB |")
+def print_table(results, with_peers, prompt_tokens):
+    print(f"| model | threads | program | prompt {prompt_tokens}, tok/s | decode 128, tok/s | start to first token, ms | peak MB |")
     print("|---|---|---|---|---|---|---|")
     for result in results:
         for program in ["squish", "llama.cpp"] if with_peers else ["squish"]:
@@ -196,6 +198,8 @@ def main():
     parser.add_argument("models", nargs="*", help="of " + ", ".join(models.MODELS))
     parser.add_argument("--peers", action="store_true", help="measure llama.cpp in the same run")
     parser.add_argument("--peer-dir", help="a directory of llama.cpp programs that are already built")
+    parser.add_argument("--isa", default="", help="what both programs may use: " + ", ".join(peers.ISAS))
+    parser.add_argument("--prompt", type=int, default=512, help="tokens of the prompt")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--sequences", default="", help="also so many answers at a time, e.g. 1,4,8")
     parser.add_argument("--depths", default="", help="also decode with so many tokens before it, e.g. 8192; once each")
@@ -209,13 +213,14 @@ def main():
     found = models.find(arguments.models)
     if not found:
         sys.exit("bench: no model to measure")
-    programs = peers.build(found[0][2]) if arguments.peers or arguments.peer_dir else None
+    ISA.extend(["--isa", arguments.isa] if arguments.isa else [])
+    programs = peers.build(found[0][2], arguments.isa) if arguments.peers or arguments.peer_dir else None
     results = []
     for _, title, path in found:
         if not arguments.as_cached:
             settle_page_cache(path)
         for threads in map(int, arguments.threads.split(",")):
-            results.append(measure(title, path, threads, arguments.repeat, programs))
+            results.append(measure(title, path, threads, arguments.repeat, programs, arguments.prompt))
             for sequences in filter(None, arguments.sequences.split(",")):
                 figures = measure_pair(arguments.repeat, programs, lambda: squish_together(path, threads, sequences),
                                        lambda: llama_together(programs, path, threads, int(sequences)))
@@ -225,7 +230,7 @@ def main():
                                        lambda: llama_at_depth(programs, path, threads, int(depth)))
                 results[-1].setdefault("more", {})[f"after {depth} tokens"] = figures
             print(f"measured {title}, {threads} threads", file=sys.stderr)
-    print_table(results, programs is not None)
+    print_table(results, programs is not None, arguments.prompt)
     print()
     for result in results:
         print(f"- {result['model']}, {result['threads']} threads: {share(result)}; open to ready {result['open_ms']:.1f} ms")

@@ -55,18 +55,35 @@ def works(directory, model):
     return trial.returncode == 0
 
 
-def build(model):
-    """Directory of llama.cpp's programs; `model` is any GGUF for the trial run."""
+def features(*names):
+    """Options of a build for exactly these instructions."""
+    return ["-DGGML_NATIVE=OFF", *[f"-DGGML_{name}=ON" for name in names]]
+
+
+AVX2 = ["SSE42", "AVX", "AVX2", "FMA", "F16C", "BMI2"]
+# What a peer may use beside `squish --isa`; the names are Squish's.
+ISAS = {"avx2": features(*AVX2), "avxvnni": features(*AVX2, "AVX_VNNI"),
+        "avx512": features(*AVX2, "AVX512", "AVX512_VBMI", "AVX512_VNNI", "AVX512_BF16")}
+
+
+def built(name, options):
+    """Where the programs are that these options make; built when they are not there."""
+    directory = BASE / name
+    if not all((directory / "bin" / program).exists() for program in PROGRAMS):
+        compile_into(directory, options)
+    return directory
+
+
+def build(model, isa=""):
+    """Directory of llama.cpp's programs; `model` is any GGUF for the trial run. `isa`: for a machine that has no more than that."""
     given = os.environ.get("SQUISH_PEER_DIR")
     if given:
         return pathlib.Path(given)
-    native = BASE / "native"
-    if not all((native / "bin" / name).exists() for name in PROGRAMS):
-        compile_into(native, ["-DGGML_NATIVE=ON"])
+    if isa:
+        if isa not in ISAS:
+            sys.exit(f"peers: --isa is {isa}; llama.cpp is built for {', '.join(ISAS)}")
+        return built(isa, ISAS[isa]) / "bin"
+    native = built("native", ["-DGGML_NATIVE=ON"])
     if works(native, model):
         return native / "bin"
-    plain = BASE / "no-amx"
-    if not all((plain / "bin" / name).exists() for name in PROGRAMS):
-        features = ["AVX", "AVX2", "FMA", "F16C", "BMI2", "AVX512", "AVX512_VBMI", "AVX512_VNNI", "AVX512_BF16"]
-        compile_into(plain, ["-DGGML_NATIVE=OFF", *[f"-DGGML_{name}=ON" for name in features]])
-    return plain / "bin"
+    return built("no-amx", ISAS["avx512"]) / "bin"

@@ -6,15 +6,20 @@
 // sums are added up over as many lines as the codes allow before vpmaddwd widens them: 8 for codes
 // to 15 (8 * 2 * 15 * 127 < 2^15), 4 to 31, 2 to 63, 1 for signed codes, which cost a vpsignb as
 // well. For 32 weights of 16 rows and 4-bit codes: 8 * 2 vpmaddubsw, 7 * 2 adds and 5 * 2 to scale,
-// on three ports: 13 cycles for 512 products, against 2 * 16 in the decode kernel. Measured on a
-// Xeon at 4.0 GHz: 19 cycles for Q4_K and Q4_0, 23 for Q5_1, 26 for Q6_K, 31 for Q8_0; unpacking a
-// strip costs 0.3 to 0.4 cycles a weight, shared by all rows of the prompt chunk.
+// on three ports: 13 cycles for 512 products, against 2 * 16 in the decode kernel; unpacking a strip
+// costs 0.3 to 0.4 cycles a weight, shared by all rows of the prompt chunk.
+//
+// The order of the sums is kept from the compiler: GCC 12 adds all products of a group as a tree and
+// spills them, or, where the loop is not unrolled, moves registers about: 49 instructions for 32
+// weights of 8 rows, now 35. GMAC/s of 256 prompt rows on one Zen 5 core, before and now, in turns:
+// Q4_K 110, 131; Q5_K 95, 130; Q4_1 95, 113; Q5_0 84, 110; Q2_K and Q3_K 80, 100; Q8_0 69, 77; Q6_K
+// 88, 92. Lost: 8 weight rows at a time for Q6_K and Q8_0 (a third slower); sums of floats in memory
+// alone (GCC stores them twice; no faster).
 //
 // With AVX-VNNI vpdpbusd multiplies and adds in 32 bits at once, and unsigned codes may have 8
 // bits: signed ones get 128, which their offset takes back. GMAC/s of 256 prompt rows on one Zen 5
-// core beside others' work, without and with it: Q4_1 102, 126; Q4_K 112, 146; Q6_K 94, 117; Q8_0
-// 70, 128. The second plane of activations goes through the same panel: Q4_1 79 to 102 without
-// VNNI.
+// core beside others' work, with it: Q4_1 128, Q4_K 155, Q6_K 122, Q8_0 128. The second plane of
+// activations goes through the same panel.
 
 namespace {
 
@@ -138,39 +143,87 @@ constexpr int lines_per_sum(int largest) {
   return largest <= 15 ? 8 : largest <= 31 ? 4 : largest <= 63 ? 2 : 1;
 }
 
+inline __m256i four_codes(const int8_t* p) {
+  int four;
+  __builtin_memcpy(&four, p, 4);
+  return _mm256_set1_epi32(four);
+}
+
+/// dot + the pairs' sums, or those alone at the `first` of a group.
+inline __m256i add_pairs(__m256i dot, __m256i pairs, bool first) {
+  const __m256i sum = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  return first ? sum : _mm256_add_epi32(dot, sum);
+}
+
+/// Where 4 lines and more add up in 16 bits: line by line, with 16-bit sums of all rows in
+/// registers.
+template <int kGroup, int kLines, int kRows>
+inline void panel_group_wide(const uint8_t* panel, const int8_t* codes, size_t code_stride,
+                             __m256i dots[kRows][2]) {
+#pragma GCC unroll 8
+  for (int j = 0; j < kGroup / 4; j += kLines) {
+    __m256i pairs[kRows][2];
+#pragma GCC unroll 8
+    for (int line = j; line < j + kLines; ++line) {
+      const __m256i w[2] = {load256(panel + 64 * line), load256(panel + 64 * line + 32)};
+      for (int t = 0; t < kRows; ++t) {
+        const __m256i x = four_codes(codes + static_cast<size_t>(t) * code_stride + 4 * line);
+        for (int h = 0; h < 2; ++h) {
+          const __m256i product = _mm256_maddubs_epi16(w[h], x);
+          pairs[t][h] = line == j ? product : _mm256_add_epi16(pairs[t][h], product);
+          // Keeps the order: GCC 12 would make all products of a group first and spill them.
+          __asm__ volatile("" : "+x"(pairs[t][h]));
+        }
+      }
+    }
+    for (int t = 0; t < kRows; ++t)
+      for (int h = 0; h < 2; ++h) dots[t][h] = add_pairs(dots[t][h], pairs[t][h], j == 0);
+  }
+}
+
+/// Where one or two do: row by row, with the 32-bit sums in registers.
+template <int kGroup, int kLines, bool is_signed, int kRows>
+inline void panel_group_narrow(const uint8_t* panel, const int8_t* codes, size_t code_stride,
+                               __m256i dots[kRows][2]) {
+#pragma GCC unroll 8
+  for (int j = 0; j < kGroup / 4; j += kLines) {
+    __m256i w[kLines][2];
+    __m256i magnitude[kLines][2];
+    for (int i = 0; i < kLines; ++i) {
+      for (int h = 0; h < 2; ++h) {
+        w[i][h] = load256(panel + 64 * (j + i) + 32 * h);
+        magnitude[i][h] = is_signed ? _mm256_abs_epi8(w[i][h]) : w[i][h];
+      }
+    }
+    for (int t = 0; t < kRows; ++t) {
+      __m256i pairs[2];
+      for (int i = 0; i < kLines; ++i) {
+        const __m256i x = four_codes(codes + static_cast<size_t>(t) * code_stride + 4 * (j + i));
+        for (int h = 0; h < 2; ++h) {
+          const __m256i product =
+              _mm256_maddubs_epi16(magnitude[i][h], is_signed ? _mm256_sign_epi8(x, w[i][h]) : x);
+          pairs[h] = i == 0 ? product : _mm256_add_epi16(pairs[h], product);
+        }
+      }
+      for (int h = 0; h < 2; ++h) {
+        dots[t][h] = add_pairs(dots[t][h], pairs[h], j == 0);
+        __asm__ volatile("" : "+x"(dots[t][h]));  // as above
+      }
+    }
+  }
+}
+
 /// Adds up group g of the panel for kRows activation rows: dots[t] = sums of 16 weight rows.
 template <int kGroup, int kLargest, int kRows>
 inline void panel_group(const uint8_t* panel, const int8_t* codes, size_t code_stride,
                         __m256i dots[kRows][2]) {
-  constexpr bool is_signed = kLargest == kSignedCodes;
-  constexpr int lines = kGroup / 4 < lines_per_sum(kLargest) ? kGroup / 4 : lines_per_sum(kLargest);
-  const __m256i ones = _mm256_set1_epi16(1);
-  for (int j = 0; j < kGroup / 4; j += lines) {
-    __m256i pairs[kRows][2];
-    for (int line = j; line < j + lines; ++line) {
-      __m256i w[2];
-      __m256i magnitude[2];
-      for (int h = 0; h < 2; ++h) {
-        w[h] = load256(panel + 64 * line + 32 * h);
-        magnitude[h] = is_signed ? _mm256_abs_epi8(w[h]) : w[h];
-      }
-      for (int t = 0; t < kRows; ++t) {
-        int four;
-        __builtin_memcpy(&four, codes + static_cast<size_t>(t) * code_stride + 4 * line, 4);
-        const __m256i x = _mm256_set1_epi32(four);
-        for (int h = 0; h < 2; ++h) {
-          const __m256i product =
-              _mm256_maddubs_epi16(magnitude[h], is_signed ? _mm256_sign_epi8(x, w[h]) : x);
-          pairs[t][h] = line == j ? product : _mm256_add_epi16(pairs[t][h], product);
-        }
-      }
-    }
-    for (int t = 0; t < kRows; ++t) {
-      for (int h = 0; h < 2; ++h) {
-        const __m256i sum = _mm256_madd_epi16(pairs[t][h], ones);
-        dots[t][h] = j == 0 ? sum : _mm256_add_epi32(dots[t][h], sum);
-      }
-    }
+  constexpr int most = lines_per_sum(kLargest);
+  constexpr int lines = kGroup / 4 < most ? kGroup / 4 : most;
+  if constexpr (lines > 2) {
+    panel_group_wide<kGroup, lines, kRows>(panel, codes, code_stride, dots);
+  } else {
+    panel_group_narrow<kGroup, lines, kLargest == kSignedCodes, kRows>(panel, codes, code_stride,
+                                                                       dots);
   }
 }
 #endif
