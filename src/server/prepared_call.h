@@ -1,6 +1,7 @@
 #pragma once
 // What every route that answers does before it answers: its body to a call, the model by name, the
 // settings that this model was made with under the call, and the prompts.
+#include <concepts>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -55,8 +56,9 @@ AnswerOptions& options_of(Call& call) {
 
 /// `parse(defaults)` gives a Parsed<Call> whose options are the body's over `defaults`; Call has
 /// the name of its `model`. `prepare(model, call)` gives a Result or Parsed of the prompts. Both
-/// run on a worker thread, `parse` a second time for a model with settings of its own. `base` is
-/// what the dialect begins with. On an error the client has been told, and nothing comes back.
+/// run on a worker thread, `parse` a second time for a model with settings of its own. A `prepare`
+/// that takes a third argument gets ModelDefaults::context_tokens. `base` is what the dialect
+/// begins with. On an error the client has been told, and nothing comes back.
 template <class Parse, class Prepare>
 auto prepare_call_over(AnswerOptions base, Exchange& exchange, Parse parse, Prepare prepare)
     -> asio::awaitable<std::optional<PreparedCall<typename decltype(parse(base))::value_type>>> {
@@ -84,7 +86,14 @@ auto prepare_call_over(AnswerOptions base, Exchange& exchange, Parse parse, Prep
         if (!applied) return to_api_error(applied.error());
       }
     }
-    auto prompts = prepare(out.model->model(), out.call);
+    auto prompts = [&] {
+      LoadedModel& model = out.model->model();
+      if constexpr (std::invocable<Prepare&, LoadedModel&, Call&, int64_t>) {
+        return prepare(model, out.call, defaults->context_tokens);
+      } else {
+        return prepare(model, out.call);
+      }
+    }();
     if (!prompts) {
       if constexpr (std::is_same_v<std::decay_t<decltype(prompts.error())>, ApiError>) {
         return prompts.error();

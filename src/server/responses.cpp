@@ -49,6 +49,11 @@ constexpr std::array kResponsesFields = {
     Field{.name = "parallel_tool_calls",
           .type = FieldType::boolean,
           .help = "false: the answer ends after one call"},
+    Field{.name = "truncation",
+          .type = FieldType::text,
+          .help =
+              "\"auto\": of a conversation that the context cannot hold the oldest messages are "
+              "left out, never instructions and newest input; \"disabled\", the default: 400"},
     Field{.name = "reasoning",
           .type = FieldType::object,
           .help = "effort: given to the chat template; \"none\" also turns thinking off"},
@@ -114,6 +119,7 @@ class Conversation {
                                         "function_call, function_call_output and reasoning",
                                         where, printable(type)));
   }
+  [[nodiscard]] size_t size() const { return messages_.size(); }
   std::vector<ChatMessage> take() { return std::move(messages_); }
   void add_system(std::string text) {
     messages_.push_back({.role = "system", .content = std::move(text)});
@@ -202,11 +208,14 @@ Checked read_input(const Value& body, const Value& before, ResponsesCall& out) {
   out.conversation = before.is_list() ? before : Value::list();
   for (const Value& item : out.input_items.items()) out.conversation.push_back(item);
   const size_t first = out.conversation.size() - out.input_items.size();
+  size_t messages_before = 0;
   for (size_t i = 0; i < out.conversation.size(); ++i) {
+    if (i == first && first > 0) messages_before = conversation.size();
     const std::string where = fmt::format("input[{}]", i < first ? 0 : i - first);
     auto checked = conversation.add(out.conversation.items()[i], where);
     if (!checked) return checked.error();
   }
+  if (first > 0) out.newest_messages = conversation.size() - messages_before;
   out.request.messages = conversation.take();
   return Nothing{};
 }
@@ -257,6 +266,18 @@ Checked read_effort(const Value& body, ChatRequest& out) {
   return Nothing{};
 }
 
+Checked read_truncation(const Value& body, ResponsesCall& out) {
+  const auto truncation = read_text(body, "truncation");
+  if (!truncation) return truncation.error();
+  const std::string word = truncation->value_or("disabled");
+  if (word != "auto" && word != "disabled")
+    return bad_field(
+        "truncation",
+        fmt::format("truncation is {}; it must be \"auto\" or \"disabled\"", printable(word, 60)));
+  out.may_truncate = word == "auto";
+  return Nothing{};
+}
+
 std::string echo_of(const Value& body) {
   std::string out;
   for (const Echo& echo : kEchoes) {
@@ -294,7 +315,7 @@ Parsed<ResponsesCall> parse_responses_call(const Value& body, const Value& befor
   request.continues_last = false;  // items are whole
   for (const Checked& checked :
        {read_input(body, before, out), read_flat_tools(body, request.tools),
-        read_format(body, request), read_effort(body, request),
+        read_format(body, request), read_effort(body, request), read_truncation(body, out),
         read_sampling(body, Dialect::openai, request.options.sampling)}) {
     if (!checked) return checked.error();
   }

@@ -4,8 +4,10 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "chat/chat_types.h"
+#include "chat/loaded_model.h"
 #include "server/answers.h"
 #include "server/api_error.h"
 #include "server/fields.h"
@@ -30,6 +32,8 @@ struct ResponsesCall {
   bool is_stream = false;
   bool is_stored = true;
   bool is_background = false;
+  bool may_truncate = false;   // leave out old messages rather than refuse a long conversation
+  size_t newest_messages = 0;  // at the end of the request: of its own input; 0: all are
 };
 
 /// `defaults`: sampling and stops to begin with. `before` are the items of the conversation that
@@ -43,6 +47,19 @@ Parsed<ResponsesCall> read_responses_call(ResponseStore& store, const Value& bod
                                           const AnswerOptions& defaults);
 /// The id in `conversation`, which is text or an object; empty: none. Errors: 400.
 Parsed<std::string> read_conversation_id(const Value& body);
+
+/// The prompt of the call; what truncation leaves out is missing in it. `context_tokens`: the
+/// model's own bound, 0: the engine's alone. Worker thread. Errors: those of ChatService::prepare;
+/// refused when not even instructions and newest input fit.
+Result<std::vector<PreparedPrompt>> prepare_responses_prompt(LoadedModel& model,
+                                                             const ResponsesCall& call,
+                                                             int64_t context_tokens);
+/// What truncation may leave out of `messages`, in the order in which it goes: groups of indices.
+/// System messages, the last message of the user and the last `newest` messages stay; a call and
+/// its results go together; of older turns the user's message goes with the last of its answers,
+/// because many templates want users and assistants by turns.
+std::vector<std::vector<size_t>> truncation_steps(std::span<const ChatMessage> messages,
+                                                  size_t newest);
 
 /// usage{...} as responses write it.
 std::string responses_usage_json(const Usage& usage);

@@ -21,6 +21,7 @@ Parsed<ResponsesCall> summary_call(Parsed<ResponsesCall> call) {
   if (!call) return call;
   ChatRequest& request = call->request;
   request.messages.push_back({.role = "user", .content = std::string(kAsk)});
+  call->newest_messages = 1;
   request.tools = Value();
   request.options.tools = nullptr;
   request.options.constraint.reset();
@@ -83,9 +84,10 @@ class CompactWriter final : public AnswerWriter {
 
 asio::awaitable<void> handle_compact(Exchange& exchange, const Value& body) {
   ResponseStore& store = exchange.services().responses;
-  auto ready = co_await prepare_chat_call(exchange, [&](const AnswerOptions& defaults) {
+  const auto parse = [&](const AnswerOptions& defaults) {
     return summary_call(read_responses_call(store, body, defaults));
-  });
+  };
+  auto ready = co_await prepare_call(exchange, parse, prepare_responses_prompt);
   if (!ready) co_return;
   const std::shared_ptr<ModelLease> model = ready->model;
   CompactWriter writer(ready->call.conversation);

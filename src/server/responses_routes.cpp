@@ -102,9 +102,10 @@ ApiError unknown_part(const std::string& argument) {
 
 asio::awaitable<void> handle_responses(Exchange& exchange, const Value& body) {
   ResponseStore& store = exchange.services().responses;
-  auto ready = co_await prepare_chat_call(exchange, [&](const AnswerOptions& defaults) {
+  const auto parse = [&](const AnswerOptions& defaults) {
     return read_responses_call(store, body, defaults);
-  });
+  };
+  auto ready = co_await prepare_call(exchange, parse, prepare_responses_prompt);
   if (!ready) co_return;
   const std::shared_ptr<ModelLease> model = ready->model;
   // On this thread, before the client hears the end: it may go on with the response at once.
@@ -120,9 +121,10 @@ asio::awaitable<void> handle_responses(Exchange& exchange, const Value& body) {
 
 asio::awaitable<void> handle_response_tokens(Exchange& exchange, const Value& body) {
   ResponseStore& store = exchange.services().responses;
-  const auto ready = co_await prepare_chat_call(exchange, [&](const AnswerOptions& defaults) {
+  const auto parse = [&](const AnswerOptions& defaults) {
     return read_responses_call(store, body, defaults);
-  });
+  };
+  const auto ready = co_await prepare_call(exchange, parse, prepare_responses_prompt);
   if (!ready) co_return;
   const std::string out = fmt::format(R"({{"object":"response.input_tokens","input_tokens":{}}})",
                                       ready->prompts.front().tokens.size());
