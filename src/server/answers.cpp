@@ -50,6 +50,7 @@ class Receiver {
   std::vector<ChatStream> streams_;
   std::vector<Answer> answers_;
   std::vector<std::optional<ChatDelta>> deltas_;
+  std::vector<TextTokens> text_tokens_;
   std::vector<Clock::time_point> last_token_;
   bool has_news_ = false;
 };
@@ -79,11 +80,14 @@ std::optional<ApiError> Receiver::start() {
   }
   deltas_.resize(streams_.size());
   last_token_.resize(streams_.size());
+  text_tokens_.resize(streams_.size(), TextTokens(lease_->model().tokenizer()));
   return std::nullopt;
 }
 
 void Receiver::take(size_t index, ChatDelta delta) {
   Answer& answer = answers_[index];
+  if (plan_.wants_text_tokens)
+    text_tokens_[index].add(delta, answer.text.size(), answer.text_tokens);
   answer.text += delta.text;
   answer.reasoning += delta.reasoning;
   const auto count = static_cast<int64_t>(delta.tokens.size());

@@ -12,6 +12,7 @@
 #include "chat/chat_service.h"
 #include "chat/model_manager.h"
 #include "server/exchange.h"
+#include "server/text_tokens.h"
 
 namespace squish::server {
 
@@ -26,7 +27,8 @@ struct Answer {
   std::vector<TokenId> token_ids;
   int64_t token_count = 0;
   int64_t reasoning_token_count = 0;
-  double logprob_sum = 0;  // when log probabilities were asked for
+  std::vector<TextToken> text_tokens;  // with AnswerPlan::wants_text_tokens
+  double logprob_sum = 0;              // when log probabilities were asked for
   std::optional<FinishReason> finish;
   std::optional<size_t> stop_index;
   RequestStats stats;  // once it has finished
@@ -56,6 +58,7 @@ struct AnswerPlan {
   size_t answers_per_prompt = 1;  // each with a seed of its own where one is given
   AnswerOptions options;
   bool is_stream = false;
+  bool wants_text_tokens = false;  // Answer::text_tokens; needs log probabilities
 };
 
 /// Answers the exchange. Nothing is sent before the engine has accepted every answer and one has

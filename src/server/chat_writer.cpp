@@ -200,13 +200,6 @@ class ChatWriter final : public AnswerWriter {
     if (reason == FinishReason::cancelled) out += ",\"squish_stop_reason\":\"abort\"";
   }
 
-  void write_token(JsonWriter& json, TokenId token, float logprob) const {
-    const std::string piece = tokenizer_.piece(token);
-    json.field("token", piece).field("logprob", logprob).array_field("bytes");
-    for (const char byte : piece) json.integer(static_cast<unsigned char>(byte));
-    json.end_array();
-  }
-
   void write_logprobs(std::string& out, std::span<const TokenEvent> tokens) const {
     if (!wants_logprobs_) {
       out += "null";
@@ -214,17 +207,7 @@ class ChatWriter final : public AnswerWriter {
     }
     JsonWriter json(out);
     json.begin_object().array_field("content");
-    for (const TokenEvent& token : tokens) {
-      json.begin_object();
-      write_token(json, token.token, token.logprob);
-      json.array_field("top_logprobs");
-      for (const TokenLogprob& other : token.top) {
-        json.begin_object();
-        write_token(json, other.token, other.logprob);
-        json.end_object();
-      }
-      json.end_array().end_object();
-    }
+    for (const TokenEvent& token : tokens) write_logprob(json, tokenizer_, token);
     json.end_array().null_field("refusal").end_object();
   }
 
@@ -252,6 +235,22 @@ std::string usage_json(const Usage& usage) {
       "\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}}}",
       usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens,
       usage.cached_tokens, usage.reasoning_tokens);
+}
+
+void write_logprob(JsonWriter& json, const Tokenizer& tokenizer, const TokenEvent& token) {
+  const auto write_one = [&](TokenId id, float logprob) {
+    const std::string piece = tokenizer.piece(id);
+    json.begin_object().field("token", piece).field("logprob", logprob).array_field("bytes");
+    for (const char byte : piece) json.integer(static_cast<unsigned char>(byte));
+    json.end_array();
+  };
+  write_one(token.token, token.logprob);
+  json.array_field("top_logprobs");
+  for (const TokenLogprob& other : token.top) {
+    write_one(other.token, other.logprob);
+    json.end_object();
+  }
+  json.end_array().end_object();
 }
 
 std::string_view openai_finish_reason(FinishReason reason) {

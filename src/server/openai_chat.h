@@ -8,6 +8,7 @@
 #include "server/answers.h"
 #include "server/api_error.h"
 #include "server/fields.h"
+#include "server/json_writer.h"
 
 namespace squish::server {
 
@@ -44,6 +45,8 @@ std::unique_ptr<AnswerWriter> make_chat_writer(AnswerHead head, const Tokenizer&
 Parsed<bool> read_include_usage(const Value& body);
 /// usage{...} as both OpenAI routes write it.
 std::string usage_json(const Usage& usage);
+/// A token of an answer as OpenAI's routes write it: {"token","logprob","bytes","top_logprobs"}.
+void write_logprob(JsonWriter& json, const Tokenizer& tokenizer, const TokenEvent& token);
 /// "stop", "length" ... for the wire.
 std::string_view openai_finish_reason(FinishReason reason);
 

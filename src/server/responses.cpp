@@ -1,5 +1,6 @@
 #include "server/responses.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -7,7 +8,7 @@
 
 #include "base/limits.h"
 #include "base/strings.h"
-#include "server/openai_messages.h"
+#include "server/response_items.h"
 #include "server/structured_output.h"
 #include "server/tool_fields.h"
 
@@ -49,6 +50,16 @@ constexpr std::array kResponsesFields = {
     Field{.name = "parallel_tool_calls",
           .type = FieldType::boolean,
           .help = "false: the answer ends after one call"},
+    Field{.name = "include",
+          .type = FieldType::array,
+          .help = "\"message.output_text.logprobs\": log probabilities of the text's tokens; "
+                  "\"reasoning.encrypted_content\": what brings a thought back as input; others of "
+                  "OpenAI's are let pass, this server has nothing for them"},
+    Field{.name = "top_logprobs",
+          .type = FieldType::integer,
+          .help = "with message.output_text.logprobs: as many of the likeliest tokens, too",
+          .minimum = 0,
+          .maximum = 20},
     Field{.name = "truncation",
           .type = FieldType::text,
           .help =
@@ -79,6 +90,7 @@ constexpr std::array kEchoes = {
     Echo{"text", R"({"format":{"type":"text"}})"},
     Echo{"tool_choice", "\"auto\""},
     Echo{"tools", "[]"},
+    Echo{"top_logprobs", "0"},
     Echo{"top_p", "1.0"},
     Echo{"truncation", "\"disabled\""},
     Echo{"user", "null"},
@@ -88,99 +100,6 @@ std::string text_of(const Value& object, std::string_view name) {
   const Value* value = find_present(object, name);
   return value != nullptr && value->is_string() ? value->as_string() : "";
 }
-
-/// Text of a list of {"text": ...}.
-std::string joined_texts(const Value* list) {
-  std::string out;
-  if (list == nullptr || !list->is_list()) return out;
-  for (const Value& part : list->items()) out += text_of(part, "text");
-  return out;
-}
-
-/// Items to messages. Calls and the thought before them belong to one message of the assistant.
-class Conversation {
- public:
-  Checked add(const Value& item, const std::string& where) {
-    if (!item.is_dict()) return bad_field(where, fmt::format("{} must be an object", where));
-    const std::string type = text_of(item, "type");
-    if (type.empty() || type == "message") return add_message(item, where);
-    if (type == "reasoning") {
-      reasoning_ = joined_texts(find_present(item, "content"));
-      if (reasoning_.empty()) reasoning_ = joined_texts(find_present(item, "summary"));
-      return Nothing{};
-    }
-    if (type == "function_call") {
-      add_call(item);
-      return Nothing{};
-    }
-    if (type == "function_call_output") return add_output(item, where);
-    if (type == "compaction") return add_summary(item, where);
-    return bad_field(where, fmt::format("{} is of type {}; this server takes message, compaction, "
-                                        "function_call, function_call_output and reasoning",
-                                        where, printable(type)));
-  }
-  [[nodiscard]] size_t size() const { return messages_.size(); }
-  std::vector<ChatMessage> take() { return std::move(messages_); }
-  void add_system(std::string text) {
-    messages_.push_back({.role = "system", .content = std::move(text)});
-  }
-
- private:
-  Checked add_message(const Value& item, const std::string& where) {
-    ChatMessage message{.role = text_of(item, "role")};
-    if (message.role.empty())
-      return bad_field(where + ".role", fmt::format("{}.role is missing", where));
-    if (message.role == "developer") message.role = "system";
-    if (const Value* content = find_present(item, "content"); content != nullptr) {
-      auto text = read_content(*content, where + ".content");
-      if (!text) return text.error();
-      message.content = std::move(text).value();
-    }
-    if (message.role == "assistant") message.reasoning = std::exchange(reasoning_, {});
-    // Templates know one system message, in front.
-    if (message.role == "system" && !messages_.empty() && messages_.back().role == "system") {
-      messages_.back().content += "\n\n" + message.content;
-      return Nothing{};
-    }
-    messages_.push_back(std::move(message));
-    return Nothing{};
-  }
-
-  /// What /v1/responses/compact made of the talk before.
-  Checked add_summary(const Value& item, const std::string& where) {
-    const std::string text = text_of(item, "encrypted_content");
-    if (!text.starts_with(kSummaryMark))
-      return bad_field(
-          where, fmt::format("{} was not made by this server's /v1/responses/compact", where));
-    messages_.push_back(
-        {.role = "assistant",
-         .content = "Summary of the conversation so far:\n" + text.substr(kSummaryMark.size())});
-    return Nothing{};
-  }
-
-  void add_call(const Value& item) {
-    if (messages_.empty() || messages_.back().role != "assistant")
-      messages_.push_back({.role = "assistant", .reasoning = std::exchange(reasoning_, {})});
-    ChatToolCall call{.id = text_of(item, "call_id"), .name = text_of(item, "name")};
-    auto arguments = parse_json(text_of(item, "arguments"));
-    call.arguments = arguments ? std::move(arguments).value() : Value(text_of(item, "arguments"));
-    messages_.back().tool_calls.push_back(std::move(call));
-  }
-
-  Checked add_output(const Value& item, const std::string& where) {
-    ChatMessage message{.role = "tool", .tool_call_id = text_of(item, "call_id")};
-    if (const Value* output = find_present(item, "output"); output != nullptr) {
-      auto text = read_content(*output, where + ".output");
-      if (!text) return text.error();
-      message.content = std::move(text).value();
-    }
-    messages_.push_back(std::move(message));
-    return Nothing{};
-  }
-
-  std::vector<ChatMessage> messages_;
-  std::string reasoning_;
-};
 
 Checked read_input(const Value& body, const Value& before, ResponsesCall& out) {
   const Value* input = find_present(body, "input");
@@ -201,7 +120,7 @@ Checked read_input(const Value& body, const Value& before, ResponsesCall& out) {
   if (count > limits::kMessagesMax)
     return bad_field("input", fmt::format("the conversation has {} items, the limit is {}", count,
                                           limits::kMessagesMax));
-  Conversation conversation;
+  ItemReader conversation;
   const auto instructions = read_text(body, "instructions");
   if (!instructions) return instructions.error();
   if (instructions->has_value()) conversation.add_system(**instructions);
@@ -278,6 +197,33 @@ Checked read_truncation(const Value& body, ResponsesCall& out) {
   return Nothing{};
 }
 
+/// What `include` may name. The first two are told; this server has no items for the others.
+constexpr std::array<std::string_view, 8> kIncludable = {
+    "message.output_text.logprobs",   "reasoning.encrypted_content",
+    "file_search_call.results",       "web_search_call.results",
+    "web_search_call.action.sources", "message.input_image.image_url",
+    "code_interpreter_call.outputs",  "computer_call_output.output.image_url"};
+
+Checked read_include(const Value& body, ResponsesCall& out) {
+  const auto top = read_integer(body, "top_logprobs", 0, 20);
+  if (!top) return top.error();
+  const Value* include = find_present(body, "include");
+  if (include == nullptr) return Nothing{};
+  if (!include->is_list()) return bad_field("include", "include must be a list of names");
+  for (const Value& item : include->items()) {
+    const std::string name = item.is_string() ? item.as_string() : list_json(item);
+    if (std::ranges::find(kIncludable, name) == kIncludable.end())
+      return bad_field("include", fmt::format("include has {}, which is none of {}",
+                                              printable(name, 60), fmt::join(kIncludable, ", ")));
+    out.wants_logprobs = out.wants_logprobs || name == kIncludable[0];
+    out.wants_thought = out.wants_thought || name == kIncludable[1];
+  }
+  SamplingParams& sampling = out.request.options.sampling;
+  sampling.logprobs = out.wants_logprobs;
+  if (out.wants_logprobs) sampling.top_logprobs = static_cast<int32_t>(top->value_or(0));
+  return Nothing{};
+}
+
 std::string echo_of(const Value& body) {
   std::string out;
   for (const Echo& echo : kEchoes) {
@@ -316,7 +262,7 @@ Parsed<ResponsesCall> parse_responses_call(const Value& body, const Value& befor
   for (const Checked& checked :
        {read_input(body, before, out), read_flat_tools(body, request.tools),
         read_format(body, request), read_effort(body, request), read_truncation(body, out),
-        read_sampling(body, Dialect::openai, request.options.sampling)}) {
+        read_sampling(body, Dialect::openai, request.options.sampling), read_include(body, out)}) {
     if (!checked) return checked.error();
   }
   const auto choice = read_tool_choice(body, request.tools);

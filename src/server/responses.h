@@ -15,9 +15,6 @@
 
 namespace squish::server {
 
-/// What the content of a compaction item begins with; its summary follows.
-inline constexpr std::string_view kSummaryMark = "squish-summary:";
-
 /// An error of the store, in the words of this route.
 ApiError responses_error(const Error& error);
 
@@ -32,8 +29,10 @@ struct ResponsesCall {
   bool is_stream = false;
   bool is_stored = true;
   bool is_background = false;
-  bool may_truncate = false;   // leave out old messages rather than refuse a long conversation
-  size_t newest_messages = 0;  // at the end of the request: of its own input; 0: all are
+  bool wants_logprobs = false;  // of the text's tokens
+  bool wants_thought = false;   // encrypted_content of reasoning items
+  bool may_truncate = false;    // leave out old messages rather than refuse a long conversation
+  size_t newest_messages = 0;   // at the end of the request: of its own input; 0: all are
 };
 
 /// `defaults`: sampling and stops to begin with. `before` are the items of the conversation that
@@ -78,8 +77,9 @@ class ResponsesWriter : public AnswerWriter {
 };
 
 /// Writes the response and its events. `store` is called with what is to be kept, once, before the
-/// client hears the end.
+/// client hears the end. Borrows the tokenizer until the answer has ended.
 std::unique_ptr<ResponsesWriter> make_responses_writer(
-    std::string model, const ResponsesCall& call, std::function<void(const StoredResponse&)> store);
+    std::string model, const Tokenizer& tokenizer, const ResponsesCall& call,
+    std::function<void(const StoredResponse&)> store);
 
 }  // namespace squish::server

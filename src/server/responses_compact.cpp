@@ -4,6 +4,7 @@
 #include "server/json_writer.h"
 #include "server/prepared_call.h"
 #include "server/random_id.h"
+#include "server/response_items.h"
 #include "server/responses.h"
 #include "server/route.h"
 

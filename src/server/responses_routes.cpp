@@ -109,9 +109,10 @@ asio::awaitable<void> handle_responses(Exchange& exchange, const Value& body) {
   if (!ready) co_return;
   const std::shared_ptr<ModelLease> model = ready->model;
   // On this thread, before the client hears the end: it may go on with the response at once.
-  auto writer = make_responses_writer(model->local().id, ready->call,
+  auto writer = make_responses_writer(model->local().id, model->model().tokenizer(), ready->call,
                                       keeper(store, ready->call.conversation_id));
   AnswerPlan plan = plan_of(exchange, *ready);
+  plan.wants_text_tokens = ready->call.wants_logprobs;
   if (ready->call.is_background) {
     co_await begin_behind(exchange, model, std::move(plan), std::move(writer));
   } else {

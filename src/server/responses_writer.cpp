@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include "server/json_writer.h"
+#include "server/openai_chat.h"
 #include "server/random_id.h"
+#include "server/response_items.h"
 #include "server/responses.h"
 
 namespace squish::server {
@@ -24,13 +26,15 @@ std::string joined_json(const Value& items, std::span<const std::string> more) {
 
 class Writer final : public ResponsesWriter {
  public:
-  Writer(std::string model, const ResponsesCall& call,
+  Writer(std::string model, const Tokenizer& tokenizer, const ResponsesCall& call,
          std::function<void(const StoredResponse&)> store)
       : id_("resp_" + random_hex(32)),
         created_s_(std::chrono::duration_cast<std::chrono::seconds>(
                        std::chrono::system_clock::now().time_since_epoch())
                        .count()),
         model_(std::move(model)),
+        tokenizer_(tokenizer),
+        wants_thought_(call.wants_thought),
         echo_(call.echo),
         conversation_id_(call.conversation_id),
         is_background_(call.is_background),
@@ -53,7 +57,7 @@ class Writer final : public ResponsesWriter {
     return out + event("response.in_progress", ",\"response\":" + response);
   }
 
-  std::string delta(size_t /*index*/, const Answer& /*answer*/, const ChatDelta& delta) override {
+  std::string delta(size_t /*index*/, const Answer& answer, const ChatDelta& delta) override {
     std::string out;
     if (!delta.reasoning.empty()) {
       open(out, Item::reasoning);
@@ -63,7 +67,9 @@ class Writer final : public ResponsesWriter {
     if (!delta.text.empty()) {
       open(out, Item::message);
       text_ += delta.text;
-      out += piece("response.output_text.delta", "delta", delta.text, true, ",\"logprobs\":[]");
+      const std::string logprobs = next_logprobs(answer);
+      out += piece("response.output_text.delta", "delta", delta.text, true,
+                   fmt::format(",\"logprobs\":[{}]", logprobs));
     }
     for (const ToolCallPiece& call : delta.tool_calls) {
       if (!call.name.empty()) {
@@ -107,6 +113,7 @@ class Writer final : public ResponsesWriter {
     const auto add = [&](Item item, const std::string& text) {
       open(unheard, item);
       text_ = text;
+      if (item == Item::message) next_logprobs(answer);
       close(unheard, status);
     };
     if (!answer.reasoning.empty()) add(Item::reasoning, answer.reasoning);
@@ -149,11 +156,25 @@ class Writer final : public ResponsesWriter {
     return event(type, fields + std::string(more));
   }
 
-  static std::string text_part(std::string_view type, std::string_view text) {
+  /// The tokens of the text that are not told yet, as JSON without brackets; they become told, as
+  /// those of the open message.
+  std::string next_logprobs(const Answer& answer) {
+    std::string out;
+    JsonWriter json(out);
+    for (; told_tokens_ < answer.text_tokens.size(); ++told_tokens_)
+      write_logprob(json, tokenizer_, answer.text_tokens[told_tokens_].token);
+    if (!logprobs_.empty() && !out.empty()) logprobs_ += ',';
+    logprobs_ += out;
+    return out;
+  }
+
+  static std::string text_part(std::string_view type, std::string_view text,
+                               std::string_view logprobs) {
     std::string out = fmt::format("{{\"type\":\"{}\",\"text\":", type);
     append_json_string(out, text);
-    out += type == "output_text" ? ",\"annotations\":[],\"logprobs\":[]}" : "}";
-    return out;
+    if (type == "output_text")
+      out += fmt::format(",\"annotations\":[],\"logprobs\":[{}]", logprobs);
+    return out + "}";
   }
 
   [[nodiscard]] std::string item_json(std::string_view status, bool has_parts) const {
@@ -167,11 +188,13 @@ class Writer final : public ResponsesWriter {
           .field("arguments", call_.arguments);
     } else if (item_ == Item::reasoning) {
       json.field("type", "reasoning").array_field("summary").end_array().array_field("content");
-      if (has_parts) json.raw(text_part("reasoning_text", text_));
+      if (has_parts) json.raw(text_part("reasoning_text", text_, ""));
       json.end_array();
+      if (wants_thought_)
+        json.field("encrypted_content", has_parts ? std::string(kThoughtMark) + text_ : "");
     } else {
       json.field("type", "message").field("role", "assistant").array_field("content");
-      if (has_parts) json.raw(text_part("output_text", text_));
+      if (has_parts) json.raw(text_part("output_text", text_, logprobs_));
       json.end_array();
     }
     json.field("status", status).end_object();
@@ -183,6 +206,7 @@ class Writer final : public ResponsesWriter {
     close(out, "completed");
     item_ = item;
     text_.clear();
+    logprobs_.clear();
     const std::string_view prefix = item == Item::call        ? "fc_"
                                     : item == Item::reasoning ? "rs_"
                                                               : "msg_";
@@ -199,7 +223,7 @@ class Writer final : public ResponsesWriter {
     const char* kind = item_ == Item::reasoning ? "reasoning_text" : "output_text";
     return event(type, fmt::format(",\"item_id\":\"{}\",\"output_index\":{},\"content_index\":0,"
                                    "\"part\":{}",
-                                   item_id_, done_.size(), text_part(kind, text)));
+                                   item_id_, done_.size(), text_part(kind, text, logprobs_)));
   }
 
   void close(std::string& out, std::string_view status) {
@@ -212,7 +236,8 @@ class Writer final : public ResponsesWriter {
     } else {
       const bool is_text = item_ == Item::message;
       out += piece(is_text ? "response.output_text.done" : "response.reasoning_text.done", "text",
-                   text_, true, is_text ? ",\"logprobs\":[]" : "");
+                   text_, true,
+                   is_text ? fmt::format(",\"logprobs\":[{}]", logprobs_) : std::string());
       out += part_event("response.content_part.done", text_);
     }
     const std::string item = item_json(status, true);
@@ -273,6 +298,8 @@ class Writer final : public ResponsesWriter {
   std::string id_;
   int64_t created_s_;
   std::string model_;
+  const Tokenizer& tokenizer_;
+  bool wants_thought_;
   std::string echo_;
   std::string conversation_id_;
   bool is_background_;
@@ -284,6 +311,8 @@ class Writer final : public ResponsesWriter {
   Item item_ = Item::none;
   std::string item_id_;
   std::string text_;
+  std::string logprobs_;  // of its text, without brackets
+  size_t told_tokens_ = 0;
   ToolCallText call_;
   std::vector<std::string> done_;
 };
@@ -313,9 +342,9 @@ std::string responses_usage_json(const Usage& usage) {
 }
 
 std::unique_ptr<ResponsesWriter> make_responses_writer(
-    std::string model, const ResponsesCall& call,
+    std::string model, const Tokenizer& tokenizer, const ResponsesCall& call,
     std::function<void(const StoredResponse&)> store) {
-  return std::make_unique<Writer>(std::move(model), call, std::move(store));
+  return std::make_unique<Writer>(std::move(model), tokenizer, call, std::move(store));
 }
 
 }  // namespace squish::server

@@ -6,7 +6,12 @@ from scripted_model import CONTEXT, write_scripted_model
 from server_process import ServerProcess
 from squish_program import Squish
 
-SCRIPTS = {"done": "It snows.", "short": "Yes."}
+SCRIPTS = {
+    "done": "It snows.",
+    "text": "Grüße aus 世界 🌍! One, two.",
+    "thought": "<think>\nThey want 世界.\n</think>\n\nHere it is: 🌍",
+    "no-call": '{"city": "Zürich"} is data.',
+}
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +95,67 @@ def test_other_ways_to_truncate_are_refused_by_name(client, value):
     with pytest.raises(openai.BadRequestError) as caught:
         ask(client, extra_body={"truncation": value})
     assert caught.value.param == "truncation" and str(value) in caught.value.message
+
+
+# --- include
+
+LOGPROBS = ["message.output_text.logprobs"]
+TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {"where": {"type": "string"}}}}
+
+
+def text_of(logprobs):
+    return b"".join(bytes(token.bytes) for token in logprobs).decode()
+
+
+@pytest.mark.parametrize("script", ["text", "thought", "no-call"])
+def test_log_probabilities_are_of_the_tokens_of_the_text(client, script):
+    tools = {"tools": [TOOL]} if script == "no-call" else {}
+    made = ask(client, script, include=LOGPROBS, top_logprobs=2, **tools)
+    part = made.output[-1].content[0]
+    # The first token of this model may have the white space before the text in it, too.
+    assert text_of(part.logprobs).lstrip() == part.text == made.output_text
+    assert all(len(token.top_logprobs) == 2 and token.top_logprobs[0].logprob >= token.logprob - 1e-3 for token in part.logprobs)
+    assert made.top_logprobs == 2 and client.responses.retrieve(made.id).output == made.output
+    *events, end = ask(client, script, include=LOGPROBS, top_logprobs=2, stream=True, **tools)
+    deltas = [event for event in events if event.type == "response.output_text.delta"]
+    assert [token.token for event in deltas for token in event.logprobs] == [token.token for token in part.logprobs]
+    assert end.response.output[-1].content == made.output[-1].content
+    done = [event for event in events if event.type == "response.output_text.done"]
+    assert [token.logprob for token in done[0].logprobs] == [token.logprob for token in part.logprobs]
+
+
+def test_log_probabilities_come_only_when_they_are_included(client):
+    for options in ({}, {"include": []}, {"top_logprobs": 2}, {"include": ["file_search_call.results"]}):
+        assert ask(client, "text", **options).output[0].content[0].logprobs == []
+    assert ask(client, "text", include=LOGPROBS).output[0].content[0].logprobs[0].top_logprobs == []
+
+
+def test_a_thought_comes_back_without_being_stored(client):
+    made = ask(client, "thought", include=["reasoning.encrypted_content"], store=False)
+    thought, message = (item.to_dict() for item in made.output)
+    assert thought["type"] == "reasoning" and thought["encrypted_content"] and "世界" in thought["content"][0]["text"]
+    sealed = {key: thought[key] for key in ("type", "id", "summary", "encrypted_content")}
+
+    def tokens(*items):
+        return ask(client, [says("user", "thought"), *items, message, says("user", "done")], store=False).usage.input_tokens
+
+    assert tokens(sealed) == tokens(thought) > tokens()
+    assert tokens(sealed | {"encrypted_content": "gAAAA of another server"}) == tokens()
+    events = list(ask(client, "thought", include=["reasoning.encrypted_content"], stream=True))
+    items = [event.item for event in events if event.type == "response.output_item.done"]
+    assert items[0].encrypted_content == thought["encrypted_content"]
+    assert ask(client, "thought").output[0].encrypted_content is None
+
+
+def test_a_thought_without_an_answer_is_not_that_of_a_later_one(client):
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]}
+    told = [says("user", "q"), thought, says("user", "q"), says("assistant", "a"), says("user", "done")]
+    assert ask(client, told).usage.input_tokens == ask(client, [item for item in told if item is not thought]).usage.input_tokens
+
+
+@pytest.mark.parametrize("include", [["message.output_text.everything"], [5], "reasoning.encrypted_content"])
+def test_what_cannot_be_included_is_refused_by_name(client, include):
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, extra_body={"include": include})
+    assert caught.value.param == "include"
+    assert isinstance(include, str) or str(include[0]) in caught.value.message

@@ -1,0 +1,112 @@
+#include "server/response_items.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/strings.h"
+#include "server/fields.h"
+#include "server/openai_messages.h"
+
+namespace squish::server {
+namespace {
+
+std::string text_of(const Value& object, std::string_view name) {
+  const Value* value = find_present(object, name);
+  return value != nullptr && value->is_string() ? value->as_string() : "";
+}
+
+/// Text of a list of {"text": ...}.
+std::string joined_texts(const Value* list) {
+  std::string out;
+  if (list == nullptr || !list->is_list()) return out;
+  for (const Value& part : list->items()) out += text_of(part, "text");
+  return out;
+}
+
+}  // namespace
+
+Checked ItemReader::add(const Value& item, const std::string& where) {
+  if (!item.is_dict()) return bad_field(where, fmt::format("{} must be an object", where));
+  const std::string type = text_of(item, "type");
+  if (type.empty() || type == "message") return add_message(item, where);
+  if (type == "reasoning") {
+    add_thought(item);
+    return Nothing{};
+  }
+  if (type == "function_call") {
+    add_call(item);
+    return Nothing{};
+  }
+  if (type == "function_call_output") return add_output(item, where);
+  if (type == "compaction") return add_summary(item, where);
+  return bad_field(where, fmt::format("{} is of type {}; this server takes message, compaction, "
+                                      "function_call, function_call_output and reasoning",
+                                      where, printable(type)));
+}
+
+Checked ItemReader::add_message(const Value& item, const std::string& where) {
+  ChatMessage message{.role = text_of(item, "role")};
+  if (message.role.empty())
+    return bad_field(where + ".role", fmt::format("{}.role is missing", where));
+  if (message.role == "developer") message.role = "system";
+  if (const Value* content = find_present(item, "content"); content != nullptr) {
+    auto text = read_content(*content, where + ".content");
+    if (!text) return text.error();
+    message.content = std::move(text).value();
+  }
+  // A thought that no answer came of is nobody else's.
+  std::string thought = std::exchange(reasoning_, {});
+  if (message.role == "assistant") message.reasoning = std::move(thought);
+  // Templates know one system message, in front.
+  if (message.role == "system" && !messages_.empty() && messages_.back().role == "system") {
+    messages_.back().content += "\n\n" + message.content;
+    return Nothing{};
+  }
+  messages_.push_back(std::move(message));
+  return Nothing{};
+}
+
+/// The text of a thought, or what `include` gave for it. One that only another server can read is
+/// left out: a talk that began there goes on here.
+void ItemReader::add_thought(const Value& item) {
+  reasoning_ = joined_texts(find_present(item, "content"));
+  if (reasoning_.empty()) reasoning_ = joined_texts(find_present(item, "summary"));
+  const std::string sealed = text_of(item, "encrypted_content");
+  if (reasoning_.empty() && sealed.starts_with(kThoughtMark))
+    reasoning_ = sealed.substr(kThoughtMark.size());
+}
+
+/// What /v1/responses/compact made of the talk before.
+Checked ItemReader::add_summary(const Value& item, const std::string& where) {
+  const std::string text = text_of(item, "encrypted_content");
+  if (!text.starts_with(kSummaryMark))
+    return bad_field(where,
+                     fmt::format("{} was not made by this server's /v1/responses/compact", where));
+  messages_.push_back(
+      {.role = "assistant",
+       .content = "Summary of the conversation so far:\n" + text.substr(kSummaryMark.size())});
+  return Nothing{};
+}
+
+void ItemReader::add_call(const Value& item) {
+  if (messages_.empty() || messages_.back().role != "assistant")
+    messages_.push_back({.role = "assistant", .reasoning = std::exchange(reasoning_, {})});
+  ChatToolCall call{.id = text_of(item, "call_id"), .name = text_of(item, "name")};
+  auto arguments = parse_json(text_of(item, "arguments"));
+  call.arguments = arguments ? std::move(arguments).value() : Value(text_of(item, "arguments"));
+  messages_.back().tool_calls.push_back(std::move(call));
+}
+
+Checked ItemReader::add_output(const Value& item, const std::string& where) {
+  ChatMessage message{.role = "tool", .tool_call_id = text_of(item, "call_id")};
+  if (const Value* output = find_present(item, "output"); output != nullptr) {
+    auto text = read_content(*output, where + ".output");
+    if (!text) return text.error();
+    message.content = std::move(text).value();
+  }
+  messages_.push_back(std::move(message));
+  return Nothing{};
+}
+
+}  // namespace squish::server
