@@ -8,7 +8,8 @@
 #include "base/strings.h"
 #include "server/json_writer.h"
 #include "server/random_id.h"
-#include "server/response_store.h"
+#include "server/response_items.h"
+#include "server/responses.h"
 #include "server/route.h"
 
 namespace squish::server {
@@ -32,24 +33,24 @@ ApiError conversation_error(const Error& error, const std::string& id) {
   return out;
 }
 
-/// The items of the body with ids. Errors: 400.
-Parsed<Value> read_items(const Value& body, bool is_needed) {
-  Value out = Value::list();
+/// The items of the body as they are kept. Errors: 400 for what /v1/responses could not read; 404
+/// for references to nothing.
+Parsed<Value> read_items(ResponseStore& store, const Value& body, bool is_needed) {
   const Value* items = find_present(body, "items");
-  if (items == nullptr && !is_needed) return out;
+  if (items == nullptr && !is_needed) return Value::list();
   if (items == nullptr || !items->is_list())
     return bad_field("items", "items must be a list of items");
   if (items->size() > limits::kMessagesMax)
     return bad_field("items", fmt::format("items has {} entries, the limit is {}", items->size(),
                                           limits::kMessagesMax));
-  for (const Value& item : items->items()) {
-    if (!item.is_dict()) return bad_field("items", "each of items must be an object");
-    Value with_id = item;
-    if (find_present(item, "type") == nullptr) with_id.set("type", "message");
-    if (find_present(item, "id") == nullptr) with_id.set("id", "item_" + random_hex(24));
-    out.push_back(std::move(with_id));
+  auto resolved = resolve_items(store, *items, Value(), "items");
+  if (!resolved) return resolved.error();
+  ItemReader reader;
+  for (size_t i = 0; i < resolved->size(); ++i) {
+    auto checked = reader.add(resolved->items()[i], fmt::format("items[{}]", i));
+    if (!checked) return checked.error();
   }
-  return out;
+  return kept_items(*resolved);
 }
 
 std::string json_of(const Value& value, std::string_view otherwise) {
@@ -104,7 +105,7 @@ std::span<const Field> conversation_item_fields() { return kItemFields; }
 
 asio::awaitable<void> handle_conversations(Exchange& exchange, const Value& body) {
   co_await reply_with(exchange, [&]() -> Parsed<std::string> {
-    auto items = read_items(body, false);
+    auto items = read_items(exchange.services().responses, body, false);
     if (!items) return items.error();
     const Value* metadata = find_present(body, "metadata");
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -120,6 +121,7 @@ asio::awaitable<void> handle_conversations(Exchange& exchange, const Value& body
         .end_object();
     made.input = "[]";
     made.conversation = json_of(*items, "[]");
+    made.item_ids = ids_of(*items);
     if (const Status put = exchange.services().responses.put(made); !put)
       return to_api_error(put.error());
     return made.body;
@@ -140,16 +142,16 @@ asio::awaitable<void> handle_add_to_conversation(Exchange& exchange, const Value
   co_await reply_with(exchange, [&]() -> Parsed<std::string> {
     const auto [id, part] = split_argument(exchange.path_argument());
     if (part != "items") return unknown_part(exchange.path_argument());
-    auto items = read_items(body, true);
-    if (!items) return items.error();
     ResponseStore& store = exchange.services().responses;
-    auto found = store.get(id);
-    if (!found) return conversation_error(found.error(), id);
-    auto all = parse_json(found->conversation);
-    if (!all) return to_api_error(all.error());
-    for (const Value& item : items->items()) all->push_back(item);
-    found->conversation = json_of(*all, "[]");
-    if (const Status put = store.put(*found); !put) return to_api_error(put.error());
+    auto items = read_items(store, body, true);
+    if (!items) return items.error();
+    const Status kept = store.update(id, [&](StoredResponse& conversation) -> Status {
+      conversation.conversation =
+          joined_lists(std::move(conversation.conversation), list_json(*items));
+      conversation.item_ids = ids_of(*items);
+      return {};
+    });
+    if (!kept) return conversation_error(kept.error(), id);
     return items_json(json_of(*items, "[]"));
   });
 }

@@ -1,5 +1,6 @@
 #include "server/response_items.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -7,6 +8,7 @@
 #include "base/strings.h"
 #include "server/fields.h"
 #include "server/openai_messages.h"
+#include "server/random_id.h"
 
 namespace squish::server {
 namespace {
@@ -24,7 +26,102 @@ std::string joined_texts(const Value* list) {
   return out;
 }
 
+bool is_message(const Value& item) {
+  const std::string type = text_of(item, "type");
+  return type.empty() || type == "message";
+}
+
+bool is_reference(const Value& item) {
+  if (!item.is_dict() || find_present(item, "id") == nullptr) return false;
+  const Value* type = find_present(item, "type");
+  if (type != nullptr) return type->is_string() && type->as_string() == "item_reference";
+  return find_present(item, "role") == nullptr && find_present(item, "content") == nullptr;
+}
+
+std::string new_id(const Value& item) {
+  const std::string type = text_of(item, "type");
+  std::string_view prefix = "item_";
+  if (is_message(item)) prefix = "msg_";
+  if (type == "reasoning") prefix = "rs_";
+  if (type == "function_call") prefix = "fc_";
+  if (type == "function_call_output") prefix = "fco_";
+  if (type == "compaction") prefix = "cmp_";
+  return std::string(prefix) + random_hex(24);
+}
+
+/// A message's text as the list of parts that clients read.
+Value parts_of(const Value& item, const std::string& text) {
+  if (text_of(item, "role") != "assistant")
+    return Value::list({Value::dict({{"type", "input_text"}, {"text", text}})});
+  return Value::list(
+      {Value::dict({{"type", "output_text"}, {"text", text}, {"annotations", Value::list()}})});
+}
+
+Value kept_item(const Value& item) {
+  Value out = item;
+  if (text_of(item, "id").empty()) out.set("id", new_id(item));
+  if (find_present(item, "type") == nullptr) out.set("type", "message");
+  const bool is_call = text_of(item, "type").starts_with("function_call");
+  if ((is_message(item) || is_call) && find_present(item, "status") == nullptr)
+    out.set("status", "completed");
+  const Value* content = find_present(item, "content");
+  if (is_message(item) && content != nullptr && content->is_string())
+    out.set("content", parts_of(item, content->as_string()));
+  return out;
+}
+
 }  // namespace
+
+Value kept_items(const Value& items) {
+  Value out = Value::list();
+  for (const Value& item : items.items()) out.push_back(kept_item(item));
+  return out;
+}
+
+std::vector<std::string> ids_of(const Value& items) {
+  std::vector<std::string> out;
+  for (const Value& item : items.items()) out.push_back(text_of(item, "id"));
+  return out;
+}
+
+const Value* find_item(const Value& items, std::string_view id) {
+  if (!items.is_list()) return nullptr;
+  const auto found = std::ranges::find_if(
+      items.items(), [&](const Value& item) { return text_of(item, "id") == id; });
+  return found == items.items().end() ? nullptr : &*found;
+}
+
+Parsed<Value> resolve_items(ResponseStore& store, const Value& items, const Value& before,
+                            std::string_view where) {
+  if (std::ranges::none_of(items.items(), is_reference)) return items;
+  Value out = Value::list();
+  for (const Value& item : items.items()) {
+    if (!is_reference(item)) {
+      out.push_back(item);
+      continue;
+    }
+    const std::string id = text_of(item, "id");
+    const Value* found = find_item(before, id);
+    Value other;  // holds what is found there
+    if (found == nullptr) {
+      const auto conversation = store.conversation_with(id);
+      auto parsed = parse_json(conversation ? *conversation : "[]");
+      if (parsed) other = std::move(*parsed);
+      found = find_item(other, id);
+    }
+    if (found == nullptr) {
+      const std::string place = fmt::format("{}[{}]", where, out.size());
+      return ApiError{.status = 404,
+                      .message = fmt::format("{}: there is no item {}: it was not stored, was "
+                                             "deleted, or made room for newer ones",
+                                             place, printable(id, 100)),
+                      .code = "item_not_found",
+                      .param = place};
+    }
+    out.push_back(*found);
+  }
+  return out;
+}
 
 Checked ItemReader::add(const Value& item, const std::string& where) {
   if (!item.is_dict()) return bad_field(where, fmt::format("{} must be an object", where));
@@ -41,7 +138,8 @@ Checked ItemReader::add(const Value& item, const std::string& where) {
   if (type == "function_call_output") return add_output(item, where);
   if (type == "compaction") return add_summary(item, where);
   return bad_field(where, fmt::format("{} is of type {}; this server takes message, compaction, "
-                                      "function_call, function_call_output and reasoning",
+                                      "function_call, function_call_output, reasoning and "
+                                      "item_reference",
                                       where, printable(type)));
 }
 

@@ -7,6 +7,7 @@
 
 #include "chat/chat_types.h"
 #include "server/api_error.h"
+#include "server/response_store.h"
 #include "text/jinja_value.h"
 
 namespace squish::server {
@@ -40,5 +41,19 @@ class ItemReader {
   std::vector<ChatMessage> messages_;
   std::string reasoning_;  // of the message that comes next
 };
+
+/// The items as they are kept: each with an id and a type, messages and calls with a status, and
+/// content as a list of parts. `items` is a list of objects.
+Value kept_items(const Value& items);
+/// Their ids.
+std::vector<std::string> ids_of(const Value& items);
+/// The item of that id in a list; null: none.
+const Value* find_item(const Value& items, std::string_view id);
+
+/// The items with those in the place of references ({"type": "item_reference", "id": ...} or an id
+/// alone) that the references name: of `before`, the conversation, or of anything in `store`.
+/// `where` is the list's name, for errors. Any thread. Errors: 404 naming the id.
+Parsed<Value> resolve_items(ResponseStore& store, const Value& items, const Value& before,
+                            std::string_view where);
 
 }  // namespace squish::server

@@ -18,12 +18,21 @@ constexpr const char* kSchema =
     "CREATE TABLE IF NOT EXISTS responses (id TEXT PRIMARY KEY, body TEXT NOT NULL, "
     "input TEXT NOT NULL, conversation TEXT NOT NULL, bytes INTEGER NOT NULL, used INTEGER NOT "
     "NULL);"
-    "CREATE INDEX IF NOT EXISTS responses_used ON responses (used);";
+    "CREATE INDEX IF NOT EXISTS responses_used ON responses (used);"
+    "CREATE TABLE IF NOT EXISTS items (item TEXT, response TEXT, PRIMARY KEY (item, response)) "
+    "WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS items_response ON items (response);"
+    "CREATE TRIGGER IF NOT EXISTS items_go AFTER DELETE ON responses BEGIN "
+    "DELETE FROM items WHERE response = old.id; END;";
 /// What is used last has the greatest `used`.
 constexpr const char* kPut =
     "INSERT OR REPLACE INTO responses VALUES (?1, ?2, ?3, ?4, "
     "length(?2) + length(?3) + length(?4), (SELECT ifnull(max(used), 0) + 1 FROM responses))";
 constexpr const char* kGet = "SELECT body, input, conversation FROM responses WHERE id = ?1";
+constexpr const char* kPutItem = "INSERT OR IGNORE INTO items VALUES (?1, ?2)";
+constexpr const char* kGetWith =
+    "SELECT conversation FROM responses JOIN items ON items.response = responses.id "
+    "WHERE item = ?1 ORDER BY used DESC LIMIT 1";
 constexpr const char* kTouch =
     "UPDATE responses SET used = (SELECT max(used) + 1 FROM responses) WHERE id = ?1";
 constexpr const char* kRemove = "DELETE FROM responses WHERE id = ?1";
@@ -108,16 +117,27 @@ Status ResponseStore::trim() {
   return {};
 }
 
-Status ResponseStore::put(const StoredResponse& response) {
-  const std::lock_guard lock(mutex_);
-  Statement statement(database_, kPut);
-  statement.bind({response.id, response.body, response.input, response.conversation});
-  if (statement.step() != SQLITE_DONE) return failure("cannot write");
-  return trim();
+Status ResponseStore::write_items(const StoredResponse& response) {
+  for (const std::string& item : response.item_ids) {
+    Statement statement(database_, kPutItem);
+    if (statement.bind({item, response.id}).step() != SQLITE_DONE) return failure("cannot write");
+  }
+  return {};
 }
 
-Result<StoredResponse> ResponseStore::get(const std::string& id) {
-  const std::lock_guard lock(mutex_);
+Status ResponseStore::write(const StoredResponse& response) {
+  SQ_TRY_STATUS(run("BEGIN"));
+  Statement statement(database_, kPut);
+  statement.bind({response.id, response.body, response.input, response.conversation});
+  Status status = statement.step() == SQLITE_DONE ? write_items(response) : failure("cannot write");
+  if (status) status = trim();
+  if (status) status = run("COMMIT");
+  // Whatever went wrong is told; that nothing is to be undone any more is nothing new.
+  if (!status) sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
+  return status;
+}
+
+Result<StoredResponse> ResponseStore::read(const std::string& id) {
   Statement statement(database_, kGet);
   const int code = statement.bind({id}).step();
   if (code == SQLITE_DONE) return no_response(id);
@@ -129,6 +149,33 @@ Result<StoredResponse> ResponseStore::get(const std::string& id) {
   Statement touch(database_, kTouch);
   if (touch.bind({id}).step() != SQLITE_DONE) return failure("cannot write");
   return out;
+}
+
+Status ResponseStore::put(const StoredResponse& response) {
+  const std::lock_guard lock(mutex_);
+  return write(response);
+}
+
+Result<StoredResponse> ResponseStore::get(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  return read(id);
+}
+
+Result<std::string> ResponseStore::conversation_with(const std::string& item_id) {
+  const std::lock_guard lock(mutex_);
+  Statement statement(database_, kGetWith);
+  const int code = statement.bind({item_id}).step();
+  if (code == SQLITE_DONE) return no_response(item_id);
+  if (code != SQLITE_ROW) return failure("cannot read");
+  return statement.text(0);
+}
+
+Status ResponseStore::update(const std::string& id,
+                             const std::function<Status(StoredResponse&)>& change) {
+  const std::lock_guard lock(mutex_);
+  SQ_TRY(StoredResponse response, read(id));
+  SQ_TRY_STATUS(change(response));
+  return write(response);
 }
 
 Status ResponseStore::remove(const std::string& id) {

@@ -30,6 +30,41 @@ TEST(ResponseStore, gives_back_what_was_put_after_it_was_opened_again) {
             std::filesystem::perms::none);
 }
 
+TEST(ResponseStore, finds_items_by_what_brought_them_until_it_goes) {
+  auto store = ResponseStore::open("", 1000);
+  ASSERT_TRUE(store.has_value());
+  StoredResponse one = response("resp_1");
+  one.item_ids = {"msg_1", "msg_2"};
+  ASSERT_TRUE((*store)->put(one).has_value());
+  StoredResponse two = response("resp_2");
+  two.conversation = "[3]";
+  two.item_ids = {"msg_2"};
+  ASSERT_TRUE((*store)->put(two).has_value());
+  EXPECT_EQ((*store)->conversation_with("msg_1").value(), "[1,2]");
+  EXPECT_EQ((*store)->conversation_with("msg_2").value(), "[3]");
+  ASSERT_TRUE((*store)->remove("resp_2").has_value());
+  EXPECT_EQ((*store)->conversation_with("msg_2").value(), "[1,2]");
+  ASSERT_TRUE((*store)->remove("resp_1").has_value());
+  EXPECT_EQ((*store)->conversation_with("msg_1").error().code, ErrorCode::not_found);
+}
+
+TEST(ResponseStore, an_update_that_fails_changes_nothing) {
+  auto store = ResponseStore::open("", 1000);
+  ASSERT_TRUE(store.has_value());
+  ASSERT_TRUE((*store)->put(response("resp_1")).has_value());
+  const auto set = [](const char* text, Status status) {
+    return [text, status](StoredResponse& found) {
+      found.conversation = text;
+      return status;
+    };
+  };
+  EXPECT_FALSE((*store)->update("resp_1", set("[]", Error{ErrorCode::io, "no"})).has_value());
+  EXPECT_EQ((*store)->get("resp_1")->conversation, "[1,2]");
+  EXPECT_TRUE((*store)->update("resp_1", set("[]", {})).has_value());
+  EXPECT_EQ((*store)->get("resp_1")->conversation, "[]");
+  EXPECT_EQ((*store)->update("resp_2", set("[]", {})).error().code, ErrorCode::not_found);
+}
+
 TEST(ResponseStore, lets_go_of_the_one_not_used_for_longest) {
   auto store = ResponseStore::open("", 250);
   ASSERT_TRUE(store.has_value());

@@ -19,7 +19,8 @@ constexpr std::array kResponsesFields = {
     Field{.name = "input",
           .type = FieldType::text_or_array,
           .required = true,
-          .help = "a text, or items: messages, function_call, function_call_output, reasoning"},
+          .help = "a text, or items: messages, function_call, function_call_output, reasoning, and "
+                  "item_reference to what is stored"},
     Field{.name = "model",
           .type = FieldType::text,
           .help = "a model of this machine; absent: the default one"},
@@ -315,16 +316,25 @@ Parsed<ResponsesCall> read_responses_call(ResponseStore& store, const Value& bod
   if (!previous) return previous.error();
   if (!conversation) return conversation.error();
   const std::string id = conversation->empty() ? previous->value_or("") : *conversation;
-  if (id.empty()) return parse_responses_call(body, Value(), defaults);
-  const auto found = store.get(id);
-  if (!found) {
-    ApiError error = responses_error(found.error());
-    error.param = conversation->empty() ? "previous_response_id" : "conversation";
-    return error;
+  Value before;
+  if (!id.empty()) {
+    const auto found = store.get(id);
+    if (!found) {
+      ApiError error = responses_error(found.error());
+      error.param = conversation->empty() ? "previous_response_id" : "conversation";
+      return error;
+    }
+    auto items = parse_json(found->conversation);
+    if (!items) return to_api_error(items.error());
+    before = std::move(*items);
   }
-  const auto before = parse_json(found->conversation);
-  if (!before) return to_api_error(before.error());
-  return parse_responses_call(body, *before, defaults);
+  const Value* input = find_present(body, "input");
+  if (input == nullptr || !input->is_list()) return parse_responses_call(body, before, defaults);
+  auto resolved = resolve_items(store, *input, before, "input");
+  if (!resolved) return resolved.error();
+  Value whole = body;
+  whole.set("input", std::move(*resolved));
+  return parse_responses_call(whole, before, defaults);
 }
 
 }  // namespace squish::server

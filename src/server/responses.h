@@ -64,6 +64,8 @@ std::vector<std::vector<size_t>> truncation_steps(std::span<const ChatMessage> m
 std::string responses_usage_json(const Usage& usage);
 /// JSON of a list's items, in brackets.
 std::string list_json(const Value& items);
+/// Two lists as JSON, one behind the other.
+std::string joined_lists(std::string first, std::string_view second);
 
 class ResponsesWriter : public AnswerWriter {
  public:
@@ -76,10 +78,14 @@ class ResponsesWriter : public AnswerWriter {
   virtual void keep_unfinished(std::string_view status, const ApiError* error) const = 0;
 };
 
-/// Writes the response and its events. `store` is called with what is to be kept, once, before the
-/// client hears the end. Borrows the tokenizer until the answer has ended.
-std::unique_ptr<ResponsesWriter> make_responses_writer(
-    std::string model, const Tokenizer& tokenizer, const ResponsesCall& call,
-    std::function<void(const StoredResponse&)> store);
+/// Keeps a response. `added` is what it adds to its conversation, as a JSON list.
+using KeepResponse = std::function<void(const StoredResponse& response, const std::string& added)>;
+
+/// Writes the response and its events. `keep` is called once, before the client hears the end.
+/// Borrows the tokenizer until the answer has ended.
+std::unique_ptr<ResponsesWriter> make_responses_writer(std::string model,
+                                                       const Tokenizer& tokenizer,
+                                                       const ResponsesCall& call,
+                                                       KeepResponse keep);
 
 }  // namespace squish::server

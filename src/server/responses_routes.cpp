@@ -22,14 +22,17 @@ void log_failure(const Status& status) {
 }
 
 /// Keeps a response, and its items in the conversation that it belongs to.
-auto keeper(ResponseStore& store, std::string conversation_id) {
-  return [&store, conversation_id](const StoredResponse& response) {
+KeepResponse keeper(ResponseStore& store, std::string conversation_id) {
+  return [&store, conversation_id](const StoredResponse& response, const std::string& added) {
     log_failure(store.put(response));
     if (conversation_id.empty()) return;
-    auto conversation = store.get(conversation_id);
-    if (!conversation) return;  // it was deleted meanwhile
-    conversation->conversation = response.conversation;
-    log_failure(store.put(*conversation));
+    const Status kept = store.update(conversation_id, [&](StoredResponse& conversation) -> Status {
+      conversation.conversation = joined_lists(std::move(conversation.conversation), added);
+      conversation.item_ids = response.item_ids;
+      return {};
+    });
+    // It may have been deleted meanwhile.
+    if (!kept && kept.error().code != ErrorCode::not_found) log_failure(kept);
   };
 }
 

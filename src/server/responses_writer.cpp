@@ -13,21 +13,10 @@
 namespace squish::server {
 namespace {
 
-/// The items of a list and more of them, which are JSON that is ready.
-std::string joined_json(const Value& items, std::span<const std::string> more) {
-  std::string out = list_json(items);
-  out.pop_back();
-  for (const std::string& item : more) {
-    if (out.size() > 1) out += ',';
-    out += item;
-  }
-  return out + "]";
-}
-
 class Writer final : public ResponsesWriter {
  public:
   Writer(std::string model, const Tokenizer& tokenizer, const ResponsesCall& call,
-         std::function<void(const StoredResponse&)> store)
+         KeepResponse keep)
       : id_("resp_" + random_hex(32)),
         created_s_(std::chrono::duration_cast<std::chrono::seconds>(
                        std::chrono::system_clock::now().time_since_epoch())
@@ -38,9 +27,10 @@ class Writer final : public ResponsesWriter {
         echo_(call.echo),
         conversation_id_(call.conversation_id),
         is_background_(call.is_background),
-        input_(call.input_items),
-        conversation_(call.conversation),
-        store_(call.is_stored ? std::move(store) : nullptr) {}
+        input_(kept_items(call.input_items)),
+        before_(call.conversation.items().begin(),
+                call.conversation.items().end() - static_cast<ptrdiff_t>(input_.size())),
+        keep_(call.is_stored ? std::move(keep) : nullptr) {}
 
   [[nodiscard]] const std::string& id() const override { return id_; }
   [[nodiscard]] std::string unfinished(std::string_view status,
@@ -244,6 +234,7 @@ class Writer final : public ResponsesWriter {
     out += event("response.output_item.done",
                  fmt::format(",\"output_index\":{},\"item\":{}", done_.size(), item));
     done_.push_back(item);
+    done_ids_.push_back(item_id_);
     item_ = Item::none;
   }
 
@@ -288,11 +279,17 @@ class Writer final : public ResponsesWriter {
   }
 
   void keep(const std::string& response) const {
-    if (!store_) return;
-    store_({.id = id_,
-            .body = response,
-            .input = list_json(input_),
-            .conversation = joined_json(conversation_, done_)});
+    if (!keep_) return;
+    std::vector<std::string> ids = ids_of(input_);
+    ids.insert(ids.end(), done_ids_.begin(), done_ids_.end());
+    const std::string input = list_json(input_);
+    const std::string added = joined_lists(input, fmt::format("[{}]", fmt::join(done_, ",")));
+    keep_({.id = id_,
+           .body = response,
+           .input = input,
+           .conversation = joined_lists(list_json(Value::list(before_)), added),
+           .item_ids = std::move(ids)},
+          added);
   }
 
   std::string id_;
@@ -304,8 +301,8 @@ class Writer final : public ResponsesWriter {
   std::string conversation_id_;
   bool is_background_;
   Value input_;
-  Value conversation_;
-  std::function<void(const StoredResponse&)> store_;
+  Value::List before_;  // of the conversation
+  KeepResponse keep_;
   int64_t sequence_ = 0;
   // The item that is open, and those that are done, as JSON.
   Item item_ = Item::none;
@@ -315,6 +312,7 @@ class Writer final : public ResponsesWriter {
   size_t told_tokens_ = 0;
   ToolCallText call_;
   std::vector<std::string> done_;
+  std::vector<std::string> done_ids_;
 };
 
 }  // namespace
@@ -322,6 +320,13 @@ class Writer final : public ResponsesWriter {
 std::string list_json(const Value& items) {
   auto text = to_json(items);
   return text ? std::move(text).value() : "[]";
+}
+
+std::string joined_lists(std::string first, std::string_view second) {
+  first.pop_back();
+  if (first.size() > 1 && second.size() > 2) first += ',';
+  first += second.substr(1);
+  return first;
 }
 
 std::string responses_usage_json(const Usage& usage) {
@@ -341,10 +346,11 @@ std::string responses_usage_json(const Usage& usage) {
   return out;
 }
 
-std::unique_ptr<ResponsesWriter> make_responses_writer(
-    std::string model, const Tokenizer& tokenizer, const ResponsesCall& call,
-    std::function<void(const StoredResponse&)> store) {
-  return std::make_unique<Writer>(std::move(model), tokenizer, call, std::move(store));
+std::unique_ptr<ResponsesWriter> make_responses_writer(std::string model,
+                                                       const Tokenizer& tokenizer,
+                                                       const ResponsesCall& call,
+                                                       KeepResponse keep) {
+  return std::make_unique<Writer>(std::move(model), tokenizer, call, std::move(keep));
 }
 
 }  // namespace squish::server

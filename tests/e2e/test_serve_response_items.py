@@ -159,3 +159,43 @@ def test_what_cannot_be_included_is_refused_by_name(client, include):
         ask(client, extra_body={"include": include})
     assert caught.value.param == "include"
     assert isinstance(include, str) or str(include[0]) in caught.value.message
+
+
+# --- references to items
+
+
+def reference(identifier):
+    return {"type": "item_reference", "id": identifier}
+
+
+def test_a_reference_stands_for_the_item_itself(client):
+    first = ask(client, [says("user", "thought")])
+    told = [item.to_dict() for item in first.output]
+    asked = client.responses.input_items.list(first.id).data[0]
+    whole = ask(client, [says("user", "thought"), *told, says("user", "done")])
+    names = [asked.id, *(item["id"] for item in told)]
+    by_name = ask(client, [*(reference(name) for name in names), says("user", "done")])
+    without_type = ask(client, [*({"id": name} for name in names), says("user", "done")])
+    assert by_name.usage.input_tokens == without_type.usage.input_tokens == whole.usage.input_tokens
+    kept = client.responses.input_items.list(by_name.id, order="asc").data
+    assert [item.id for item in kept[:-1]] == names and kept[1].content[0].text == told[0]["content"][0]["text"]
+
+
+def test_a_reference_finds_items_of_the_previous_response_and_of_a_conversation(client):
+    first = ask(client)
+    again = ask(client, [reference(first.output[0].id), says("user", "done")], previous_response_id=first.id)
+    plain = ask(client, [says("assistant", "It snows."), says("user", "done")], previous_response_id=first.id)
+    assert again.usage.input_tokens == plain.usage.input_tokens
+    conversation = client.conversations.create(items=[{"type": "message"} | says("user", "q" * 50)])
+    item = client.conversations.items.list(conversation.id).data[0]
+    assert ask(client, [reference(item.id), says("user", "done")]).usage.input_tokens == ask(client, [says("user", "q" * 50), says("user", "done")]).usage.input_tokens
+
+
+def test_a_reference_to_nothing_is_refused_by_its_id(client):
+    gone = ask(client, store=False).output[0].id
+    deleted = ask(client)
+    client.responses.delete(deleted.id)
+    for name in (gone, deleted.output[0].id, "msg_never"):
+        with pytest.raises(openai.NotFoundError) as caught:
+            ask(client, [says("user", "q"), reference(name)])
+        assert name in caught.value.message and caught.value.param == "input[1]" and caught.value.code == "item_not_found"
