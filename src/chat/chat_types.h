@@ -32,6 +32,7 @@ struct ChatMessage {
   std::vector<ChatToolCall> tool_calls = {};
   std::string tool_call_id = {};  // of a tool's result
   std::string name = {};
+  std::string where = {};  // "messages[3]": its name for who gave it, in errors; empty: nobody did
 };
 
 /// What sampling and stopping need, the same for both kinds of request.

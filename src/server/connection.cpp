@@ -211,7 +211,7 @@ asio::awaitable<bool> Connection::serve_one() {
 asio::awaitable<void> Connection::respond(Exchange& exchange, HttpParser& parser) {
   const HttpRequest& request = exchange.request();
   const RouteMatch match = find_route(request.method, request.path);
-  exchange.set_route(dialect_of(request, match), match.argument);
+  exchange.set_route(dialect_of(request, match), match.arguments);
   std::optional<ApiError> error;
   if (!parser.has_header()) {
     error = ApiError{.status = 408,

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/strings.h"
+#include "server/item_pages.h"
 #include "server/json_writer.h"
 #include "server/random_id.h"
 #include "server/response_items.h"
@@ -19,8 +20,19 @@ constexpr std::array kCreateFields = {
     Field{.name = "items",
           .type = FieldType::array,
           .help = "what stands at its beginning, as items of /v1/responses"},
-    Field{.name = "metadata", .type = FieldType::object, .help = "kept and given back"},
+    Field{.name = "metadata",
+          .type = FieldType::object,
+          .help = "up to 16 texts by name, kept and given back"},
 };
+constexpr std::array kUpdateFields = {
+    Field{.name = "metadata",
+          .type = FieldType::object,
+          .required = true,
+          .help = "up to 16 texts by name, instead of what was there"},
+};
+constexpr size_t kMetadataCountMax = 16;
+constexpr size_t kMetadataKeyBytesMax = 64;
+constexpr size_t kMetadataTextBytesMax = 512;
 constexpr std::array kItemFields = {
     Field{.name = "items", .type = FieldType::array, .required = true, .help = "what is added"},
 };
@@ -58,33 +70,44 @@ std::string json_of(const Value& value, std::string_view otherwise) {
   return text ? std::move(text).value() : std::string(otherwise);
 }
 
-std::string items_json(const std::string& items) {
-  std::string out;
-  const auto list = parse_json(items);
-  const auto id_of = [&](size_t index) -> std::string {
-    if (!list || !list->is_list() || index >= list->size()) return "";
-    const Value* id = find_present(list->items()[index], "id");
-    return id != nullptr && id->is_string() ? id->as_string() : "";
+/// The metadata of the body; absent and null are none. Errors: 400.
+Parsed<Value> read_metadata(const Value& body) {
+  const Value* metadata = find_present(body, "metadata");
+  if (metadata == nullptr) return Value::dict();
+  const auto wrong = [](std::string_view what) {
+    return bad_field(
+        "metadata",
+        fmt::format("metadata {}; it must be an object of up to {} texts of {} bytes "
+                    "with names of {}",
+                    what, kMetadataCountMax, kMetadataTextBytesMax, kMetadataKeyBytesMax));
   };
-  const size_t count = list && list->is_list() ? list->size() : 0;
-  JsonWriter json(out);
-  json.begin_object().field("object", "list").key("data").raw(items).field("has_more", false);
-  json.field("first_id", id_of(0)).field("last_id", id_of(count == 0 ? 0 : count - 1)).end_object();
-  return out;
+  if (!metadata->is_dict()) return wrong("is no object");
+  if (metadata->size() > kMetadataCountMax)
+    return wrong(fmt::format("has {} entries", metadata->size()));
+  for (const Value::Entry& entry : metadata->entries()) {
+    const std::string& name = entry.key.as_string();
+    if (name.size() > kMetadataKeyBytesMax) return wrong("has a name of more bytes");
+    if (!entry.value.is_string()) return wrong(printable(name, 60) + " is no text");
+    if (entry.value.as_string().size() > kMetadataTextBytesMax)
+      return wrong(printable(name, 60) + " is longer");
+  }
+  return *metadata;
 }
 
-/// "conv_1" and "items" of "conv_1/items".
-std::pair<std::string, std::string> split_argument(const std::string& argument) {
-  const size_t slash = argument.find('/');
-  if (slash == std::string::npos) return {argument, ""};
-  return {argument.substr(0, slash), argument.substr(slash + 1)};
+/// The items of a conversation. Errors: 404.
+Parsed<Value> items_of(ResponseStore& store, const std::string& id) {
+  const auto found = store.get(id);
+  if (!found) return conversation_error(found.error(), id);
+  auto items = parse_json(found->conversation);
+  if (!items) return to_api_error(items.error());
+  return std::move(*items);
 }
 
-ApiError unknown_part(const std::string& argument) {
+ApiError no_item(const std::string& id) {
   return {.status = 404,
-          .message = fmt::format("there is no /v1/conversations/{} with this method",
-                                 printable(argument, 100)),
-          .code = "unknown_url"};
+          .message = fmt::format("there is no item {} in the conversation", printable(id, 100)),
+          .code = "item_not_found",
+          .param = "item_id"};
 }
 
 /// Replies with what `work`, on a worker thread, says.
@@ -101,13 +124,15 @@ asio::awaitable<void> reply_with(Exchange& exchange, Work work) {
 }  // namespace
 
 std::span<const Field> conversation_fields() { return kCreateFields; }
+std::span<const Field> conversation_update_fields() { return kUpdateFields; }
 std::span<const Field> conversation_item_fields() { return kItemFields; }
 
 asio::awaitable<void> handle_conversations(Exchange& exchange, const Value& body) {
   co_await reply_with(exchange, [&]() -> Parsed<std::string> {
     auto items = read_items(exchange.services().responses, body, false);
     if (!items) return items.error();
-    const Value* metadata = find_present(body, "metadata");
+    const auto metadata = read_metadata(body);
+    if (!metadata) return metadata.error();
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     StoredResponse made;
     made.id = "conv_" + random_hex(32);
@@ -117,7 +142,7 @@ asio::awaitable<void> handle_conversations(Exchange& exchange, const Value& body
         .field("object", "conversation")
         .field("created_at", std::chrono::duration_cast<std::chrono::seconds>(now).count())
         .key("metadata")
-        .raw(metadata != nullptr ? json_of(*metadata, "{}") : "{}")
+        .raw(json_of(*metadata, "{}"))
         .end_object();
     made.input = "[]";
     made.conversation = json_of(*items, "[]");
@@ -130,18 +155,77 @@ asio::awaitable<void> handle_conversations(Exchange& exchange, const Value& body
 
 asio::awaitable<void> handle_get_conversation(Exchange& exchange, const Value& /*body*/) {
   co_await reply_with(exchange, [&]() -> Parsed<std::string> {
-    const auto [id, part] = split_argument(exchange.path_argument());
-    if (!part.empty() && part != "items") return unknown_part(exchange.path_argument());
-    const auto found = exchange.services().responses.get(id);
+    const std::string& id = exchange.path_argument();
+    auto found = exchange.services().responses.get(id);
     if (!found) return conversation_error(found.error(), id);
-    return part.empty() ? found->body : items_json(found->conversation);
+    return std::move(found->body);
+  });
+}
+
+asio::awaitable<void> handle_update_conversation(Exchange& exchange, const Value& body) {
+  co_await reply_with(exchange, [&]() -> Parsed<std::string> {
+    const std::string& id = exchange.path_argument();
+    const auto metadata = read_metadata(body);
+    if (!metadata) return metadata.error();
+    std::string out;
+    const auto change = [&](StoredResponse& conversation) -> Status {
+      SQ_TRY(Value changed, parse_json(conversation.body));
+      changed.set("metadata", *metadata);
+      SQ_TRY(out, to_json(changed));
+      conversation.body = out;
+      return {};
+    };
+    const Status kept = exchange.services().responses.update(id, change);
+    if (!kept) return conversation_error(kept.error(), id);
+    return out;
+  });
+}
+
+asio::awaitable<void> handle_conversation_items(Exchange& exchange, const Value& /*body*/) {
+  co_await reply_with(exchange, [&]() -> Parsed<std::string> {
+    const auto items = items_of(exchange.services().responses, exchange.path_argument());
+    if (!items) return items.error();
+    return page_json(exchange.request(), *items);
+  });
+}
+
+asio::awaitable<void> handle_conversation_item(Exchange& exchange, const Value& /*body*/) {
+  co_await reply_with(exchange, [&]() -> Parsed<std::string> {
+    const auto items = items_of(exchange.services().responses, exchange.path_argument());
+    if (!items) return items.error();
+    const Value* item = find_item(*items, exchange.path_argument(1));
+    if (item == nullptr) return no_item(exchange.path_argument(1));
+    return json_of(*item, "{}");
+  });
+}
+
+asio::awaitable<void> handle_delete_conversation_item(Exchange& exchange, const Value& /*body*/) {
+  co_await reply_with(exchange, [&]() -> Parsed<std::string> {
+    const std::string& id = exchange.path_argument();
+    std::string out;
+    bool was_there = false;
+    const auto change = [&](StoredResponse& conversation) -> Status {
+      SQ_TRY(const Value items, parse_json(conversation.conversation));
+      const Value* gone = find_item(items, exchange.path_argument(1));
+      was_there = gone != nullptr;
+      Value rest = Value::list();
+      for (const Value& item : items.items()) {
+        if (&item != gone) rest.push_back(item);
+      }
+      conversation.conversation = list_json(rest);
+      out = conversation.body;
+      return {};
+    };
+    const Status kept = exchange.services().responses.update(id, change);
+    if (!kept) return conversation_error(kept.error(), id);
+    if (!was_there) return no_item(exchange.path_argument(1));
+    return out;
   });
 }
 
 asio::awaitable<void> handle_add_to_conversation(Exchange& exchange, const Value& body) {
   co_await reply_with(exchange, [&]() -> Parsed<std::string> {
-    const auto [id, part] = split_argument(exchange.path_argument());
-    if (part != "items") return unknown_part(exchange.path_argument());
+    const std::string& id = exchange.path_argument();
     ResponseStore& store = exchange.services().responses;
     auto items = read_items(store, body, true);
     if (!items) return items.error();
@@ -152,7 +236,7 @@ asio::awaitable<void> handle_add_to_conversation(Exchange& exchange, const Value
       return {};
     });
     if (!kept) return conversation_error(kept.error(), id);
-    return items_json(json_of(*items, "[]"));
+    return whole_page_json(*items);
   });
 }
 

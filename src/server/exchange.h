@@ -50,12 +50,14 @@ class Exchange {
   [[nodiscard]] Services& services() { return services_; }
   /// "req-0123456789abcdef", or what the client gave.
   [[nodiscard]] const std::string& id() const { return id_; }
-  /// What the "{...}" of the route's path stands for.
-  [[nodiscard]] const std::string& path_argument() const { return path_argument_; }
+  /// What the "{...}" of the route's path, from the left, stands for.
+  [[nodiscard]] const std::string& path_argument(size_t index = 0) const {
+    return path_arguments_[index];
+  }
   [[nodiscard]] Dialect dialect() const { return dialect_; }
-  void set_route(Dialect dialect, std::string path_argument) {
+  void set_route(Dialect dialect, std::vector<std::string> path_arguments) {
     dialect_ = dialect;
-    path_argument_ = std::move(path_argument);
+    path_arguments_ = std::move(path_arguments);
   }
 
   /// `content_type` and `body` must live until it is done; the headers are its own, because a
@@ -124,7 +126,7 @@ class Exchange {
   ByteStream* stream_;  // null: nobody listens
   HttpRequest request_;
   std::string id_;
-  std::string path_argument_;
+  std::vector<std::string> path_arguments_;
   uint64_t span_id_ = 0;
   TraceParent trace_;
   Dialect dialect_ = Dialect::plain;

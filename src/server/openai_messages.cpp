@@ -50,6 +50,8 @@ Parsed<ChatMessage> read_message(const Value& message, const std::string& where)
     return bad_field(where + ".role",
                      fmt::format("{}.role must be system, user, assistant or tool", where));
   if (out.role == "developer") out.role = "system";
+  if (out.role == "function") out.role = "tool";  // the older name of a result
+  out.where = where;
   if (const Value* content = find_present(message, "content"); content != nullptr) {
     auto text = read_content(*content, where + ".content");
     if (!text) return text.error();

@@ -27,6 +27,10 @@ std::vector<Field> fields_of(const Route& route) {
   return out;
 }
 
+std::span<const Field> query_of(const Route& route) {
+  return route.query != nullptr ? route.query() : std::span<const Field>();
+}
+
 std::string_view type_name(FieldType type) {
   switch (type) {
     case FieldType::text:
@@ -102,21 +106,30 @@ void write_response(JsonWriter& json, std::string_view status, std::string_view 
   json.end_object().end_object();
 }
 
-void write_operation(JsonWriter& json, const Route& route) {
-  json.object_field(to_lower(route.method)).field("summary", route.summary);
-  if (const size_t brace = route.path.find('{'); brace != std::string_view::npos) {
-    const std::string_view name = route.path.substr(brace + 1, route.path.size() - brace - 2);
-    json.array_field("parameters")
-        .begin_object()
-        .field("name", name)
+void write_parameters(JsonWriter& json, const Route& route) {
+  json.array_field("parameters");
+  for (size_t brace = route.path.find('{'); brace != std::string_view::npos;
+       brace = route.path.find('{', brace + 1)) {
+    json.begin_object()
+        .field("name", route.path.substr(brace + 1, route.path.find('}', brace) - brace - 1))
         .field("in", "path")
         .field("required", true)
         .object_field("schema")
         .field("type", "string")
         .end_object()
-        .end_object()
-        .end_array();
+        .end_object();
   }
+  for (const Field& field : query_of(route)) {
+    json.begin_object().field("name", field.name).field("in", "query").field("required", false);
+    write_schema(json.key("schema"), field);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+void write_operation(JsonWriter& json, const Route& route) {
+  json.object_field(to_lower(route.method)).field("summary", route.summary);
+  write_parameters(json, route);
   json.array_field("security");
   if (route.access == RouteAccess::key)
     json.begin_object().array_field("bearer").end_array().end_object();
@@ -140,6 +153,16 @@ void write_operation(JsonWriter& json, const Route& route) {
 
 std::string range_text(const Field& field) {
   return has_range(field) ? fmt::format("{:.10g} to {:.10g}", field.minimum, field.maximum) : "";
+}
+
+void write_table(std::string& out, std::string_view title, std::span<const Field> fields) {
+  auto to = std::back_inserter(out);
+  fmt::format_to(to, "\n| {} | type | range | meaning |\n|---|---|---|---|\n", title);
+  for (const Field& field : fields) {
+    fmt::format_to(to, "| `{}`{} | {} | {} | {} |\n", field.name,
+                   field.required ? " (required)" : "", type_name(field.type), range_text(field),
+                   field.help);
+  }
 }
 
 }  // namespace
@@ -190,15 +213,11 @@ std::string api_markdown() {
                    route.access == RouteAccess::open ? "no" : "yes", route.summary);
   }
   for (const Route& route : routes()) {
-    if (!route.has_body) continue;
-    fmt::format_to(to,
-                   "\n## {} {}\n\n{}.\n\n| field | type | range | meaning |\n|---|---|---|---|\n",
-                   route.method, route.path, route.summary);
-    for (const Field& field : fields_of(route)) {
-      fmt::format_to(to, "| `{}`{} | {} | {} | {} |\n", field.name,
-                     field.required ? " (required)" : "", type_name(field.type), range_text(field),
-                     field.help);
-    }
+    const auto query = query_of(route);
+    if (!route.has_body && query.empty()) continue;
+    fmt::format_to(to, "\n## {} {}\n\n{}.\n", route.method, route.path, route.summary);
+    if (!query.empty()) write_table(out, "parameter behind `?`", query);
+    if (route.has_body) write_table(out, "field", fields_of(route));
   }
   return out;
 }

@@ -1,9 +1,11 @@
 #include "server/prepared_call.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
+#include "base/strings.h"
 #include "server/ollama_call.h"
 
 namespace squish::server {
@@ -24,6 +26,22 @@ Parsed<ModelDefaults> read_model_defaults(const hub::ModelSettings& settings,
   out.options.stops = std::move(read->stops);
   out.context_tokens = read->context_tokens;
   return out;
+}
+
+Checked check_roles(const LoadedModel& model, const ChatRequest& request) {
+  constexpr std::array<std::string_view, 4> kRoles = {"system", "user", "assistant", "tool"};
+  for (const ChatMessage& message : request.messages) {
+    if (message.where.empty() || std::ranges::find(kRoles, message.role) != kRoles.end()) continue;
+    const auto own = model.chat_template();
+    const ChatTemplate* used = own ? *own : nullptr;
+    if (request.chat_template) used = &*request.chat_template;
+    if (used == nullptr || used->knows_role(message.role)) continue;
+    return bad_field(message.where + ".role",
+                     fmt::format("{}.role is {}, which the model's template does not know; it must "
+                                 "be system, developer, user, assistant or tool",
+                                 message.where, printable(message.role, 60)));
+  }
+  return Nothing{};
 }
 
 Checked limit_context(const std::vector<PreparedPrompt>& prompts, int64_t context_tokens,

@@ -31,6 +31,11 @@ struct ModelDefaults {
 Parsed<ModelDefaults> read_model_defaults(const hub::ModelSettings& settings,
                                           const AnswerOptions& base);
 
+/// Whether the model can tell messages of these roles: system, user, assistant, tool, and what its
+/// template treats in a way of its own. Templates write a role that they do not know as it is, and
+/// the model makes of it what it will. Errors: 400 naming the field and the role.
+Checked check_roles(const LoadedModel& model, const ChatRequest& request);
+
 /// Makes the answer end where `context_tokens` does. Errors: 400 context_length_exceeded for a
 /// prompt that leaves no room.
 Checked limit_context(const std::vector<PreparedPrompt>& prompts, int64_t context_tokens,
@@ -85,6 +90,10 @@ auto prepare_call_over(AnswerOptions base, Exchange& exchange, Parse parse, Prep
         const Status applied = apply_model_settings(*settings, out.call.request);
         if (!applied) return to_api_error(applied.error());
       }
+    }
+    if constexpr (requires { out.call.request.messages; }) {
+      const Checked checked = check_roles(out.model->model(), out.call.request);
+      if (!checked) return checked.error();
     }
     auto prompts = [&] {
       LoadedModel& model = out.model->model();

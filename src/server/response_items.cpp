@@ -144,7 +144,7 @@ Checked ItemReader::add(const Value& item, const std::string& where) {
 }
 
 Checked ItemReader::add_message(const Value& item, const std::string& where) {
-  ChatMessage message{.role = text_of(item, "role")};
+  ChatMessage message{.role = text_of(item, "role"), .where = where};
   if (message.role.empty())
     return bad_field(where + ".role", fmt::format("{}.role is missing", where));
   if (message.role == "developer") message.role = "system";

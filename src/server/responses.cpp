@@ -131,7 +131,8 @@ Checked read_input(const Value& body, const Value& before, ResponsesCall& out) {
   size_t messages_before = 0;
   for (size_t i = 0; i < out.conversation.size(); ++i) {
     if (i == first && first > 0) messages_before = conversation.size();
-    const std::string where = fmt::format("input[{}]", i < first ? 0 : i - first);
+    const std::string where =
+        i < first ? fmt::format("conversation[{}]", i) : fmt::format("input[{}]", i - first);
     auto checked = conversation.add(out.conversation.items()[i], where);
     if (!checked) return checked.error();
   }

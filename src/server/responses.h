@@ -70,6 +70,8 @@ std::string joined_lists(std::string first, std::string_view second);
 class ResponsesWriter : public AnswerWriter {
  public:
   [[nodiscard]] virtual const std::string& id() const = 0;
+  /// The items of the request as they are kept.
+  [[nodiscard]] virtual const Value& input() const = 0;
   /// The response while it has no output: "queued", "in_progress", "cancelled", or "failed" with
   /// what went wrong.
   [[nodiscard]] virtual std::string unfinished(std::string_view status,

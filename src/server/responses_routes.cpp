@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "server/item_pages.h"
 #include "server/json_writer.h"
 #include "server/prepared_call.h"
 #include "server/responses.h"
@@ -72,7 +73,7 @@ asio::awaitable<void> begin_behind(Exchange& exchange, std::shared_ptr<ModelLeas
   HttpRequest request;
   request.client_address = exchange.request().client_address;
   auto behind = std::make_shared<Exchange>(services, std::move(request));
-  behind->set_route(exchange.dialect(), "");
+  behind->set_route(exchange.dialect(), {});
   const std::string body = writer->unfinished("queued");
   services.background.emplace(writer->id(), BackgroundResponse{behind, writer.get()});
   asio::co_spawn(
@@ -88,17 +89,23 @@ const BackgroundResponse* find_behind(Exchange& exchange, const std::string& id)
   return found == exchange.services().background.end() ? nullptr : &found->second;
 }
 
-/// "resp_1" and "input_items" of "resp_1/input_items".
-std::pair<std::string, std::string> split_argument(const std::string& argument) {
-  const size_t slash = argument.find('/');
-  if (slash == std::string::npos) return {argument, ""};
-  return {argument.substr(0, slash), argument.substr(slash + 1)};
+/// What is stored under the path's id; null when the client has been told that there is nothing.
+asio::awaitable<std::optional<StoredResponse>> stored_or_fail(Exchange& exchange) {
+  const std::string& id = exchange.path_argument();
+  auto found = co_await exchange.offload(
+      [&store = exchange.services().responses, &id] { return store.get(id); });
+  if (found) co_return std::move(*found);
+  co_await exchange.fail(responses_error(found.error()));
+  co_return std::nullopt;
 }
 
-ApiError unknown_part(const std::string& argument) {
-  return {.status = 404,
-          .message = fmt::format("there is no /v1/responses/{} with this method", argument),
-          .code = "unknown_url"};
+asio::awaitable<void> reply_with_page(Exchange& exchange, Value items) {
+  const Parsed<std::string> page = page_json(exchange.request(), items);
+  if (page) {
+    co_await exchange.reply_json(*page);
+  } else {
+    co_await exchange.fail(page.error());
+  }
 }
 
 }  // namespace
@@ -136,38 +143,25 @@ asio::awaitable<void> handle_response_tokens(Exchange& exchange, const Value& bo
 }
 
 asio::awaitable<void> handle_get_response(Exchange& exchange, const Value& /*body*/) {
-  const auto [id, part] = split_argument(exchange.path_argument());
-  if (!part.empty() && part != "input_items") {
-    co_await exchange.fail(unknown_part(exchange.path_argument()));
-    co_return;
-  }
-  if (const BackgroundResponse* behind = find_behind(exchange, id); behind && part.empty()) {
+  if (const auto* behind = find_behind(exchange, exchange.path_argument()); behind != nullptr) {
     const bool is_cancelled = behind->exchange->is_cancelled();
     const std::string out = behind->writer->unfinished(is_cancelled ? "cancelled" : "in_progress");
     co_await exchange.reply_json(out);
     co_return;
   }
-  const auto found = co_await exchange.offload(
-      [&store = exchange.services().responses, &key = id] { return store.get(key); });
-  if (!found) {
-    co_await exchange.fail(responses_error(found.error()));
+  const auto found = co_await stored_or_fail(exchange);
+  if (found) co_await exchange.reply_json(found->body);
+}
+
+asio::awaitable<void> handle_response_items(Exchange& exchange, const Value& /*body*/) {
+  if (const auto* behind = find_behind(exchange, exchange.path_argument()); behind != nullptr) {
+    co_await reply_with_page(exchange, behind->writer->input());
     co_return;
   }
-  if (part.empty()) {
-    co_await exchange.reply_json(found->body);
-    co_return;
-  }
-  std::string out;
-  JsonWriter(out)
-      .begin_object()
-      .field("object", "list")
-      .key("data")
-      .raw(found->input)
-      .field("has_more", false)
-      .null_field("first_id")
-      .null_field("last_id")
-      .end_object();
-  co_await exchange.reply_json(out);
+  const auto found = co_await stored_or_fail(exchange);
+  if (!found) co_return;
+  const auto items = parse_json(found->input);
+  co_await reply_with_page(exchange, items ? *items : Value::list());
 }
 
 asio::awaitable<void> handle_delete_response(Exchange& exchange, const Value& /*body*/) {
@@ -188,25 +182,15 @@ asio::awaitable<void> handle_delete_response(Exchange& exchange, const Value& /*
   co_await exchange.reply_json(out);
 }
 
-/// POST /v1/responses/{id}/cancel: for answers in the background.
+/// For answers in the background.
 asio::awaitable<void> handle_cancel_response(Exchange& exchange, const Value& /*body*/) {
-  const auto [id, part] = split_argument(exchange.path_argument());
-  if (part != "cancel") {
-    co_await exchange.fail(unknown_part(exchange.path_argument()));
-    co_return;
-  }
-  if (const BackgroundResponse* behind = find_behind(exchange, id); behind != nullptr) {
+  if (const auto* behind = find_behind(exchange, exchange.path_argument()); behind != nullptr) {
     const std::string out = behind->writer->unfinished("cancelled");
     behind->exchange->cancel();
     co_await exchange.reply_json(out);
     co_return;
   }
-  const auto found = co_await exchange.offload(
-      [&store = exchange.services().responses, &key = id] { return store.get(key); });
-  if (!found) {
-    co_await exchange.fail(responses_error(found.error()));
-    co_return;
-  }
+  if (!co_await stored_or_fail(exchange)) co_return;
   const ApiError error{.status = 400,
                        .message =
                            "the response is complete; only one that is answered in the background "

@@ -33,6 +33,7 @@ class Writer final : public ResponsesWriter {
         keep_(call.is_stored ? std::move(keep) : nullptr) {}
 
   [[nodiscard]] const std::string& id() const override { return id_; }
+  [[nodiscard]] const Value& input() const override { return input_; }
   [[nodiscard]] std::string unfinished(std::string_view status,
                                        const ApiError* error) const override {
     return response_json(status, "", nullptr, error);

@@ -5,6 +5,7 @@
 
 #include "server/anthropic_messages.h"
 #include "server/embeddings.h"
+#include "server/item_pages.h"
 #include "server/ollama_call.h"
 #include "server/openai_chat.h"
 #include "server/openai_completions.h"
@@ -92,7 +93,8 @@ constexpr std::array kRoutes = {
     Route{.method = "GET",
           .path = "/v1/models/{id}",
           .handle = handle_model,
-          .summary = "One of them; the id may have slashes"},
+          .summary = "One of them; the id may have slashes",
+          .takes_slashes = true},
     Route{.method = "POST",
           .path = "/v1/chat/completions",
           .handle = handle_chat_completions,
@@ -172,15 +174,20 @@ constexpr std::array kRoutes = {
     Route{.method = "GET",
           .path = "/v1/responses/{id}",
           .handle = handle_get_response,
-          .summary = "A stored response; with /input_items behind it the items of its request"},
+          .summary = "A stored response"},
     Route{.method = "DELETE",
           .path = "/v1/responses/{id}",
           .handle = handle_delete_response,
           .summary = "Deletes a stored response"},
+    Route{.method = "GET",
+          .path = "/v1/responses/{id}/input_items",
+          .handle = handle_response_items,
+          .summary = "The items of its request",
+          .query = page_fields},
     Route{.method = "POST",
-          .path = "/v1/responses/{id}",
+          .path = "/v1/responses/{id}/cancel",
           .handle = handle_cancel_response,
-          .summary = "With /cancel behind the id: ends one that is answered in the background"},
+          .summary = "Ends one that is answered in the background"},
     Route{.method = "POST",
           .path = "/v1/conversations",
           .handle = handle_conversations,
@@ -190,17 +197,36 @@ constexpr std::array kRoutes = {
     Route{.method = "GET",
           .path = "/v1/conversations/{id}",
           .handle = handle_get_conversation,
-          .summary = "A conversation; with /items behind it what it holds"},
+          .summary = "A conversation"},
     Route{.method = "POST",
           .path = "/v1/conversations/{id}",
-          .handle = handle_add_to_conversation,
-          .summary = "With /items behind the id: adds to it",
+          .handle = handle_update_conversation,
+          .summary = "Changes its metadata",
           .has_body = true,
-          .fields = conversation_item_fields},
+          .fields = conversation_update_fields},
     Route{.method = "DELETE",
           .path = "/v1/conversations/{id}",
           .handle = handle_delete_conversation,
           .summary = "Deletes a conversation; its responses stay"},
+    Route{.method = "GET",
+          .path = "/v1/conversations/{id}/items",
+          .handle = handle_conversation_items,
+          .summary = "What a conversation holds",
+          .query = page_fields},
+    Route{.method = "POST",
+          .path = "/v1/conversations/{id}/items",
+          .handle = handle_add_to_conversation,
+          .summary = "Adds to it",
+          .has_body = true,
+          .fields = conversation_item_fields},
+    Route{.method = "GET",
+          .path = "/v1/conversations/{id}/items/{item_id}",
+          .handle = handle_conversation_item,
+          .summary = "One item of a conversation"},
+    Route{.method = "DELETE",
+          .path = "/v1/conversations/{id}/items/{item_id}",
+          .handle = handle_delete_conversation_item,
+          .summary = "Takes an item out of a conversation"},
     Route{.method = "POST",
           .path = "/v1/tokenize",
           .handle = handle_tokenize,
@@ -331,7 +357,8 @@ constexpr std::array kRoutes = {
     Route{.method = "GET",
           .path = "/api/v0/models/{id}",
           .handle = handle_lmstudio_model,
-          .summary = "One of them"},
+          .summary = "One of them",
+          .takes_slashes = true},
     Route{.method = "POST",
           .path = "/api/v0/chat/completions",
           .handle = handle_lmstudio_chat,
@@ -392,13 +419,21 @@ constexpr std::array kRoutes = {
           .summary = "Answers that can be computed at a time, and which are"},
 };
 
-/// Whether `pattern` leads to `path`; `argument` gets what its last part took.
-bool matches(std::string_view pattern, std::string_view path, std::string& argument) {
-  const size_t brace = pattern.find('{');
-  if (brace == std::string_view::npos) return pattern == path;
-  if (!path.starts_with(pattern.substr(0, brace)) || path.size() == brace) return false;
-  argument = path.substr(brace);
-  return true;
+/// Whether the route's path leads to `path`; `arguments` get what its parts took.
+bool matches(const Route& route, std::string_view path, std::vector<std::string>& arguments) {
+  std::string_view pattern = route.path;
+  for (size_t brace = pattern.find('{'); brace != std::string_view::npos;
+       brace = pattern.find('{')) {
+    if (!path.starts_with(pattern.substr(0, brace))) return false;
+    path.remove_prefix(brace);
+    pattern.remove_prefix(pattern.find('}') + 1);
+    const bool takes_all = route.takes_slashes && pattern.empty();
+    const size_t bytes = takes_all ? path.size() : std::min(path.find('/'), path.size());
+    if (bytes == 0) return false;
+    arguments.emplace_back(path.substr(0, bytes));
+    path.remove_prefix(bytes);
+  }
+  return pattern == path;
 }
 
 }  // namespace
@@ -409,14 +444,14 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
   RouteMatch out;
   if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   for (const Route& route : kRoutes) {
-    std::string argument;
-    if (!matches(route.path, path, argument)) continue;
+    std::vector<std::string> arguments;
+    if (!matches(route, path, arguments)) continue;
     out.allowed.push_back(route.method);
     if (route.method == "GET") out.allowed.push_back("HEAD");
     const bool is_it = route.method == method || (route.method == "GET" && method == "HEAD");
     if (!is_it || out.route != nullptr) continue;
     out.route = &route;
-    out.argument = std::move(argument);
+    out.arguments = std::move(arguments);
   }
   return out;
 }

@@ -17,7 +17,7 @@ namespace squish::server {
 
 struct Route {
   std::string_view method;  // "GET"; a GET route answers HEAD as well
-  std::string_view path;    // exact, or with a last part "{name}" that takes all the rest
+  std::string_view path;    // exact, or with parts "{name}" that take anything
   Dialect dialect = Dialect::openai;
   RouteAccess access = RouteAccess::key;
   /// `body` is the parsed object of a request with a JSON body; undefined for the other routes.
@@ -27,7 +27,9 @@ struct Route {
   bool streams_body = false;  // bytes, read by the handler from Exchange::next_of_body()
   bool has_sampling = false;  // the sampling table's fields are among its own
   std::span<const Field> (*fields)() = nullptr;
-  std::string_view reply = kJson;  // kind of its answer
+  std::span<const Field> (*query)() = nullptr;  // parameters behind '?'
+  std::string_view reply = kJson;               // kind of its answer
+  bool takes_slashes = false;                   // the last "{name}" takes all the rest
 };
 
 std::span<const Route> routes();
@@ -35,7 +37,7 @@ std::span<const Route> routes();
 /// What a method and a path lead to.
 struct RouteMatch {
   const Route* route = nullptr;           // null: none
-  std::string argument;                   // what "{name}" took
+  std::vector<std::string> arguments;     // what each "{name}" took
   std::vector<std::string_view> allowed;  // methods of that path, when there are any
 };
 RouteMatch find_route(std::string_view method, std::string_view path);
@@ -60,14 +62,20 @@ asio::awaitable<void> handle_responses(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_response_tokens(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_compact(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_get_response(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_response_items(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_delete_response(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_cancel_response(Exchange& exchange, const Value& body);
 // conversations.cpp
 asio::awaitable<void> handle_conversations(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_get_conversation(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_update_conversation(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_conversation_items(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_add_to_conversation(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_conversation_item(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_delete_conversation_item(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_delete_conversation(Exchange& exchange, const Value& body);
 std::span<const Field> conversation_fields();
+std::span<const Field> conversation_update_fields();
 std::span<const Field> conversation_item_fields();
 // operations.cpp
 asio::awaitable<void> handle_health(Exchange& exchange, const Value& body);

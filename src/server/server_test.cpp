@@ -216,7 +216,15 @@ TEST(Routes, paths_lead_to_their_route) {
   EXPECT_EQ(find_route("GET", "/health").route->path, "/health");
   EXPECT_EQ(find_route("GET", "/health/").route->path, "/health");
   EXPECT_EQ(find_route("HEAD", "/health").route->path, "/health");
-  EXPECT_EQ(find_route("GET", "/v1/models/org/name").argument, "org/name");
+  EXPECT_THAT(find_route("GET", "/v1/models/org/name").arguments, testing::ElementsAre("org/name"));
+  const RouteMatch item = find_route("GET", "/v1/conversations/conv_1/items/msg_1");
+  EXPECT_EQ(item.route->path, "/v1/conversations/{id}/items/{item_id}");
+  EXPECT_THAT(item.arguments, testing::ElementsAre("conv_1", "msg_1"));
+  EXPECT_EQ(find_route("GET", "/v1/responses/resp_1/cancel").route, nullptr);
+  EXPECT_THAT(find_route("GET", "/v1/responses/resp_1/cancel").allowed,
+              testing::ElementsAre("POST"));
+  EXPECT_TRUE(find_route("GET", "/v1/responses/resp_1/other").allowed.empty());
+  EXPECT_TRUE(find_route("GET", "/v1/responses//input_items").allowed.empty());
   EXPECT_EQ(find_route("POST", "/health").route, nullptr);
   EXPECT_THAT(find_route("POST", "/health").allowed, testing::ElementsAre("GET", "HEAD"));
   EXPECT_TRUE(find_route("GET", "/health2").allowed.empty());

@@ -109,6 +109,25 @@ bool ChatTemplate::supports_system() const {
   return text && text.value().find("squish-probe-7391") != std::string::npos;
 }
 
+bool ChatTemplate::knows_role(const std::string& role) const {
+  constexpr const char* kMadeUp = "squish-role-7391";
+  const auto rendered = [&](const char* name) -> std::optional<std::string> {
+    Input input;
+    input.messages = Value::list({message("user", "hi"), message(name, "squish-probe-7391")});
+    Result<std::string> text = render(input);
+    if (!text || text->find("squish-probe-7391") == std::string::npos) return std::nullopt;
+    return std::move(*text);
+  };
+  const auto known = rendered(role.c_str());
+  auto unknown = rendered(kMadeUp);
+  if (!known || !unknown) return known.has_value();
+  const std::string_view made_up = kMadeUp;
+  for (size_t at = unknown->find(made_up); at != std::string::npos;
+       at = unknown->find(made_up, at + role.size()))
+    unknown->replace(at, made_up.size(), role);
+  return *known != *unknown;
+}
+
 bool ChatTemplate::supports_tools() const {
   const Value parameter = Value::dict({{"type", "string"}, {"description", "a city"}});
   const Value parameters = Value::dict({{"type", "object"},

@@ -44,6 +44,8 @@ class ChatTemplate {
   // renders.
   /// Whether a system message reaches the prompt.
   [[nodiscard]] bool supports_system() const;
+  /// Whether messages of that role are told otherwise than those of a made-up one.
+  [[nodiscard]] bool knows_role(const std::string& role) const;
   /// Whether the names of offered tools reach the prompt.
   [[nodiscard]] bool supports_tools() const;
   /// Whether a variable turns thinking on and off.

@@ -124,6 +124,21 @@ TEST(ChatTemplate, tells_the_time_it_is_given) {
             "04 Jul 2026, 08:05:09.000000");
 }
 
+TEST(ChatTemplate, knows_the_roles_that_it_treats_in_a_way_of_their_own) {
+  const ChatTemplate chat_ml = parsed(kChatMl);
+  EXPECT_FALSE(chat_ml.knows_role("narrator")) << "written as it is, as any other";
+  const ChatTemplate own = parsed(
+      "{% for m in messages %}{% if m.role == 'control' %}[{{ m.content }}]{% else %}"
+      "{{ m.role }}: {{ m.content }}{% endif %}{% endfor %}");
+  EXPECT_TRUE(own.knows_role("control"));
+  EXPECT_FALSE(own.knows_role("narrator"));
+  const ChatTemplate strict = parsed(
+      "{% for m in messages %}{% if m.role in ['user', 'critic'] %}{{ m.content }}{% else %}"
+      "{{ raise_exception('no') }}{% endif %}{% endfor %}");
+  EXPECT_TRUE(strict.knows_role("critic"));
+  EXPECT_FALSE(strict.knows_role("narrator"));
+}
+
 TEST(ChatTemplate, finds_out_what_a_template_supports) {
   const ChatTemplate plain = parsed(kChatMl);
   EXPECT_TRUE(plain.supports_system());

@@ -10,6 +10,7 @@ SCRIPTS = {
     "done": "It snows.",
     "text": "Grüße aus 世界 🌍! One, two.",
     "thought": "<think>\nThey want 世界.\n</think>\n\nHere it is: 🌍",
+    "endless": "tick tock ",
     "no-call": '{"city": "Zürich"} is data.',
 }
 
@@ -199,3 +200,109 @@ def test_a_reference_to_nothing_is_refused_by_its_id(client):
         with pytest.raises(openai.NotFoundError) as caught:
             ask(client, [says("user", "q"), reference(name)])
         assert name in caught.value.message and caught.value.param == "input[1]" and caught.value.code == "item_not_found"
+
+
+# --- lists of items, and conversations
+
+
+def test_every_item_of_a_request_has_an_id_and_what_clients_read(client):
+    given = [
+        says("developer", "Be brief."),
+        says("user", "q"),
+        {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "call_1", "output": "r"},
+        says("assistant", "a"),
+        {"type": "message", "id": "msg_mine", "role": "user", "content": [{"type": "input_text", "text": "done"}]},
+    ]
+    made = ask(client, given)
+    items = client.responses.input_items.list(made.id, order="asc").data
+    assert [item.type for item in items] == ["message", "message", "function_call", "function_call_output", "message", "message"]
+    assert all(item.id and item.status == "completed" for item in items) and len({item.id for item in items}) == 6
+    assert items[-1].id == "msg_mine" and items[1].content[0].type == "input_text"
+    assert (items[4].content[0].type, items[4].content[0].text) == ("output_text", "a")
+    assert [item.id for item in client.responses.input_items.list(made.id)] == [item.id for item in items][::-1]
+
+
+def test_items_come_in_pages(client):
+    texts = [f"message {number}" for number in range(25)]
+    made = ask(client, [says("user", text) for text in [*texts, "done"]])
+    conversation = client.conversations.create(items=[{"type": "message"} | says("user", text) for text in texts[:20]])
+    client.conversations.items.create(conversation.id, items=[{"type": "message"} | says("user", text) for text in [*texts[20:], "done"]])
+    for lists, name in ((client.responses.input_items, made.id), (client.conversations.items, conversation.id)):
+        first = lists.list(name)
+        assert len(first.data) == 20 and first.has_more and first.data[0].content[0].text == "done"
+        assert [item.content[0].text for item in lists.list(name, order="asc", limit=7)] == [*texts, "done"], "the client asks for page after page"
+        page = lists.list(name, order="asc", limit=2, after=lists.list(name, order="asc", limit=2).data[-1].id)
+        assert [item.content[0].text for item in page.data] == texts[2:4]
+        last = lists.list(name, limit=100)
+        assert len(last.data) == 26 and not last.has_more and last.last_id == last.data[-1].id
+        for wrong, param in (({"limit": 0}, "limit"), ({"limit": 101}, "limit"), ({"order": "up"}, "order"), ({"after": "msg_none"}, "after")):
+            with pytest.raises(openai.BadRequestError) as caught:
+                lists.list(name, **wrong)
+            assert caught.value.param == param and str(wrong[param]) in caught.value.message
+
+
+def test_one_item_of_a_conversation_can_be_read_and_taken_out(client):
+    conversation = client.conversations.create(items=[{"type": "message"} | says("user", text) for text in ("one", "two")])
+    two, one = client.conversations.items.list(conversation.id).data
+    assert client.conversations.items.retrieve(one.id, conversation_id=conversation.id) == one
+    assert client.conversations.items.delete(one.id, conversation_id=conversation.id) == conversation
+    assert client.conversations.items.list(conversation.id).data == [two]
+    for call in (client.conversations.items.retrieve, client.conversations.items.delete):
+        with pytest.raises(openai.NotFoundError) as caught:
+            call(one.id, conversation_id=conversation.id)
+        assert one.id in caught.value.message
+        with pytest.raises(openai.NotFoundError):
+            call(two.id, conversation_id="conv_none")
+
+
+def test_the_metadata_of_a_conversation_can_be_changed(client):
+    conversation = client.conversations.create(metadata={"topic": "one"})
+    changed = client.conversations.update(conversation.id, metadata={"topic": "two", "more": "x"})
+    assert changed.id == conversation.id and changed.created_at == conversation.created_at
+    assert client.conversations.retrieve(conversation.id).metadata == {"topic": "two", "more": "x"}
+    with pytest.raises(openai.NotFoundError):
+        client.conversations.update("conv_none", metadata={})
+    for wrong in ({"a": 5}, {"a": "x" * 513}, {"x" * 65: "a"}, {str(number): "" for number in range(17)}, "topic"):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.conversations.update(conversation.id, metadata=wrong)
+        assert caught.value.param == "metadata"
+
+
+def test_items_that_no_response_could_read_are_refused_when_they_are_added(client):
+    conversation = client.conversations.create()
+    for item, param in (({"type": "computer_call"}, "items[0]"), ({"type": "message", "content": "x"}, "items[0].role")):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.conversations.items.create(conversation.id, items=[item])
+        assert caught.value.param == param
+
+
+def test_what_was_added_while_an_answer_was_computed_stays(client, scripted):
+    conversation = client.conversations.create()
+    with client.responses.create(model="default", input="endless", conversation=conversation.id, max_output_tokens=1500, stream=True) as stream:
+        next(iter(stream))
+        client.conversations.items.create(conversation.id, items=[{"type": "message"} | says("user", "meanwhile")])
+        for _ in stream:
+            pass
+    texts = [item.content[0].text for item in client.conversations.items.list(conversation.id, order="asc")]
+    assert texts[:2] == ["meanwhile", "endless"] and len(texts) == 3
+
+
+# --- roles
+
+
+def test_a_role_that_the_template_does_not_know_is_refused_by_its_name(client):
+    told = [says("user", "q"), says("narrator", "It was night."), says("user", "done")]
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, told)
+    assert caught.value.param == "input[1].role" and "narrator" in caught.value.message and "developer, user, assistant" in caught.value.message
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model="default", messages=told)
+    assert caught.value.param == "messages[1].role" and "narrator" in caught.value.message
+
+
+def test_every_role_of_openai_is_known(client):
+    told = [says("developer", "a"), says("system", "b"), says("user", "c"), says("assistant", "d"), says("user", "done")]
+    results = [*told[:-1], {"role": "tool", "tool_call_id": "call_1", "content": "e"}, {"role": "function", "name": "look", "content": "f"}, told[-1]]
+    assert ask(client, told).output_text == "It snows."
+    assert client.chat.completions.create(model="default", messages=results).choices[0].message.content == "It snows."

@@ -187,7 +187,7 @@ def test_a_conversation_keeps_what_was_said(client):
     assert client.conversations.retrieve(conversation.id) == conversation
     first = ask(client, "What is my name?", conversation=conversation.id)
     assert first.conversation.id == conversation.id
-    items = client.conversations.items.list(conversation.id).data
+    items = client.conversations.items.list(conversation.id, order="asc").data
     assert [item.type for item in items] == ["message"] * 3 and items[2].content[0].text == first.output_text
     second = ask(client, "Why?", conversation={"id": conversation.id})
     assert second.usage.input_tokens > first.usage.total_tokens
@@ -204,7 +204,7 @@ def test_a_conversation_keeps_what_was_said(client):
 def test_a_stream_and_a_background_answer_go_into_a_conversation(client):
     conversation = client.conversations.create()
     text = list(ask(client, conversation=conversation.id, stream=True))[-1].response.output_text
-    assert client.conversations.items.list(conversation.id).data[-1].content[0].text == text
+    assert client.conversations.items.list(conversation.id).data[0].content[0].text == text, "the newest comes first"
     wait_for_end(client, ask(client, "Again.", conversation=conversation.id, background=True).id)
     assert len(client.conversations.items.list(conversation.id).data) == 4
 
