@@ -105,9 +105,15 @@ void ChatStream::add_answer(ChatDelta& delta, std::string_view text) {
     delta.text += text;
     return;
   }
-  ToolCallSplitter::Output parts = calls_->push(text);
+  add_parts(delta, calls_->push(text));
+}
+
+void ChatStream::add_parts(ChatDelta& delta, ToolCallSplitter::Output parts) {
+  for (ToolCallPiece& piece : parts.calls) {
+    piece.text_before += delta.text.size();
+    delta.tool_calls.push_back(std::move(piece));
+  }
   delta.text += parts.text;
-  std::ranges::move(parts.calls, std::back_inserter(delta.tool_calls));
 }
 
 void ChatStream::add_text(ChatDelta& delta, std::string_view text) {
@@ -130,9 +136,7 @@ void ChatStream::end(ChatDelta& delta) {
   add_answer(delta, parts.text);
   if (calls_.has_value()) {
     // A text that was to be the end of the answer is no accident that a call has to survive.
-    ToolCallSplitter::Output rest = calls_->flush(!text_.matched().has_value());
-    delta.text += rest.text;
-    std::ranges::move(rest.calls, std::back_inserter(delta.tool_calls));
+    add_parts(delta, calls_->flush(!text_.matched().has_value()));
   }
   finished_ = true;
 }

@@ -35,6 +35,7 @@ class ChatStream {
              const AnswerOptions& options);
   void add_text(ChatDelta& delta, std::string_view text);
   void add_answer(ChatDelta& delta, std::string_view text);
+  static void add_parts(ChatDelta& delta, ToolCallSplitter::Output parts);
   [[nodiscard]] bool has_all_calls() const { return calls_.has_value() && calls_->is_done(); }
   void end(ChatDelta& delta);
   /// The answer is over before the engine knows.

@@ -102,19 +102,20 @@ FoundCall key_value_elements(std::string_view body, const ToolDefinition& tool) 
 }  // namespace
 
 void ToolCallSink::begin(const ToolDefinition& tool) {
-  pieces_.push_back({.index = begun_++, .id = make_call_id(), .name = tool.name});
+  pieces_.push_back(
+      {.index = begun_++, .id = make_call_id(), .name = tool.name, .text_before = text_before_});
 }
 
 void ToolCallSink::add(std::string_view arguments) {
   if (arguments.empty()) return;
   if (pieces_.empty() || pieces_.back().index + 1 != begun_ || pieces_.back().is_end)
-    pieces_.push_back({.index = begun_ - 1});
+    pieces_.push_back({.index = begun_ - 1, .text_before = text_before_});
   pieces_.back().arguments += arguments;
 }
 
 void ToolCallSink::end(bool is_repaired) {
   if (pieces_.empty() || pieces_.back().index + 1 != begun_)
-    pieces_.push_back({.index = begun_ - 1});
+    pieces_.push_back({.index = begun_ - 1, .text_before = text_before_});
   pieces_.back().is_end = true;
   pieces_.back().is_repaired = is_repaired;
   ++ended_;

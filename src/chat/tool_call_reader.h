@@ -18,6 +18,8 @@ class ToolCallSink {
   void end(bool is_repaired = false);
   void whole(const ToolDefinition& tool, std::string_view arguments, bool is_repaired = false);
 
+  /// Of the pieces that come: see ToolCallPiece::text_before.
+  void set_text_before(size_t bytes) { text_before_ = bytes; }
   /// Pieces since the last take().
   std::vector<ToolCallPiece> take();
   [[nodiscard]] size_t begun() const { return begun_; }
@@ -27,6 +29,7 @@ class ToolCallSink {
   std::vector<ToolCallPiece> pieces_;
   size_t begun_ = 0;
   size_t ended_ = 0;
+  size_t text_before_ = 0;
 };
 
 /// Reads one value. Borrows the tools and the sink.

@@ -93,11 +93,15 @@ std::vector<std::string_view> tool_call_marker_tokens() {
   return {kMarkerTokens.begin(), kMarkerTokens.end()};
 }
 
-void add_pieces(std::vector<ToolCallText>& calls, const std::vector<ToolCallPiece>& pieces) {
+void add_pieces(std::vector<ToolCallText>& calls, const std::vector<ToolCallPiece>& pieces,
+                size_t text_before) {
   for (const ToolCallPiece& piece : pieces) {
     if (piece.index >= calls.size()) calls.resize(piece.index + 1);
     ToolCallText& call = calls[piece.index];
-    if (!piece.id.empty()) call.id = piece.id;
+    if (!piece.id.empty()) {
+      call.id = piece.id;
+      call.text_before = text_before + piece.text_before;
+    }
     if (!piece.name.empty()) call.name = piece.name;
     call.arguments += piece.arguments;
     call.is_complete = call.is_complete || piece.is_end;
@@ -163,6 +167,7 @@ void ToolCallSplitter::State::say(std::string& out, std::string_view text) {
   out += std::exchange(space, {});
   out += text.substr(0, end + 1);
   space = text.substr(end + 1);
+  sink.set_text_before(out.size());
 }
 
 /// Behind a call: white space, the end of the fence and ends without beginning go. False when more
@@ -373,6 +378,7 @@ ToolCallSplitter::Output ToolCallSplitter::push(std::string_view piece) {
   Output out;
   if (is_done()) return out;
   state_->held += piece;
+  state_->sink.set_text_before(0);
   state_->advance(out.text);
   out.calls = state_->sink.take();
   return out;
@@ -381,6 +387,7 @@ ToolCallSplitter::Output ToolCallSplitter::push(std::string_view piece) {
 ToolCallSplitter::Output ToolCallSplitter::flush(bool may_close) {
   Output out;
   if (is_done()) return out;
+  state_->sink.set_text_before(0);
   state_->cut(out.text, may_close);
   out.calls = state_->sink.take();
   return out;

@@ -1,6 +1,7 @@
 #pragma once
 // Finds the calls of tools in what a model says, in every form that open models write them, while
 // the text is still coming.
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,6 +21,7 @@ struct ToolCallPiece {
   std::string arguments = {};
   bool is_end = false;
   bool is_repaired = false;  // with is_end: the arguments were cut and have been closed
+  size_t text_before = 0;    // bytes of the text that it came with which stand before it
 };
 
 /// The texts around calls that are tokens of their own in some vocabularies, such as
@@ -73,8 +75,24 @@ struct ToolCallText {
   std::string arguments = {};
   bool is_complete = false;
   bool is_repaired = false;
+  size_t text_before = 0;  // bytes of the answer's text that stand before it
 };
-/// Adds pieces to the calls they belong to.
-void add_pieces(std::vector<ToolCallText>& calls, const std::vector<ToolCallPiece>& pieces);
+/// Adds pieces to the calls they belong to. `text_before`: bytes of the answer's text before the
+/// text that they came with.
+void add_pieces(std::vector<ToolCallText>& calls, const std::vector<ToolCallPiece>& pieces,
+                size_t text_before);
+
+/// Calls `on_text` with the parts of `text` and `on_call` with `calls`, pieces or whole ones, in
+/// the order in which the model said them.
+template <class Calls, class OnText, class OnCall>
+void for_each_part(std::string_view text, const Calls& calls, OnText on_text, OnCall on_call) {
+  size_t told = 0;
+  for (const auto& call : calls) {
+    if (call.text_before > told) on_text(text.substr(told, call.text_before - told));
+    told = std::max(told, call.text_before);
+    on_call(call);
+  }
+  if (told < text.size()) on_text(text.substr(told));
+}
 
 }  // namespace squish

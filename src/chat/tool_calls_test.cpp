@@ -46,8 +46,8 @@ Heard hear(std::string_view answer, size_t piece_bytes, ToolCallOptions options 
   ToolCallSplitter splitter(tools(), options);
   Heard heard;
   const auto take = [&heard](const ToolCallSplitter::Output& output) {
+    add_pieces(heard.calls, output.calls, heard.text.size());
     heard.text += output.text;
-    add_pieces(heard.calls, output.calls);
   };
   if (first_bytes > 0) take(splitter.push(answer.substr(0, first_bytes)));
   for (size_t i = first_bytes; i < answer.size(); i += piece_bytes)
@@ -284,6 +284,23 @@ TEST(ToolCallSplitter, a_broken_call_does_not_hide_the_next) {
                  4, {.streams_arguments = false})
                 .shown(),
             "<tool_call>{\"name\": \"now\", \"argu</tool_call>|now{}");
+}
+
+TEST(ToolCallSplitter, tells_what_was_said_before_a_call_from_what_was_said_after_it) {
+  constexpr std::string_view kSaid =
+      "One.\n<tool_call>{\"name\":\"now\",\"arguments\":{}}</tool_call>\nTwo."
+      "<tool_call>{\"name\":\"now\",\"arguments\":{}}</tool_call><tool_call>"
+      "{\"name\":\"now\",\"arguments\":{}}</tool_call> Three.";
+  for (size_t piece_bytes = 1; piece_bytes <= kSaid.size(); ++piece_bytes) {
+    for (const bool streams : {false, true}) {
+      const Heard heard = hear(kSaid, piece_bytes, {.streams_arguments = streams});
+      std::string order;
+      for_each_part(
+          heard.text, heard.calls, [&](std::string_view text) { order += text; },
+          [&](const ToolCallText& call) { order += "|" + call.name + call.arguments + "|"; });
+      EXPECT_EQ(order, "One.|now{}|Two.|now{}||now{}|Three.") << piece_bytes;
+    }
+  }
 }
 
 TEST(ToolCallSplitter, ends_after_one_call_when_only_one_is_wanted) {

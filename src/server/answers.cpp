@@ -88,13 +88,13 @@ void Receiver::take(size_t index, ChatDelta delta) {
   Answer& answer = answers_[index];
   if (plan_.wants_text_tokens)
     text_tokens_[index].add(delta, answer.text.size(), answer.text_tokens);
+  add_pieces(answer.tool_calls, delta.tool_calls, answer.text.size());
   answer.text += delta.text;
   answer.reasoning += delta.reasoning;
   const auto count = static_cast<int64_t>(delta.tokens.size());
   answer.token_count += count;
   // A stream tells it with this piece, other answers at their end.
   if (!plan_.is_stream && !delta.prompt.empty()) answer.prompt = std::move(delta.prompt);
-  add_pieces(answer.tool_calls, delta.tool_calls);
   if (delta.is_thought || !delta.reasoning.empty()) answer.reasoning_token_count += count;
   if (count > 0) {
     const Clock::time_point now = Clock::now();
@@ -116,9 +116,12 @@ void Receiver::take(size_t index, ChatDelta delta) {
     pending = std::move(delta);
     return;
   }
+  for (ToolCallPiece& piece : delta.tool_calls) {
+    piece.text_before += pending->text.size();
+    pending->tool_calls.push_back(std::move(piece));
+  }
   pending->text += delta.text;
   pending->reasoning += delta.reasoning;
-  std::ranges::move(delta.tool_calls, std::back_inserter(pending->tool_calls));
   pending->tokens.insert(pending->tokens.end(), std::make_move_iterator(delta.tokens.begin()),
                          std::make_move_iterator(delta.tokens.end()));
   pending->finish = delta.finish;

@@ -45,16 +45,16 @@ class MessagesWriter final : public AnswerWriter {
       open(out, Block::thinking);
       write_delta(out, "thinking_delta", "thinking", delta.reasoning);
     }
-    if (!delta.text.empty()) {
+    const auto on_text = [&](std::string_view text) {
       open(out, Block::text);
-      write_delta(out, "text_delta", "text", delta.text);
-    }
-    for (const ToolCallPiece& piece : delta.tool_calls) {
+      write_delta(out, "text_delta", "text", text);
+    };
+    for_each_part(delta.text, delta.tool_calls, on_text, [&](const ToolCallPiece& piece) {
       if (!piece.name.empty()) open_tool(out, piece);
       if (!piece.arguments.empty())
         write_delta(out, "input_json_delta", "partial_json", piece.arguments);
       if (piece.is_end) close(out);
-    }
+    });
     return out;
   }
 
@@ -85,9 +85,10 @@ class MessagesWriter final : public AnswerWriter {
           .field("signature", "")
           .end_object();
     }
-    if (!answer.text.empty())
-      json.begin_object().field("type", "text").field("text", answer.text).end_object();
-    for (const ToolCallText& call : answer.tool_calls) {
+    const auto on_text = [&](std::string_view text) {
+      json.begin_object().field("type", "text").field("text", text).end_object();
+    };
+    for_each_part(answer.text, answer.tool_calls, on_text, [&](const ToolCallText& call) {
       json.begin_object()
           .field("type", "tool_use")
           .field("id", tool_use_id(call.id))
@@ -95,7 +96,7 @@ class MessagesWriter final : public AnswerWriter {
           .key("input")
           .raw(call.is_complete ? call.arguments : "{}")
           .end_object();
-    }
+    });
     json.end_array();
     write_stop(json, answer);
     write_usage(json, usage_of(answers));

@@ -55,25 +55,17 @@ class Writer final : public ResponsesWriter {
       text_ += delta.reasoning;
       out += piece("response.reasoning_text.delta", "delta", delta.reasoning, true);
     }
-    if (!delta.text.empty()) {
+    size_t text_end = answer.text.size() - delta.text.size();
+    const auto on_text = [&](std::string_view text) {
+      text_end += text.size();
       open(out, Item::message);
-      text_ += delta.text;
-      const std::string logprobs = next_logprobs(answer);
-      out += piece("response.output_text.delta", "delta", delta.text, true,
+      text_ += text;
+      const std::string logprobs = next_logprobs(answer, text_end);
+      out += piece("response.output_text.delta", "delta", text, true,
                    fmt::format(",\"logprobs\":[{}]", logprobs));
-    }
-    for (const ToolCallPiece& call : delta.tool_calls) {
-      if (!call.name.empty()) {
-        close(out, "completed");
-        call_ = {.id = call.id, .name = call.name};
-        open(out, Item::call);
-      }
-      if (!call.arguments.empty()) {
-        call_.arguments += call.arguments;
-        out += piece("response.function_call_arguments.delta", "delta", call.arguments, false);
-      }
-      if (call.is_end) close(out, "completed");
-    }
+    };
+    for_each_part(delta.text, delta.tool_calls, on_text,
+                  [&](const ToolCallPiece& call) { out += call_delta(call); });
     return out;
   }
 
@@ -101,19 +93,24 @@ class Writer final : public ResponsesWriter {
     const Answer& answer = answers.front();
     const std::string_view status = status_of(answer);
     std::string unheard;  // the events of the same answer
-    const auto add = [&](Item item, const std::string& text) {
-      open(unheard, item);
+    if (!answer.reasoning.empty()) {
+      open(unheard, Item::reasoning);
+      text_ = answer.reasoning;
+    }
+    size_t text_end = 0;
+    const auto on_text = [&](std::string_view text) {
+      text_end += text.size();
+      open(unheard, Item::message);
       text_ = text;
-      if (item == Item::message) next_logprobs(answer);
-      close(unheard, status);
+      next_logprobs(answer, text_end);
     };
-    if (!answer.reasoning.empty()) add(Item::reasoning, answer.reasoning);
-    if (!answer.text.empty()) add(Item::message, answer.text);
-    for (const ToolCallText& call : answer.tool_calls) {
+    for_each_part(answer.text, answer.tool_calls, on_text, [&](const ToolCallText& call) {
+      close(unheard, "completed");
       call_ = {.id = call.id, .name = call.name, .arguments = call.arguments};
       open(unheard, Item::call);
       close(unheard, call.is_complete ? "completed" : "incomplete");
-    }
+    });
+    close(unheard, status);
     const Usage usage = usage_of(answers);
     std::string response = response_json(status, reason_of(answer), &usage);
     keep(response);
@@ -122,6 +119,21 @@ class Writer final : public ResponsesWriter {
 
  private:
   enum class Item : uint8_t { none, reasoning, message, call };
+
+  std::string call_delta(const ToolCallPiece& call) {
+    std::string out;
+    if (!call.name.empty()) {
+      close(out, "completed");
+      call_ = {.id = call.id, .name = call.name};
+      open(out, Item::call);
+    }
+    if (!call.arguments.empty()) {
+      call_.arguments += call.arguments;
+      out += piece("response.function_call_arguments.delta", "delta", call.arguments, false);
+    }
+    if (call.is_end) close(out, "completed");
+    return out;
+  }
 
   static std::string_view status_of(const Answer& answer) {
     return answer.finish == FinishReason::length ? "incomplete" : "completed";
@@ -147,13 +159,16 @@ class Writer final : public ResponsesWriter {
     return event(type, fields + std::string(more));
   }
 
-  /// The tokens of the text that are not told yet, as JSON without brackets; they become told, as
-  /// those of the open message.
-  std::string next_logprobs(const Answer& answer) {
+  /// The tokens of the text before `text_end` that are not told yet, as JSON without brackets; they
+  /// become told, as those of the open message.
+  std::string next_logprobs(const Answer& answer, size_t text_end) {
     std::string out;
     JsonWriter json(out);
-    for (; told_tokens_ < answer.text_tokens.size(); ++told_tokens_)
-      write_logprob(json, tokenizer_, answer.text_tokens[told_tokens_].token);
+    for (; told_tokens_ < answer.text_tokens.size(); ++told_tokens_) {
+      const TextToken& one = answer.text_tokens[told_tokens_];
+      if (one.text_begin >= text_end) break;
+      write_logprob(json, tokenizer_, one.token);
+    }
     if (!logprobs_.empty() && !out.empty()) logprobs_ += ',';
     logprobs_ += out;
     return out;

@@ -18,13 +18,22 @@ void TextTokens::add(const ChatDelta& delta, size_t text_begin, std::vector<Text
     waiting_.push_back({.token = token, .begin = bytes_.size()});
     bytes_ += tokenizer_->piece(token.token);
   }
-  if (!delta.text.empty()) match(delta.text, text_begin, out);
-  if (!delta.tool_calls.empty()) forget();
+  bool is_call = false;
+  const auto on_text = [&](std::string_view text) {
+    match(text, text_begin, is_call, out);
+    text_begin += text.size();
+    is_call = false;
+  };
+  for_each_part(delta.text, delta.tool_calls, on_text,
+                [&](const ToolCallPiece& /*piece*/) { is_call = true; });
+  if (is_call) forget();
 }
 
-/// The waiting tokens whose bytes are `text`; those before it were marks or white space that went.
-void TextTokens::match(std::string_view text, size_t text_begin, std::vector<TextToken>& out) {
-  const size_t found = bytes_.find(text);
+/// The waiting tokens whose bytes are `text`; those before it were marks, calls or white space that
+/// went.
+void TextTokens::match(std::string_view text, size_t text_begin, bool is_behind_call,
+                       std::vector<TextToken>& out) {
+  const size_t found = is_behind_call ? bytes_.rfind(text) : bytes_.find(text);
   // Text with U+FFFD for what was no UTF-8 is not there: then it is of all that came.
   const size_t begin = found == std::string::npos ? 0 : found;
   const size_t end = found == std::string::npos ? bytes_.size() : found + text.size();

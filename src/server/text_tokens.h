@@ -32,7 +32,8 @@ class TextTokens {
     TokenEvent token;
     size_t begin = 0;  // in bytes_
   };
-  void match(std::string_view text, size_t text_begin, std::vector<TextToken>& out);
+  void match(std::string_view text, size_t text_begin, bool is_behind_call,
+             std::vector<TextToken>& out);
   void forget();
 
   const Tokenizer* tokenizer_;

@@ -1,16 +1,21 @@
 """What a response is made of and takes back, with known answers: a scripted model (scripted_model.py) and OpenAI's own client."""
 
+import anthropic
 import openai
 import pytest
 from scripted_model import CONTEXT, write_scripted_model
 from server_process import ServerProcess
 from squish_program import Squish
 
+CALL = '<tool_call>\n{"name": "look", "arguments": {"where": "there"}}\n</tool_call>'
 SCRIPTS = {
     "done": "It snows.",
     "text": "Grüße aus 世界 🌍! One, two.",
     "thought": "<think>\nThey want 世界.\n</think>\n\nHere it is: 🌍",
     "endless": "tick tock ",
+    "by-turns": (
+        "<think>\nboth\n</think>\n\nFirst 世界.\n" + CALL + "\nThen.\n" + CALL + CALL + "\nLast."
+    ),
     "no-call": '{"city": "Zürich"} is data.',
 }
 
@@ -98,14 +103,50 @@ def test_other_ways_to_truncate_are_refused_by_name(client, value):
     assert caught.value.param == "truncation" and str(value) in caught.value.message
 
 
-# --- include
+# --- the order of what is said
 
 LOGPROBS = ["message.output_text.logprobs"]
+BY_TURNS = ["both", "First 世界.", "look", "Then.", "look", "look", "Last."]
 TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {"where": {"type": "string"}}}}
 
 
+def parts_of(response):
+    return [item.name if item.type == "function_call" else item.content[0].text.strip() for item in response.output]
+
+
+def test_a_response_tells_texts_and_calls_in_the_order_in_which_they_were_said(client):
+    whole = ask(client, "by-turns", tools=[TOOL])
+    streamed = list(ask(client, "by-turns", tools=[TOOL], stream=True))[-1].response
+    assert parts_of(whole) == parts_of(streamed) == BY_TURNS
+    assert [item.status for item in whole.output] == [item.status for item in streamed.output] == ["completed"] * 7
+
+
+def test_a_message_of_anthropic_does_so_too(scripted):
+    tools = [{"name": "look", "input_schema": TOOL["parameters"]}]
+    asked = {"model": "default", "max_tokens": 500, "messages": [says("user", "by-turns")], "tools": tools}
+    with anthropic.Anthropic(base_url=scripted.base, api_key="k", max_retries=0, timeout=60) as made:
+        whole = made.messages.create(**asked)
+        with made.messages.stream(**asked) as stream:
+            streamed = stream.get_final_message()
+    for message in (whole, streamed):
+        told = {"thinking": lambda block: block.thinking.strip(), "text": lambda block: block.text, "tool_use": lambda block: block.name}
+        assert [told[block.type](block) for block in message.content] == BY_TURNS
+
+
+def test_log_probabilities_belong_to_the_text_between_calls(client):
+    whole = ask(client, "by-turns", tools=[TOOL], include=LOGPROBS)
+    *_, end = ask(client, "by-turns", tools=[TOOL], include=LOGPROBS, stream=True)
+    for response in (whole, end.response):
+        for item in response.output:
+            if item.type == "message":
+                assert item.content[0].text in text_of(item.content[0].logprobs), "with what else its first and last token have"
+
+
+# --- include
+
+
 def text_of(logprobs):
-    return b"".join(bytes(token.bytes) for token in logprobs).decode()
+    return b"".join(bytes(token.bytes) for token in logprobs).decode(errors="replace")
 
 
 @pytest.mark.parametrize("script", ["text", "thought", "no-call"])
