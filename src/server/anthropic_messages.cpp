@@ -59,6 +59,11 @@ constexpr std::array kMessagesFields = {
           .type = FieldType::object,
           .help = "user_id: requests of different users take turns"},
 };
+constexpr auto kCountFields = [] {
+  auto out = kMessagesFields;
+  for (Field& field : out) field.required = field.required && field.name != "max_tokens";
+  return out;
+}();
 
 std::string text_of(const Value& object, std::string_view name) {
   const Value* value = find_present(object, name);
@@ -293,6 +298,7 @@ Checked read_output_format(const Value& body, ChatRequest& out) {
 }  // namespace
 
 std::span<const Field> messages_fields() { return kMessagesFields; }
+std::span<const Field> count_tokens_fields() { return kCountFields; }
 
 Parsed<MessagesCall> parse_messages_call(const Value& body, bool needs_limit,
                                          const AnswerOptions& defaults) {

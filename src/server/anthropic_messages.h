@@ -24,6 +24,8 @@ struct MessagesCall {
 Parsed<MessagesCall> parse_messages_call(const Value& body, bool needs_limit,
                                          const AnswerOptions& defaults = {});
 std::span<const Field> messages_fields();
+/// Of /v1/messages/count_tokens, which needs no max_tokens.
+std::span<const Field> count_tokens_fields();
 
 /// Writes messages and their events. `prompt_tokens` is what the prompt has.
 std::unique_ptr<AnswerWriter> make_messages_writer(std::string model, const MessagesCall& call,

@@ -22,7 +22,7 @@ struct HttpRule {
 };
 constexpr std::array kHttpRules = {
     HttpRule{"max_tokens",
-             -1,
+             -2,
              static_cast<double>(kAnswerTokensMax),
              false,
              {"max_completion_tokens", ""}},

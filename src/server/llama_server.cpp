@@ -238,7 +238,7 @@ constexpr std::array kCompletionFields = {
     Field{.name = "prompt", .type = FieldType::any, .required = true, .help = "text, or token ids"},
     Field{.name = "n_predict",
           .type = FieldType::integer,
-          .help = "most tokens to write; -1 = until the context is full (default)",
+          .help = "most tokens to write; -1 or -2 = until the context is full (default)",
           .minimum = -2,
           .maximum = static_cast<double>(kAnswerTokensMax)},
     Field{.name = "stream", .type = FieldType::boolean, .help = "send the answer as it comes"},

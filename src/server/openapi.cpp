@@ -53,7 +53,12 @@ std::string_view type_name(FieldType type) {
   return "any";
 }
 
-bool has_range(const Field& field) { return field.minimum != 0 || field.maximum != 0; }
+bool has_range(const Field& field) {
+  return field.type != FieldType::boolean && (field.minimum != 0 || field.maximum != 0);
+}
+
+/// Numbers over it are not all numbers of JSON's readers: no bound that anybody would meet.
+constexpr double kBoundMax = 9'007'199'254'740'992;  // 2^53
 
 void write_schema(JsonWriter& json, const Field& field) {
   json.begin_object();
@@ -74,7 +79,8 @@ void write_schema(JsonWriter& json, const Field& field) {
       json.end_array();
       break;
   }
-  if (has_range(field)) json.field("minimum", field.minimum).field("maximum", field.maximum);
+  if (has_range(field)) json.field("minimum", field.minimum);
+  if (has_range(field) && field.maximum <= kBoundMax) json.field("maximum", field.maximum);
   json.field("description", field.help).end_object();
 }
 
@@ -151,8 +157,14 @@ void write_operation(JsonWriter& json, const Route& route) {
   json.end_object().end_object();
 }
 
+/// Of whole numbers below 0, -1 and -2 are words that the meaning tells, no amounts.
 std::string range_text(const Field& field) {
-  return has_range(field) ? fmt::format("{:.10g} to {:.10g}", field.minimum, field.maximum) : "";
+  if (!has_range(field)) return "";
+  const bool has_words = field.type == FieldType::integer && field.minimum < 0;
+  std::string out = fmt::format("{:.10g}", has_words ? 0 : field.minimum);
+  out += field.maximum <= kBoundMax ? fmt::format(" to {:.10g}", field.maximum) : " or more";
+  if (has_words) out += field.minimum < -1 ? "; also -1 and -2" : "; also -1";
+  return out;
 }
 
 void write_table(std::string& out, std::string_view title, std::span<const Field> fields) {

@@ -240,6 +240,40 @@ TEST(Openapi, the_document_is_json_and_has_every_route) {
     EXPECT_THAT(api_markdown(), HasSubstr(fmt::format("`{}`", route.path)));
 }
 
+TEST(Openapi, every_part_of_a_path_that_takes_anything_is_a_parameter) {
+  const Value document = json(openapi_json("1.2.3"));
+  const Value* item = find_below(
+      document, {"paths", "/v1/conversations/{id}/items/{item_id}", "get", "parameters"});
+  ASSERT_NE(item, nullptr);
+  ASSERT_EQ(item->size(), 2U);
+  EXPECT_EQ(text_below(item->items()[1], {"name"}), "item_id");
+  const Value* page =
+      find_below(document, {"paths", "/v1/responses/{id}/input_items", "get", "parameters"});
+  ASSERT_NE(page, nullptr);
+  EXPECT_EQ(text_below(page->items()[1], {"in"}), "query");
+}
+
+TEST(Openapi, tokens_are_counted_without_a_limit_of_the_answer) {
+  const Value document = json(openapi_json("1.2.3"));
+  const auto required = [&](std::string_view path) {
+    const Value* list = find_below(document, {"paths", path, "post", "requestBody", "content",
+                                              "application/json", "schema", "required"});
+    std::set<std::string> out;
+    for (const Value& name : list->items()) out.insert(name.as_string());
+    return out;
+  };
+  EXPECT_EQ(required("/v1/messages").count("max_tokens"), 1U);
+  EXPECT_EQ(required("/v1/messages/count_tokens").count("max_tokens"), 0U);
+}
+
+TEST(ApiMarkdown, limits_are_numbers_that_mean_amounts) {
+  const std::string text = api_markdown();
+  EXPECT_THAT(text, HasSubstr("| `max_tokens` | integer | 0 to 131072; also -1 and -2 |"));
+  EXPECT_THAT(text, HasSubstr("| `seed` | integer | 0 or more; also -1 |"));
+  EXPECT_THAT(text, HasSubstr("| `ignore_eos` | boolean |  |"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("e+")));
+}
+
 // --- metrics
 
 TEST(Histogram, values_fall_into_the_bucket_of_their_bound) {

@@ -225,6 +225,12 @@ def test_an_answer_fills_the_context_and_says_so(clients):
     assert made.usage.total_tokens == CONTEXT + 1, "nothing is computed from the last token"
 
 
+def test_both_numbers_that_mean_until_the_context_is_full_are_taken(clients):
+    for dialect in (by_chat, by_ollama):
+        for most in (-1, -2):
+            assert dialect(clients, "done", False, max_tokens=most) == ("", "It snows.", [], "stop")
+
+
 def test_a_schema_is_held_to_whatever_the_model_would_say(clients):
     form = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": WEATHER | {"additionalProperties": False}}}
     said = clients[0].chat.completions.create(model="default", messages=asked("data"), temperature=0, response_format=form).choices[0]
