@@ -153,6 +153,7 @@ asio::awaitable<void> Exchange::begin_stream(std::string_view content_type) {
 
 asio::awaitable<void> Exchange::write(std::string_view piece) {
   if (piece.empty() || has_ended_) co_return;
+  if (sink_) sink_(piece);
   if (!is_chunked_) {
     co_await send(piece);
     co_return;

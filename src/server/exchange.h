@@ -48,6 +48,8 @@ class Exchange {
   void set_body_source(BodySource source) { body_source_ = std::move(source); }
   asio::awaitable<std::optional<std::string>> next_of_body() { return body_source_(); }
   [[nodiscard]] Services& services() { return services_; }
+  /// Of an answer that nobody waits for: gets what is written.
+  void set_sink(std::function<void(std::string_view)> sink) { sink_ = std::move(sink); }
   /// "req-0123456789abcdef", or what the client gave.
   [[nodiscard]] const std::string& id() const { return id_; }
   /// What the "{...}" of the route's path, from the left, stands for.
@@ -142,6 +144,7 @@ class Exchange {
   bool can_continue_ = true;  // the connection can take another request
   bool is_watched_ = false;
   BodySource body_source_;
+  std::function<void(std::string_view)> sink_;
 };
 
 }  // namespace squish::server

@@ -34,7 +34,9 @@ constexpr std::array kResponsesFields = {
     Field{
         .name = "background",
         .type = FieldType::boolean,
-        .help = "answer at once with the status queued; GET tells how far it is, /cancel ends it"},
+        .help =
+            "answer at once with the status queued; GET tells how far it is, /cancel ends it; with "
+            "stream the events come, and again with GET"},
     Field{.name = "store",
           .type = FieldType::boolean,
           .help = "keep the response for previous_response_id and GET; true unless given"},
@@ -283,10 +285,6 @@ Parsed<ResponsesCall> parse_responses_call(const Value& body, const Value& befor
   if (!store) return store.error();
   if (!background) return background.error();
   if (!limit) return limit.error();
-  if (*background && *stream)
-    return bad_field("background",
-                     "background and stream exclude each other: ask with GET how far "
-                     "the response is");
   if (*background && !*store)
     return bad_field("background", "background needs store: the response is read later");
   if (limit->has_value()) request.options.sampling.max_tokens = static_cast<int32_t>(**limit);

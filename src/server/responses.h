@@ -76,8 +76,12 @@ class ResponsesWriter : public AnswerWriter {
   /// what went wrong.
   [[nodiscard]] virtual std::string unfinished(std::string_view status,
                                                const ApiError* error = nullptr) const = 0;
+  /// The first events of a stream in the background.
+  virtual std::string queued_events() = 0;
+  /// An error that comes now is the client's wish.
+  virtual void set_cancelled() = 0;
   /// Keeps it as it is then.
-  virtual void keep_unfinished(std::string_view status, const ApiError* error) const = 0;
+  virtual void keep_unfinished(std::string_view status, const ApiError* error) = 0;
 };
 
 /// Keeps a response. `added` is what it adds to its conversation, as a JSON list.

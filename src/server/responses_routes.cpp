@@ -1,4 +1,5 @@
 // The routes of OpenAI's responses.
+#include <array>
 #include <exception>
 #include <utility>
 
@@ -6,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/strings.h"
 #include "server/item_pages.h"
 #include "server/json_writer.h"
 #include "server/prepared_call.h"
@@ -37,10 +39,11 @@ KeepResponse keeper(ResponseStore& store, std::string conversation_id) {
   };
 }
 
-/// Answers while nobody waits; the writer keeps what comes of it.
+/// Answers while nobody waits; the writer keeps what comes of it. `log`: of its events, or null.
 asio::awaitable<void> answer_behind(std::shared_ptr<Exchange> exchange,
                                     std::shared_ptr<ModelLease> lease, AnswerPlan plan,
-                                    std::unique_ptr<ResponsesWriter> writer) {
+                                    std::unique_ptr<ResponsesWriter> writer,
+                                    std::shared_ptr<EventLog> log) {
   std::optional<ApiError> error;
   try {
     co_await answer(*exchange, std::move(lease), std::move(plan), *writer);
@@ -48,12 +51,18 @@ asio::awaitable<void> answer_behind(std::shared_ptr<Exchange> exchange,
   } catch (const std::exception& exception) {
     error = ApiError{.status = 500, .message = exception.what()};
   }
+  Services& services = exchange->services();
   if (error) {
     const bool was_cancelled = exchange->is_cancelled();
+    if (was_cancelled) writer->set_cancelled();
+    // One that came before the stream had begun is no event yet.
+    if (log != nullptr && !exchange->has_begun())
+      services.events.append(*log, writer->failed(*error));
     writer->keep_unfinished(was_cancelled ? "cancelled" : "failed",
                             was_cancelled ? nullptr : &*error);
   }
-  exchange->services().background.erase(writer->id());
+  services.background.erase(writer->id());
+  if (log != nullptr) log->close();
 }
 
 /// Starts the answer and tells the client its id.
@@ -75,12 +84,23 @@ asio::awaitable<void> begin_behind(Exchange& exchange, std::shared_ptr<ModelLeas
   auto behind = std::make_shared<Exchange>(services, std::move(request));
   behind->set_route(exchange.dialect(), {});
   const std::string body = writer->unfinished("queued");
+  std::shared_ptr<EventLog> log;
+  if (plan.is_stream) {
+    log = services.events.open(writer->id());
+    services.events.append(*log, writer->queued_events());
+    behind->set_sink(
+        [&events = services.events, log](std::string_view piece) { events.append(*log, piece); });
+  }
   services.background.emplace(writer->id(), BackgroundResponse{behind, writer.get()});
   asio::co_spawn(
       services.network,
-      answer_behind(std::move(behind), std::move(lease), std::move(plan), std::move(writer)),
+      answer_behind(std::move(behind), std::move(lease), std::move(plan), std::move(writer), log),
       asio::detached);
-  co_await exchange.reply_json(body);
+  if (log != nullptr) {
+    co_await follow(exchange, std::move(log), 0);
+  } else {
+    co_await exchange.reply_json(body);
+  }
 }
 
 /// The one of that id that is being answered in the background; null: none.
@@ -99,7 +119,42 @@ asio::awaitable<std::optional<StoredResponse>> stored_or_fail(Exchange& exchange
   co_return std::nullopt;
 }
 
-asio::awaitable<void> reply_with_page(Exchange& exchange, Value items) {
+/// With ?stream=true the number of the first event that is wanted. Errors: 400.
+Parsed<std::optional<int64_t>> first_event(const HttpRequest& request) {
+  const std::string stream = request.query_value("stream").value_or("false");
+  if (stream != "true" && stream != "false")
+    return bad_field("stream",
+                     fmt::format("stream is {}; it must be true or false", printable(stream, 60)));
+  if (stream == "false") return std::optional<int64_t>();
+  const auto after = request.query_value("starting_after");
+  const Value query = Value::dict({{"starting_after", after ? Value(*after) : Value::none()}});
+  const auto number = read_integer(query, "starting_after", 0, INT32_MAX);
+  if (!number) return number.error();
+  return number->has_value() ? std::optional(**number + 1) : std::optional<int64_t>(0);
+}
+
+asio::awaitable<void> follow_stored(Exchange& exchange, int64_t number) {
+  const std::string& id = exchange.path_argument();
+  if (auto log = exchange.services().events.find(id); log != nullptr) {
+    co_await follow(exchange, std::move(log), number);
+    co_return;
+  }
+  if (find_behind(exchange, id) == nullptr) {
+    const auto found = co_await stored_or_fail(exchange);
+    if (!found) co_return;
+  }
+  const ApiError error{.status = 400,
+                       .message = fmt::format("the events of {} are not kept: it was not asked for "
+                                              "with background and stream, or they made room for "
+                                              "others; ask for it without stream",
+                                              id),
+                       .code = "events_gone",
+                       .param = "stream"};
+  co_await exchange.fail(error);
+}
+
+/// `items` must live until it is done.
+asio::awaitable<void> reply_with_page(Exchange& exchange, const Value& items) {
   const Parsed<std::string> page = page_json(exchange.request(), items);
   if (page) {
     co_await exchange.reply_json(*page);
@@ -108,7 +163,20 @@ asio::awaitable<void> reply_with_page(Exchange& exchange, Value items) {
   }
 }
 
+constexpr std::array kRetrieveFields = {
+    Field{.name = "stream",
+          .type = FieldType::boolean,
+          .help = "true: the events of one that was asked for with background and stream"},
+    Field{.name = "starting_after",
+          .type = FieldType::integer,
+          .help = "with stream: the number of the last event that is not wanted",
+          .minimum = 0,
+          .maximum = INT32_MAX},
+};
+
 }  // namespace
+
+std::span<const Field> response_query_fields() { return kRetrieveFields; }
 
 asio::awaitable<void> handle_responses(Exchange& exchange, const Value& body) {
   ResponseStore& store = exchange.services().responses;
@@ -143,6 +211,15 @@ asio::awaitable<void> handle_response_tokens(Exchange& exchange, const Value& bo
 }
 
 asio::awaitable<void> handle_get_response(Exchange& exchange, const Value& /*body*/) {
+  const Parsed<std::optional<int64_t>> number = first_event(exchange.request());
+  if (!number) {
+    co_await exchange.fail(number.error());
+    co_return;
+  }
+  if (number->has_value()) {
+    co_await follow_stored(exchange, **number);
+    co_return;
+  }
   if (const auto* behind = find_behind(exchange, exchange.path_argument()); behind != nullptr) {
     const bool is_cancelled = behind->exchange->is_cancelled();
     const std::string out = behind->writer->unfinished(is_cancelled ? "cancelled" : "in_progress");
@@ -155,13 +232,15 @@ asio::awaitable<void> handle_get_response(Exchange& exchange, const Value& /*bod
 
 asio::awaitable<void> handle_response_items(Exchange& exchange, const Value& /*body*/) {
   if (const auto* behind = find_behind(exchange, exchange.path_argument()); behind != nullptr) {
-    co_await reply_with_page(exchange, behind->writer->input());
+    const Value items = behind->writer->input();
+    co_await reply_with_page(exchange, items);
     co_return;
   }
   const auto found = co_await stored_or_fail(exchange);
   if (!found) co_return;
-  const auto items = parse_json(found->input);
-  co_await reply_with_page(exchange, items ? *items : Value::list());
+  const auto stored = parse_json(found->input);
+  const Value items = stored ? *stored : Value::list();
+  co_await reply_with_page(exchange, items);
 }
 
 asio::awaitable<void> handle_delete_response(Exchange& exchange, const Value& /*body*/) {
@@ -172,6 +251,7 @@ asio::awaitable<void> handle_delete_response(Exchange& exchange, const Value& /*
     co_await exchange.fail(responses_error(removed.error()));
     co_return;
   }
+  exchange.services().events.forget(id);
   std::string out;
   JsonWriter(out)
       .begin_object()
@@ -186,11 +266,13 @@ asio::awaitable<void> handle_delete_response(Exchange& exchange, const Value& /*
 asio::awaitable<void> handle_cancel_response(Exchange& exchange, const Value& /*body*/) {
   if (const auto* behind = find_behind(exchange, exchange.path_argument()); behind != nullptr) {
     const std::string out = behind->writer->unfinished("cancelled");
+    behind->writer->set_cancelled();
     behind->exchange->cancel();
     co_await exchange.reply_json(out);
     co_return;
   }
-  if (!co_await stored_or_fail(exchange)) co_return;
+  const auto found = co_await stored_or_fail(exchange);
+  if (!found) co_return;
   const ApiError error{.status = 400,
                        .message =
                            "the response is complete; only one that is answered in the background "

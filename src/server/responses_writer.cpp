@@ -38,13 +38,22 @@ class Writer final : public ResponsesWriter {
                                        const ApiError* error) const override {
     return response_json(status, "", nullptr, error);
   }
-  void keep_unfinished(std::string_view status, const ApiError* error) const override {
+  void keep_unfinished(std::string_view status, const ApiError* error) override {
     keep(unfinished(status, error));
+  }
+
+  void set_cancelled() override { is_cancelled_ = true; }
+
+  std::string queued_events() override {
+    const std::string response = response_json("queued", "", nullptr);
+    std::string out = event("response.created", ",\"response\":" + response);
+    return out + event("response.queued", ",\"response\":" + response);
   }
 
   std::string begin() override {
     const std::string response = response_json("in_progress", "", nullptr);
-    std::string out = event("response.created", ",\"response\":" + response);
+    std::string out;
+    if (!is_background_) out = event("response.created", ",\"response\":" + response);
     return out + event("response.in_progress", ",\"response\":" + response);
   }
 
@@ -84,6 +93,12 @@ class Writer final : public ResponsesWriter {
   std::string failed(const ApiError& error) override {
     std::string out;
     close(out, "incomplete");
+    // There is no event of its own for it, and nothing failed.
+    if (is_cancelled_) {
+      const std::string response = response_json("cancelled", "", nullptr);
+      keep(response);
+      return out + event("response.incomplete", ",\"response\":" + response);
+    }
     const std::string response = response_json("failed", "", nullptr, &error);
     keep(response);
     return out + event("response.failed", ",\"response\":" + response);
@@ -294,7 +309,7 @@ class Writer final : public ResponsesWriter {
     return out + echo_ + "}";
   }
 
-  void keep(const std::string& response) const {
+  void keep(const std::string& response) {
     if (!keep_) return;
     std::vector<std::string> ids = ids_of(input_);
     ids.insert(ids.end(), done_ids_.begin(), done_ids_.end());
@@ -305,7 +320,7 @@ class Writer final : public ResponsesWriter {
            .input = input,
            .conversation = joined_lists(list_json(Value::list(before_)), added),
            .item_ids = std::move(ids)},
-          added);
+          std::exchange(is_kept_, true) ? "[]" : added);
   }
 
   std::string id_;
@@ -316,6 +331,8 @@ class Writer final : public ResponsesWriter {
   std::string echo_;
   std::string conversation_id_;
   bool is_background_;
+  bool is_cancelled_ = false;
+  bool is_kept_ = false;  // its conversation has its items
   Value input_;
   Value::List before_;  // of the conversation
   KeepResponse keep_;

@@ -74,6 +74,7 @@ asio::awaitable<void> handle_add_to_conversation(Exchange& exchange, const Value
 asio::awaitable<void> handle_conversation_item(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_delete_conversation_item(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_delete_conversation(Exchange& exchange, const Value& body);
+std::span<const Field> response_query_fields();
 std::span<const Field> conversation_fields();
 std::span<const Field> conversation_update_fields();
 std::span<const Field> conversation_item_fields();

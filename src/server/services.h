@@ -12,6 +12,7 @@
 #include "chat/model_manager.h"
 #include "chat/startup_trace.h"
 #include "server/access.h"
+#include "server/event_log.h"
 #include "server/memory_governor.h"
 #include "server/metrics.h"
 #include "server/observer.h"
@@ -26,7 +27,7 @@ class ResponsesWriter;
 /// An answer of /v1/responses that nobody waits for.
 struct BackgroundResponse {
   std::shared_ptr<Exchange> exchange;
-  const ResponsesWriter* writer = nullptr;  // lives until the entry goes
+  ResponsesWriter* writer = nullptr;  // lives until the entry goes
 };
 
 struct Services {
@@ -41,7 +42,8 @@ struct Services {
   Observer observer = {};                                     // any thread
   std::vector<StartupTrace::Phase> startup = {};              // set before the network thread runs
   std::map<std::string, BackgroundResponse> background = {};  // by id; network thread only
-  MemoryGovernor memory = {};                                 // its level: any thread
+  EventLogs events = {};       // of streams in the background, by id; network thread only
+  MemoryGovernor memory = {};  // its level: any thread
 };
 
 }  // namespace squish::server

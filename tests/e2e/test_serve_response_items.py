@@ -347,3 +347,71 @@ def test_every_role_of_openai_is_known(client):
     results = [*told[:-1], {"role": "tool", "tool_call_id": "call_1", "content": "e"}, {"role": "function", "name": "look", "content": "f"}, told[-1]]
     assert ask(client, told).output_text == "It snows."
     assert client.chat.completions.create(model="default", messages=results).choices[0].message.content == "It snows."
+
+
+# --- streams in the background
+
+
+def test_a_stream_in_the_background_is_a_stream_that_can_be_read_again(client):
+    events = list(ask(client, "by-turns", tools=[TOOL], stream=True, background=True))
+    assert [event.type for event in events[:3]] == ["response.created", "response.queued", "response.in_progress"]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    end = events[-1].response
+    assert events[-1].type == "response.completed" and end.background and parts_of(end) == BY_TURNS
+    assert client.responses.retrieve(end.id) == end
+    assert list(client.responses.retrieve(end.id, stream=True)) == events
+    assert list(client.responses.retrieve(end.id, stream=True, starting_after=4)) == events[5:]
+    assert list(client.responses.retrieve(end.id, stream=True, starting_after=len(events))) == []
+
+
+def test_a_client_that_leaves_goes_on_where_it_was(client, scripted):
+    with ask(client, "endless", stream=True, background=True, max_output_tokens=1500) as stream:
+        seen = [event for event, _ in zip(stream, range(8))]
+    name = seen[0].response.id
+    rest = list(client.responses.retrieve(name, stream=True, starting_after=seen[-1].sequence_number))
+    assert [event.sequence_number for event in seen + rest] == list(range(len(seen + rest)))
+    text = "".join(event.delta for event in seen + rest if event.type == "response.output_text.delta")
+    assert text == rest[-1].response.output_text and rest[-1].response.usage.output_tokens == 1500
+    scripted.wait_until(lambda: scripted.metric("squish_sequences_running") == 0, what="the answer's end")
+
+
+def test_a_stream_in_the_background_ends_when_it_is_cancelled(client):
+    conversation = client.conversations.create()
+    stream = ask(client, "endless", stream=True, background=True, max_output_tokens=1900, conversation=conversation.id)
+    events = [event for event, _ in zip(stream, range(8))]
+    client.responses.cancel(events[0].response.id)
+    *_, end = stream
+    assert end.type == "response.incomplete" and end.response.status == "cancelled" and end.response.error is None
+    assert client.responses.retrieve(end.response.id).status == "cancelled"
+    assert [item.role for item in client.conversations.items.list(conversation.id, order="asc")] == ["user", "assistant"], "once, as far as it had come"
+
+
+def test_a_stream_ends_whatever_is_deleted_meanwhile(client):
+    stream = ask(client, "endless", stream=True, background=True, max_output_tokens=1500)
+    name = next(iter(stream)).response.id
+    with pytest.raises(openai.NotFoundError):
+        client.responses.delete(name)
+    *_, end = stream
+    assert end.response.status == "incomplete" and client.responses.retrieve(name).usage.output_tokens == 1500
+
+
+def test_what_goes_wrong_in_the_background_is_the_last_event(client):
+    events = list(ask(client, "x" * (CONTEXT + 1), stream=True, background=True))
+    assert [event.type for event in events] == ["response.created", "response.queued", "response.failed"]
+    assert str(CONTEXT) in events[-1].response.error.message
+    assert client.responses.retrieve(events[0].response.id).status == "failed"
+
+
+def test_events_that_are_not_kept_are_refused(client, scripted):
+    plain = ask(client).id
+    streamed = list(ask(client, stream=True, background=True))[0].response.id
+    client.responses.delete(streamed)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.retrieve(plain, stream=True)
+    assert caught.value.param == "stream" and plain in caught.value.message
+    for name in (streamed, "resp_none"):
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(name, stream=True)
+    for query, word in (("stream=maybe", "maybe"), ("stream=true&starting_after=-1", "starting_after")):
+        reply = scripted.get(f"/v1/responses/{plain}?{query}")
+        assert reply.status == 400 and word in reply.json["error"]["message"]

@@ -166,7 +166,6 @@ def test_background_answers_end_before_the_server_does(start_server, local_model
 @pytest.mark.parametrize(
     "body, words",
     [
-        ({"background": True, "stream": True}, "exclude each other"),
         ({"background": True, "store": False}, "needs store"),
         ({"conversation": "resp_1"}, "conv_"),
         ({"conversation": 5}, "conv_"),
