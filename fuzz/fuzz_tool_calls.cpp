@@ -39,8 +39,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<squish::ToolCallText> calls;
   size_t text_bytes = 0;
   const auto take = [&](const squish::ToolCallSplitter::Output& output) {
+    squish::add_pieces(calls, output.calls, text_bytes);
     text_bytes += output.text.size();
-    squish::add_pieces(calls, output.calls);
   };
   for (size_t i = 0; i < text.size(); i += piece_bytes)
     take(splitter.push(text.substr(i, piece_bytes)));
@@ -48,6 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (text_bytes > text.size() || (calls.empty() && text_bytes != text.size())) std::abort();
   for (const squish::ToolCallText& call : calls) {
     if (call.id.empty() || tools->find(call.name) == nullptr) std::abort();
+    if (call.text_before > text_bytes) std::abort();
     if (streams || !call.is_complete) continue;
     const auto arguments = squish::parse_json(call.arguments);
     if (!arguments || !arguments->is_dict()) std::abort();
