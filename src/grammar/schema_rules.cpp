@@ -12,91 +12,6 @@
 namespace squish::schema_rules {
 namespace {
 
-struct Word {
-  std::string_view name;
-  Use use;
-  std::string_view type = {};  // of values that it constrains
-};
-constexpr std::array kWords = {
-    Word{"type", Use::constrains},
-    Word{"enum", Use::constrains},
-    Word{"const", Use::constrains},
-    Word{"$ref", Use::constrains},
-    Word{"allOf", Use::constrains},
-    Word{"anyOf", Use::constrains},
-    Word{"oneOf", Use::constrains},
-    Word{"properties", Use::constrains, "object"},
-    Word{"required", Use::constrains, "object"},
-    Word{"additionalProperties", Use::constrains, "object"},
-    Word{"patternProperties", Use::constrains, "object"},
-    Word{"propertyNames", Use::constrains, "object"},
-    Word{"minProperties", Use::constrains, "object"},
-    Word{"maxProperties", Use::constrains, "object"},
-    Word{"items", Use::constrains, "array"},
-    Word{"prefixItems", Use::constrains, "array"},
-    Word{"additionalItems", Use::constrains, "array"},
-    Word{"minItems", Use::constrains, "array"},
-    Word{"maxItems", Use::constrains, "array"},
-    Word{"minLength", Use::constrains, "string"},
-    Word{"maxLength", Use::constrains, "string"},
-    Word{"pattern", Use::constrains, "string"},
-    Word{"format", Use::constrains, "string"},
-    Word{"minimum", Use::constrains, "number"},
-    Word{"maximum", Use::constrains, "number"},
-    Word{"exclusiveMinimum", Use::constrains, "number"},
-    Word{"exclusiveMaximum", Use::constrains, "number"},
-    Word{"multipleOf", Use::constrains, "number"},
-    Word{"not", Use::unsupported},
-    Word{"if", Use::unsupported},
-    Word{"then", Use::unsupported},
-    Word{"else", Use::unsupported},
-    Word{"uniqueItems", Use::unsupported},
-    Word{"contains", Use::unsupported},
-    Word{"minContains", Use::unsupported},
-    Word{"maxContains", Use::unsupported},
-    Word{"dependencies", Use::unsupported},
-    Word{"dependentRequired", Use::unsupported},
-    Word{"dependentSchemas", Use::unsupported},
-    Word{"unevaluatedItems", Use::unsupported},
-    Word{"unevaluatedProperties", Use::unsupported},
-    Word{"$dynamicRef", Use::unsupported},
-    Word{"$recursiveRef", Use::unsupported},
-    Word{"divisibleBy", Use::unsupported},
-    Word{"disallow", Use::unsupported},
-    Word{"extends", Use::unsupported},
-    Word{"$schema", Use::note},
-    Word{"$id", Use::note},
-    Word{"id", Use::note},
-    Word{"$anchor", Use::note},
-    Word{"$dynamicAnchor", Use::note},
-    Word{"$recursiveAnchor", Use::note},
-    Word{"$vocabulary", Use::note},
-    Word{"$comment", Use::note},
-    Word{"$defs", Use::note},
-    Word{"definitions", Use::note},
-    Word{"title", Use::note},
-    Word{"description", Use::note},
-    Word{"default", Use::note},
-    Word{"examples", Use::note},
-    Word{"example", Use::note},
-    Word{"deprecated", Use::note},
-    Word{"readOnly", Use::note},
-    Word{"writeOnly", Use::note},
-    Word{"contentEncoding", Use::note},
-    Word{"contentMediaType", Use::note},
-    Word{"contentSchema", Use::note},
-    Word{"nullable", Use::unsupported},
-};
-
-/// The formats that texts are held to; other names are notes, as JSON Schema says.
-constexpr std::array<std::string_view, 9> kFormats = {
-    "email", "date", "time", "date-time", "duration", "ipv4", "ipv6", "hostname", "uuid"};
-
-const Word* find_word(std::string_view name) {
-  const auto* const found = std::ranges::find(kWords, name, &Word::name);
-  return found == kWords.end() ? nullptr : found;
-}
-
 Result<Value> read_number_word(const Value& schema, std::string_view word, bool is_integer,
                                const std::string& place) {
   const Value& value = *schema.find(word);
@@ -169,8 +84,7 @@ Status add_string_words(const Value& schema, const std::string& place, Value& ou
     out.set("pattern", pattern->as_string());
   } else if (const Value* format = schema.find("format"); format != nullptr) {
     // Beside a length the format is left as what it is: a note.
-    const bool is_known =
-        format->is_string() && std::ranges::find(kFormats, format->as_string()) != kFormats.end();
+    const bool is_known = format->is_string() && is_format(format->as_string());
     if (is_known && out.size() == 1) out.set("format", format->as_string());
   }
   return {};
@@ -232,6 +146,10 @@ Status add_array_words(const Value& schema, const std::string& place, Value& out
       return wrong(place, fmt::format("{} must be a whole number that is not negative", word));
     out.set(std::string(word), *count_of(value));
   }
+  if (const Value* unique = schema.find("uniqueItems"); unique != nullptr) {
+    if (!unique->is_bool()) return wrong(place, "uniqueItems must be true or false");
+    if (unique->as_bool()) out.set("uniqueItems", true);
+  }
   return {};
 }
 
@@ -254,9 +172,10 @@ Result<std::vector<std::string>> types_of(const Value& schema, const std::string
     return out;
   }
   for (const Value::Entry& entry : schema.entries()) {
-    const Word* word = find_word(entry.key.as_string());
-    if (word == nullptr || word->type.empty() || is_idle(word->name, entry.value)) continue;
-    if (std::ranges::find(out, word->type) == out.end()) out.emplace_back(word->type);
+    const std::string& word = entry.key.as_string();
+    const std::string_view type = type_of_word(word);
+    if (type.empty() || is_idle(word, entry.value)) continue;
+    if (std::ranges::find(out, type) == out.end()) out.emplace_back(type);
   }
   if (out.empty()) out.assign(kTypes.begin(), kTypes.end());
   return out;
@@ -291,6 +210,13 @@ std::optional<bool> holds(const Value& value, const Value& raw) {
     const std::string& word = entry.key.as_string();
     const Value& bound = entry.value;
     if (word == "type" || word == "format") continue;
+    if (word == kConditions) return std::nullopt;
+    if (word == kExcept) {
+      for (const Value& other : bound.items()) {
+        if (are_equal(value, other)) return false;
+      }
+      continue;
+    }
     if (is_number(value) && is_number(bound)) {
       const double x = number_of(value);
       const double y = number_of(bound);
@@ -335,23 +261,6 @@ Result<Value> raw_of_type(const Value& schema, std::string type, const std::stri
   if (type == "object") SQ_TRY_STATUS(add_object_words(schema, place, words));
   if (type == "array") SQ_TRY_STATUS(add_array_words(schema, place, words));
   return words;
-}
-
-Use use_of(std::string_view word) {
-  const Word* found = find_word(word);
-  return found == nullptr ? Use::unknown : found->use;
-}
-
-bool is_idle(std::string_view word, const Value& value) {
-  if (word == "uniqueItems" || word == "nullable") return value.is_bool() && !value.as_bool();
-  if (word == "unevaluatedItems" || word == "unevaluatedProperties")
-    return value.is_bool() && value.as_bool();
-  if (word == "dependencies" || word == "dependentRequired" || word == "dependentSchemas")
-    return value.is_dict() && value.size() == 0;
-  if (word == "format") {
-    return !value.is_string() || std::ranges::find(kFormats, value.as_string()) == kFormats.end();
-  }
-  return false;
 }
 
 std::string decode_pointer(std::string_view part) {

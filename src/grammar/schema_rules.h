@@ -3,7 +3,6 @@
 // together.
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -18,6 +17,21 @@ namespace squish::schema_rules {
 
 inline constexpr std::array<std::string_view, 6> kTypes = {"object", "array",   "string",
                                                            "number", "boolean", "null"};
+
+/// Words of raw alternatives and of the schemas made from them; no JSON text of a user has them,
+/// since SchemaWalk refuses names that begin so. Conditions: schema_walk.h. Except: texts that a
+/// string must not be. Matched: names to which patternProperties and additionalProperties have been
+/// applied.
+inline constexpr char kOwnWord = '\x01';
+inline constexpr std::string_view kConditions =
+    "\x01"
+    "conditions";
+inline constexpr std::string_view kExcept =
+    "\x01"
+    "except";
+inline constexpr std::string_view kMatched =
+    "\x01"
+    "matched";
 
 enum class Use : uint8_t {
   note,         // says nothing about what is valid
@@ -54,11 +68,6 @@ const char* only_choice(const Value& schema);
 /// `definitions` by the names that $ref "#/$defs/<name>" uses. Errors: invalid_argument where one
 /// leads to itself through nothing but anyOf: no value could ever be complete.
 Status check_loops(const Value& root, const Value& definitions);
-
-/// Follows the $ref of a schema that is only that.
-using Resolver = std::function<Value(const Value&)>;
-/// True when no value can be valid under both; false when that is not certain.
-bool are_apart(const Value& a, const Value& b, const Resolver& resolve);
 
 /// json_pattern() of a schema's place, checked by the engine, too. Nothing: no text is left.
 /// Errors: invalid_argument.

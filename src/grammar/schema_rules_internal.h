@@ -9,6 +9,12 @@
 namespace squish::schema_rules {
 
 Error wrong(const std::string& place, const std::string& what);
+/// The type whose values a keyword constrains; empty: those of all, or none.
+std::string_view type_of_word(std::string_view word);
+/// A format that texts are held to.
+bool is_format(std::string_view name);
+/// Both schemas together.
+Value both_schemas(const Value& a, const Value& b);
 bool is_number(const Value& value);
 double number_of(const Value& value);
 bool has_type(const Value& value, std::string_view type);

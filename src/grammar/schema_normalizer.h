@@ -1,0 +1,60 @@
+#pragma once
+// The second half of normalizing: schemas inside a raw alternative, closed objects, definitions.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "grammar/schema_walk.h"
+
+namespace squish::schema_rules {
+
+/// Walks one schema. In each place the walk makes raw alternatives of all keywords; finish() then
+/// closes objects and goes on to the schemas inside.
+class Normalizer {
+ public:
+  Normalizer(const Value& root, bool strict) : root_(root), walk_(root, strict) {}
+  Result<Value> run();
+
+ private:
+  /// A schema in normal form, or `false`.
+  Result<Value> normalize(const Value& schema, const std::string& place);
+  Result<Value> normalize_written(const Value& schema, const std::string& place);
+  Result<Value> normalize_choice(const Value& schema, const char* word, const std::string& place);
+  /// The branch of a oneOf, held off from the others where a value could fit two.
+  Result<Value> branch_of(const Value& list, size_t i, const std::string& place);
+  std::string name_of(const std::string& pointer);
+
+  /// The schemas inside a raw alternative; `false` when nothing can be valid.
+  Result<Value> finish(const Value& raw, const std::string& place);
+  Result<Value> finish_array(const Value& raw, const std::string& place);
+  /// An array of distinct items, written out.
+  Result<Value> finish_unique(const Value& raw, int64_t least, std::optional<int64_t> most,
+                              const std::string& place);
+  Result<Value> finish_object(const Value& raw, const std::string& place);
+  /// The properties that an object can have; false when it lacks one that it must have.
+  Result<bool> add_children(const Value& raw, const std::string& place, Value& children);
+  Result<bool> add_child(const std::string& name, const Value& schema, bool is_required,
+                         const std::string& place, Value& children);
+  /// additionalProperties, patternProperties and propertyNames of an object without properties.
+  Status add_open_part(const Value& raw, const std::string& place, Value& children, Value& out);
+  Status add_patterns(const Value& raw, const std::string& place, Value& out);
+  Status add_named(const Value& raw, const Value& child, const std::string& place, Value& children,
+                   Value& out);
+
+  const Value& root_;
+  SchemaWalk walk_;
+  // Pointers, or schemas as JSON that come back to themselves; [i] is the definition "d<i>".
+  std::vector<std::string> used_;
+  std::vector<std::string> open_;  // schemas on the way to this one, as JSON
+};
+
+/// A pattern of what a text of one line is, except for these; nothing: too many.
+std::optional<std::string> pattern_except(const Value::List& texts);
+/// That matches the text as it is.
+std::string escaped_pattern(const std::string& text);
+/// A raw string alternative without patterns and excluded texts beside lengths; `false`: no text is
+/// left.
+Result<Value> finish_string(const Value& raw, const std::string& place);
+
+}  // namespace squish::schema_rules
