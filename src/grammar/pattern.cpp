@@ -96,6 +96,11 @@ Result<Pattern> read_json_pattern(std::string_view pattern) {
   return out;
 }
 
+Result<Pattern> read_wide_pattern(std::string_view pattern) {
+  SQ_TRY_STATUS(check_pattern_size(pattern, PatternSyntax::regex));
+  return parse_pattern(pattern, PatternReading::wide);
+}
+
 Result<std::optional<std::string>> json_pattern(std::string_view pattern, CountRange length) {
   SQ_TRY(const Pattern given, read_json_pattern(pattern));
   const Pattern held = with_length(given, length);

@@ -22,6 +22,10 @@ Status check_pattern_size(std::string_view text, PatternSyntax syntax);
 /// backslashes or control characters match. Cost: microseconds for a character.
 Result<Pattern> read_json_pattern(std::string_view pattern);
 
+/// All texts without quotes, backslashes and control characters that the pattern may match,
+/// anywhere in them; pattern::nothing() when there is none. Errors: likewise.
+Result<Pattern> read_wide_pattern(std::string_view pattern);
+
 /// What a JSON text contains, as it is, where the schema has `pattern` beside minLength and
 /// maxLength: a regular expression in ASCII, the same or narrower, that the whole text matches,
 /// with so many characters (code points). Nothing: no text is left of it. Errors: those of

@@ -32,10 +32,14 @@ void insert(Ranges& out, const Ranges& more) { out.insert(out.end(), more.begin(
 Ranges ranges_of(const CharacterSet& set) { return {set.ranges().begin(), set.ranges().end()}; }
 Ranges complement_of(const Ranges& ranges) { return ranges_of(CharacterSet(ranges).complement()); }
 
-/// \d, \D, \s, \S, \w and \W.
-std::optional<Item> class_escape(char name) {
+/// \d, \D, \s, \S, \w and \W. `wide`: Python's \d and \w have characters beyond ASCII.
+std::optional<Item> class_escape(char name, bool is_wide) {
   const Ranges digits = ranges_of(digit_characters());
   const Ranges letters = ranges_of(word_characters());
+  const auto more = [&](Ranges ranges) {
+    if (is_wide) ranges.push_back({0x80, CharacterSet::kLast});
+    return ranges;
+  };
   // Of white space that a JSON text has unescaped, all readers agree on the plain one.
   const Ranges space = {{' ', ' '}};
   const Ranges spaces = {{0x09, 0x0D},     {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},
@@ -43,11 +47,11 @@ std::optional<Item> class_escape(char name) {
                          {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
   switch (name) {
     case 'd':
-      return Item{digits, digits};
+      return Item{digits, more(digits)};
     case 'D':
       return Item{complement_of(digits), complement_of(digits)};
     case 'w':
-      return Item{letters, letters};
+      return Item{letters, more(letters)};
     case 'W':
       return Item{complement_of(letters), complement_of(letters)};
     case 's':
@@ -68,7 +72,8 @@ const CharacterSet& any_character() {
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  Parser(std::string_view text, PatternReading reading)
+      : text_(text), is_wide_(reading == PatternReading::wide) {}
 
   Result<Pattern> run() {
     ignores_case_ = take("(?i)");
@@ -100,7 +105,9 @@ class Parser {
     do {
       has_begun_ = has_begun;
       has_ended_ = false;
+      const bool is_from_begin = is_next('^');
       SQ_TRY(Pattern branch, read_sequence());
+      if (is_wide_ && depth_ == 0) branch = found_anywhere(branch, is_from_begin);
       branches.push_back(std::move(branch));
       has_begun_after = has_begun_after || has_begun_;
       has_ended_after = has_ended_after || has_ended_;
@@ -108,6 +115,17 @@ class Parser {
     has_begun_ = has_begun_after;
     has_ended_ = has_ended_after;
     return pattern::choice(branches);
+  }
+
+  /// A branch of the whole pattern that may begin and end anywhere, but for its anchors.
+  [[nodiscard]] Pattern found_anywhere(const Pattern& branch, bool is_from_begin) const {
+    const Pattern any =
+        pattern::repetition(pattern::one_of(CharacterSet({{0, CharacterSet::kLast}})), {});
+    const std::string_view before = text_.substr(0, at_);
+    const size_t escapes = before.size() - 1 - before.find_last_not_of('\\', before.size() - 2);
+    const bool is_to_end = before.ends_with('$') && escapes % 2 == 1;
+    return pattern::sequence(
+        {is_from_begin ? pattern::empty() : any, branch, is_to_end ? pattern::empty() : any});
   }
 
   Result<Pattern> read_sequence() {
@@ -137,11 +155,12 @@ class Parser {
     if (is_next('(')) return read_group();
     has_begun_ = true;
     if (take("[")) return read_class();
-    if (take(".")) return pattern::one_of(any_character());
+    if (take(".")) return pattern::one_of(is_wide_ ? json_characters() : any_character());
     if (is_quantifier_next()) return wrong("there is nothing to repeat");
     SQ_TRY(Item item, read_character(false));
-    if (ignores_case_) ignore_case(item.surely);
-    return pattern::one_of(CharacterSet(std::move(item.surely)));
+    Ranges& ranges = is_wide_ ? item.maybe : item.surely;
+    if (ignores_case_) ignore_case(ranges);
+    return pattern::one_of(CharacterSet(std::move(ranges)));
   }
 
   Result<Pattern> read_group() {
@@ -253,11 +272,14 @@ class Parser {
       ignore_case(surely);
       ignore_case(maybe);
     }
-    return pattern::one_of(is_negated ? CharacterSet(std::move(maybe)).complement()
-                                      : CharacterSet(std::move(surely)));
+    Ranges& ranges = is_negated == is_wide_ ? surely : maybe;
+    const CharacterSet set(std::move(ranges));
+    return pattern::one_of(is_negated ? set.complement() : set);
   }
 
-  static void ignore_case(Ranges& ranges) {
+  void ignore_case(Ranges& ranges) const {
+    // Python has letters beyond ASCII that are one of ASCII in another case.
+    if (is_wide_) ranges.push_back({0x80, CharacterSet::kLast});
     const size_t count = ranges.size();
     for (size_t i = 0; i < count; ++i) {
       for (const uint32_t first : {uint32_t{'a'}, uint32_t{'A'}}) {
@@ -286,7 +308,7 @@ class Parser {
     at_ += static_cast<size_t>(point.bytes);
     if (point.code_point > 0x7F) return single(point.code_point);
     const auto c = static_cast<char>(point.code_point);
-    if (auto item = class_escape(c)) return std::move(*item);
+    if (auto item = class_escape(c, is_wide_)) return std::move(*item);
     constexpr std::array<std::pair<char, uint32_t>, 5> kControls = {
         {{'n', '\n'}, {'t', '\t'}, {'r', '\r'}, {'f', '\f'}, {'v', '\v'}}};
     for (const auto& [name, control] : kControls) {
@@ -340,6 +362,7 @@ class Parser {
   }
 
   std::string_view text_;
+  bool is_wide_;
   size_t at_ = 0;
   int depth_ = 0;
   bool ignores_case_ = false;
@@ -350,6 +373,8 @@ class Parser {
 
 }  // namespace
 
-Result<Pattern> parse_pattern(std::string_view text) { return Parser(text).run(); }
+Result<Pattern> parse_pattern(std::string_view text, PatternReading reading) {
+  return Parser(text, reading).run();
+}
 
 }  // namespace squish

@@ -64,12 +64,16 @@ bool is_empty(const Pattern& node);
 
 }  // namespace pattern
 
+enum class PatternReading : uint8_t { narrow, wide };
+
 /// Reads what ECMAScript and Python understand in the same way: characters, classes, groups with
 /// and without names, greedy and lazy repetitions, alternatives, (?i) at the beginning, and anchors
 /// where they say no more than that the whole text is meant. Where the two differ, it is what both
 /// match: \d, \w and \s are ASCII, and \S leaves out what either calls white space. Errors:
-/// invalid_argument for anything else, and for groups deeper than limits::kGrammarDepthMax.
-Result<Pattern> parse_pattern(std::string_view text);
+/// invalid_argument for anything else, and for groups deeper than limits::kGrammarDepthMax. `wide`:
+/// all that either matches, anywhere in the text.
+Result<Pattern> parse_pattern(std::string_view text,
+                              PatternReading reading = PatternReading::narrow);
 
 /// The text of a pattern that is not nothing, in ASCII. Long repetitions are written as
 /// repetitions of repetitions, which the engine has masks for in time. Errors:

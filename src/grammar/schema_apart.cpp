@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "grammar/pattern.h"
+#include "grammar/pattern_automaton.h"
 #include "grammar/schema_rules_internal.h"
 #include "grammar/schema_walk.h"
 
@@ -215,8 +216,21 @@ bool SchemaWalk::cannot_hold(const Value& raw, const Value& schema, bool is_fina
   if (type == "array") return array_cannot_hold(raw, schema, is_final, depth);
   if (type != "string") return false;
   if (are_disjoint(lengths_of(raw), counts_of(schema, "minLength", "maxLength"))) return true;
-  const Value* pattern = schema.find("pattern");  // "" is a text like others
-  return pattern != nullptr && lengths_of(raw).most == 0 && is_valid(Value(""), schema) == false;
+  const Value* pattern = schema.find("pattern");
+  if (pattern == nullptr || !pattern->is_string()) return false;
+  if (lengths_of(raw).most == 0) return is_valid(Value(""), schema) == false;
+  const Value* own = raw.find("pattern");
+  return own != nullptr && patterns_are_apart(own->as_string(), pattern->as_string());
+}
+
+bool SchemaWalk::patterns_are_apart(const std::string& own, const std::string& other) {
+  const auto [found, is_new] = apart_patterns_.emplace(std::pair(own, other), false);
+  if (!is_new) return found->second;
+  const auto ours = read_json_pattern(own);
+  const auto theirs = read_wide_pattern(other);
+  effort_ += kPatternEffort;
+  found->second = ours && theirs && are_disjoint(*ours, *theirs);
+  return found->second;
 }
 
 bool SchemaWalk::object_cannot_hold(const Value& raw, const Value& schema, bool is_final,

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "grammar/pattern.h"
+#include "grammar/pattern_automaton.h"
 #include "grammar/schema_rules_internal.h"
 #include "grammar/schema_walk.h"
 
@@ -81,10 +83,8 @@ Result<Remainder> SchemaWalk::exclude_values(const Value& raw, const Value::List
         next.add(std::move(some));
         continue;
       }
-      if (from.contains("pattern")) {  // beside it only texts that it does not match
-        const auto is_match = matches(from.find("pattern")->as_string(), value.as_string());
-        if (is_match == false) next.add(from);
-        next.is_whole = next.is_whole && is_match == false;
+      if (from.contains("pattern")) {
+        next.add(exclude_pattern(from, "^" + escaped_pattern(value.as_string()) + "$"));
         continue;
       }
       if (are_numbers) {
@@ -129,9 +129,32 @@ Result<Remainder> SchemaWalk::exclude_typed_word(const Value& raw, const Value& 
     add_piece(raw, piece_of(type, opposite, is_least ? *count - 1 : *count + 1), out);
     return out;
   }
+  if (word == "pattern" && with.is_string()) return exclude_pattern(raw, with.as_string());
   if (type == "array") return exclude_items(raw, schema, word);
   if (type == "object") return exclude_object_word(raw, schema, word, may_add, depth);
   return Remainder{.left = {}, .is_whole = false};
+}
+
+Remainder SchemaWalk::exclude_pattern(const Value& raw, const std::string& pattern) {
+  Remainder out = {.left = {}, .is_whole = false};
+  const Value* own = raw.find("pattern");
+  // A format is a form of its own, which no pattern says.
+  if (is_tired() || raw.contains("format")) return out;
+  if (own != nullptr && patterns_are_apart(own->as_string(), pattern))
+    return {.left = {raw}, .is_whole = true};
+  const auto ours =
+      own == nullptr ? Result<Pattern>(any_text()) : read_json_pattern(own->as_string());
+  const auto theirs = read_wide_pattern(pattern);
+  effort_ += kPatternEffort;
+  if (!ours || !theirs) return out;
+  const auto rest = pattern_difference(*ours, *theirs);
+  if (!rest || pattern::is_nothing(*rest)) return out;
+  const auto text = pattern_text(*rest);
+  if (!text) return out;
+  Value left = raw;
+  left.set("pattern", "^(?:" + *text + ")$");
+  out.add(std::move(left));
+  return out;
 }
 
 Result<Remainder> SchemaWalk::exclude_items(const Value& raw, const Value& schema,

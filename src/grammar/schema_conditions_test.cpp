@@ -115,6 +115,22 @@ TEST(SchemaNot, is_refused_by_name_where_what_it_leaves_cannot_be_said) {
   }
 }
 
+TEST(SchemaNot, takes_a_pattern_away_from_texts) {
+  const Form form(R"({"type":"string","minLength":1,"maxLength":6,"not":{"pattern":"^[. -]+$"}})");
+  EXPECT_TRUE(form.allows(R"("a")"));
+  EXPECT_TRUE(form.allows(R"("-a.")"));
+  EXPECT_FALSE(form.allows(R"("-.")"));
+  EXPECT_FALSE(form.allows(R"("")"));
+  // Not anywhere, where the pattern is not for the whole text.
+  const Form part(R"({"type":"string","pattern":"^[a-c]{2,3}$","not":{"pattern":"b"}})");
+  EXPECT_TRUE(part.allows(R"("aca")"));
+  EXPECT_FALSE(part.allows(R"("aba")"));
+  const Form word(R"({"type":"string","pattern":"^[a-c]{1,2}$","not":{"enum":["ab","c"]}})");
+  EXPECT_TRUE(word.allows(R"("ac")"));
+  EXPECT_FALSE(word.allows(R"("ab")"));
+  EXPECT_FALSE(word.allows(R"("c")"));
+}
+
 // Draft 4 knows no const: to not have it is to not have anything.
 TEST(SchemaNot, reads_the_words_of_the_draft_that_the_schema_names) {
   const std::string schema =
@@ -167,6 +183,15 @@ TEST(SchemaOneOf, takes_from_a_branch_what_another_allows) {
   EXPECT_THAT(
       normal(R"({"oneOf":[{"type":"string"},{"type":"string","format":"date"}]})"),
       HasSubstr("oneOf is not supported here: a value could be valid under both branch 0 and 1"));
+}
+
+TEST(SchemaOneOf, holds_patterns_off_from_each_other) {
+  const Form form(
+      R"({"type":"string","oneOf":[{"pattern":"^[0-9a-f]{4}$"},{"pattern":"^[0-9A-F]{4}$"}]})");
+  EXPECT_TRUE(form.allows(R"("12ab")"));
+  EXPECT_TRUE(form.allows(R"("AB12")"));
+  EXPECT_FALSE(form.allows(R"("1234")"));
+  EXPECT_FALSE(form.allows(R"("aB12")"));
 }
 
 TEST(SchemaOneOf, of_many_alternatives_stays_small) {
@@ -257,6 +282,19 @@ TEST(SchemaPatterns, hold_the_names_that_they_match) {
           R"("allOf":[{"properties":{"a":{"minimum":3},"b":{"type":"null"}},"additionalProperties":false}]})"),
       R"({"type": "object", "properties": {"a": {"type": "integer", "minimum": 3}, "b": {"type": "null"}}, )"
       R"("additionalProperties": false})");
+}
+
+TEST(SchemaPatterns, of_one_object_are_told_apart) {
+  const Form form(
+      R"({"type":"object","patternProperties":{"^a":{"type":"null"},"^ab":{"type":["null","boolean"]},"^c+$":{"type":"integer"}},)"
+      R"("additionalProperties":false})");
+  EXPECT_TRUE(form.allows(R"({"a": null, "cc": 1})"));
+  EXPECT_FALSE(form.allows(R"({"ab": true})"));
+  EXPECT_FALSE(form.allows(R"({"cc": null})"));
+  const Form without(
+      R"({"type":"object","patternProperties":{"^[a-c]$":{"type":"null"}},"not":{"required":["b"]}})");
+  EXPECT_TRUE(without.allows(R"({"a": null, "c": null})"));
+  EXPECT_FALSE(without.allows(R"({"b": null})"));
 }
 
 TEST(SchemaPatterns, of_propertyNames_stand_beside_properties_and_values) {

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "grammar/pattern.h"
+#include "grammar/pattern_automaton.h"
 #include "grammar/schema_rules_internal.h"
 #include "grammar/schema_walk.h"
 
@@ -137,6 +139,19 @@ Value united(const Value::List& a, const Value::List& b) {
   return Value::list(std::move(out));
 }
 
+/// What both patterns match as a whole.
+Result<Value> joined_pattern(const std::string& a, const std::string& b, const std::string& place) {
+  SQ_TRY(const Pattern first, read_json_pattern(a));
+  SQ_TRY(const Pattern second, read_json_pattern(b));
+  const auto both = pattern_intersection(first, second);
+  const auto text = both && !pattern::is_nothing(*both) ? pattern_text(*both) : Error{};
+  if (!text)
+    return wrong(place,
+                 "two different values of pattern together are not supported here: no text that "
+                 "both match as a whole is found");
+  return Value("^(?:" + *text + ")$");
+}
+
 Result<Value> conjoin_plain(const Value& a, const Value& b, const std::string& place) {
   const Value* values_a = a.find("enum");
   const Value* values_b = b.find("enum");
@@ -172,6 +187,9 @@ Result<Value> conjoin_plain(const Value& a, const Value& b, const std::string& p
       out.set(word, entry.value);
     } else if (word == kExcept) {
       out.set(word, united(own->items(), entry.value.items()));
+    } else if (word == "pattern" && !are_equal(*own, entry.value)) {
+      SQ_TRY(Value both, joined_pattern(own->as_string(), entry.value.as_string(), place));
+      out.set(word, std::move(both));
     } else if (!are_equal(*own, entry.value) && word != "format") {
       return wrong(place,
                    fmt::format("two different values of {} together are not supported", word));

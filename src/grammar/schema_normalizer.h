@@ -38,6 +38,13 @@ class Normalizer {
                          const std::string& place, Value& children);
   /// additionalProperties, patternProperties and propertyNames of an object without properties.
   Status add_open_part(const Value& raw, const std::string& place, Value& children, Value& out);
+  /// The names that one of patternProperties gives a schema; nothing: none.
+  struct NamesOfPattern {
+    std::optional<std::string> pattern;
+    Value schema;
+  };
+  Result<NamesOfPattern> names_of_pattern(const Value& raw, const std::string& pattern,
+                                          const std::string& place);
   Status add_patterns(const Value& raw, const std::string& place, Value& out);
   Status add_named(const Value& raw, const Value& child, const std::string& place, Value& children,
                    Value& out);
@@ -51,8 +58,6 @@ class Normalizer {
 
 /// A pattern of what a text of one line is, except for these; nothing: too many.
 std::optional<std::string> pattern_except(const Value::List& texts);
-/// That matches the text as it is.
-std::string escaped_pattern(const std::string& text);
 /// A raw string alternative without patterns and excluded texts beside lengths; `false`: no text is
 /// left.
 Result<Value> finish_string(const Value& raw, const std::string& place);

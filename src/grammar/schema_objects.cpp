@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "grammar/pattern.h"
+#include "grammar/pattern_automaton.h"
 #include "grammar/schema_normalizer.h"
 #include "grammar/schema_rules_internal.h"
 
@@ -40,6 +42,17 @@ Result<Value> add_counts(const Value& raw, size_t named, const std::string& plac
   if (least > static_cast<int64_t>(required)) out.set("minProperties", least);
   if (most && (named == 0 || *most < static_cast<int64_t>(named))) out.set("maxProperties", *most);
   return out;
+}
+
+Result<Pattern> without(const Pattern& names, const std::string& other, const std::string& place) {
+  SQ_TRY(const Pattern theirs,
+         read_wide_pattern(other).at(fmt::format("schema {}: pattern", place)));
+  auto rest = pattern_difference(names, theirs);
+  if (!rest)
+    return wrong(place,
+                 "patternProperties with patterns that overlap is not supported here: their "
+                 "difference is too large");
+  return std::move(*rest);
 }
 
 /// Without the one value that nothing can be: no name, no value.
@@ -119,21 +132,49 @@ Status Normalizer::add_open_part(const Value& raw, const std::string& place, Val
 }
 
 Status Normalizer::add_patterns(const Value& raw, const std::string& place, Value& out) {
-  const Value* patterns = raw.find("patternProperties");
-  if (patterns->size() != 1 || raw.contains("propertyNames"))
-    return wrong(place, "patternProperties is supported with one pattern, without propertyNames");
-  const Value::Entry& entry = patterns->entries().front();
-  for (const Value& name : forbidden_names(raw)) {
-    if (walk_.matches(entry.key.as_string(), name.as_string()) != false)
-      return wrong(place, fmt::format("patternProperties is not supported where the name {}, which "
-                                      "its pattern matches, is forbidden",
-                                      printable(name.as_string())));
+  const Value& patterns = *raw.find("patternProperties");
+  if (raw.contains("propertyNames"))
+    return wrong(place, "patternProperties is not supported beside propertyNames");
+  Value children = Value::dict();
+  for (const Value::Entry& entry : patterns.entries()) {
+    SQ_TRY(const NamesOfPattern names, names_of_pattern(raw, entry.key.as_string(), place));
+    if (!names.pattern) continue;
+    SQ_TRY(Value child, normalize(names.schema, place + "/patternProperties"));
+    if (!child.is_bool()) children.set(*names.pattern, std::move(child));
   }
-  SQ_TRY(const auto pattern, pattern_of(entry.key.as_string(), {}, place));
-  SQ_TRY(Value child, normalize(entry.value, place + "/patternProperties"));
-  if (!child.is_bool() && pattern)
-    out.set("patternProperties", Value::dict({{*pattern, std::move(child)}}));
+  if (children.size() > 0) out.set("patternProperties", std::move(children));
   return {};
+}
+
+Result<Normalizer::NamesOfPattern> Normalizer::names_of_pattern(const Value& raw,
+                                                                const std::string& pattern,
+                                                                const std::string& place) {
+  const Value& patterns = *raw.find("patternProperties");
+  NamesOfPattern out = {.pattern = pattern, .schema = *patterns.find(pattern)};
+  const std::string where = fmt::format("schema {}: pattern", place);
+  SQ_TRY(const Pattern all, read_json_pattern(pattern).at(where));
+  Pattern own = all;  // that no other pattern matches
+  Value every = out.schema;
+  for (const Value::Entry& entry : patterns.entries()) {
+    const std::string& other = entry.key.as_string();
+    if (other == pattern || are_equal(entry.value, out.schema) ||
+        walk_.patterns_are_apart(pattern, other))
+      continue;
+    every = both_schemas(every, entry.value);
+    SQ_TRY(own, without(own, other, place));
+  }
+  // Where another matches all of them, what they ask for together.
+  if (pattern::is_nothing(own)) {
+    own = all;
+    out.schema = every;
+  }
+  for (const Value& name : forbidden_names(raw)) {
+    if (walk_.matches(pattern, name.as_string()) == false) continue;
+    SQ_TRY(own, without(own, "^" + escaped_pattern(name.as_string()) + "$", place));
+  }
+  if (pattern::is_nothing(own)) return NamesOfPattern{};
+  SQ_TRY(out.pattern, pattern_text(own).at(where));
+  return out;
 }
 
 Status Normalizer::add_named(const Value& raw, const Value& child, const std::string& place,

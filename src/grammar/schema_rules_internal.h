@@ -11,6 +11,8 @@ namespace squish::schema_rules {
 Error wrong(const std::string& place, const std::string& what);
 /// The type whose values a keyword constrains; empty: those of all, or none.
 std::string_view type_of_word(std::string_view word);
+/// A pattern of this text only.
+std::string escaped_pattern(const std::string& text);
 /// A format that texts are held to.
 bool is_format(std::string_view name);
 /// Both schemas together.

@@ -62,6 +62,8 @@ class SchemaWalk {
   std::optional<bool> is_valid(const Value& value, const Value& schema, int depth = 0);
   /// Does `text` match as patterns of schemas do, anywhere? Nothing: not decided here.
   std::optional<bool> matches(const std::string& pattern, const std::string& text);
+  /// True when no text that `own` matches as a whole has what `other` matches.
+  bool patterns_are_apart(const std::string& own, const std::string& other);
   /// True when no value of the raw alternative can be valid under `schema`. `is_final`: nothing
   /// will be added to it, so that an object with properties has no others.
   bool cannot_hold(const Value& raw, const Value& schema, bool is_final, int depth = 0);
@@ -101,6 +103,8 @@ class SchemaWalk {
   Result<Remainder> exclude_items(const Value& raw, const Value& schema, const std::string& word);
   Result<Remainder> exclude_object_word(const Value& raw, const Value& schema,
                                         const std::string& word, bool may_add, int depth);
+  /// Without the texts that `pattern` may match.
+  Remainder exclude_pattern(const Value& raw, const std::string& pattern);
   void exclude_name(const Value& raw, const std::string& name, const Value& schema, bool may_add,
                     Remainder& out);
   void exclude_every_further(const Value& raw, const Value& schema, Remainder& out);
@@ -131,12 +135,15 @@ class SchemaWalk {
   int apart_depth_ = 0;  // of are_apart(), which asks combine(), which asks it again
   bool is_tired() { return ++effort_ > kEffortMax; }
 
-  static constexpr size_t kEffortMax = 400'000;  // single questions: a second
+  static constexpr size_t kEffortMax = 400'000;    // single questions: a second
+  static constexpr size_t kPatternEffort = 4'000;  // 10 ms for a pair of patterns
+
   const Value& root_;
   const bool strict_;
   const int draft_;
   size_t node_count_ = 0;
   size_t effort_ = 0;
+  std::map<std::pair<std::string, std::string>, bool> apart_patterns_;
   // By pattern: finds it; finds that it is nowhere.
   std::map<std::string, std::optional<std::pair<text::Regex, text::Regex>>> regexes_;
 };
