@@ -168,7 +168,29 @@ Result<Value> SchemaWalk::with_patterns(const Value& raw, const std::set<std::st
   return out;
 }
 
+std::optional<Value> SchemaWalk::values_within(const Value& values, const Value& raw) {
+  Value schema = Value::dict();
+  for (const Value::Entry& entry : raw.entries()) {
+    const std::string& word = entry.key.as_string();
+    if (word == kExcept || word == kMatched) return std::nullopt;
+    if (word != kConditions && word != "format") schema.set(word, entry.value);
+  }
+  Value::List kept;
+  for (const Value& value : values.find("enum")->items()) {
+    const auto is_in = is_valid(value, schema);
+    if (!is_in) return std::nullopt;
+    if (*is_in) kept.push_back(value);
+  }
+  if (kept.empty()) return Value(false);
+  const Value out = Value::dict({{"enum", Value::list(std::move(kept))}});
+  return with_conditions(with_conditions(out, conditions_of(values)), conditions_of(raw));
+}
+
 Result<Value> SchemaWalk::conjoined(const Value& a, const Value& b, const std::string& place) {
+  if (a.contains("enum") != b.contains("enum")) {
+    if (auto within = a.contains("enum") ? values_within(a, b) : values_within(b, a))
+      return std::move(*within);
+  }
   if (!a.contains("patternProperties") && !b.contains("patternProperties"))
     return conjoin(a, b, place);
   std::set<std::string> names = names_of(a);
@@ -200,12 +222,28 @@ Result<Alternatives> SchemaWalk::join(const Alternatives& a, const Alternatives&
   return out;
 }
 
+Result<Alternatives> SchemaWalk::own_values(const Value& schema, const std::string& place) {
+  const Value* list = schema.find("enum");
+  const bool has_list = list != nullptr && list->is_list() && list->size() > 0;
+  if (!has_list && !schema.contains("const")) return own_alternatives(schema, place);
+  const Value values = has_list ? *list : Value::list({*schema.find("const")});
+  Value typed = Value::dict();
+  for (const Value::Entry& entry : schema.entries()) {
+    const std::string& word = entry.key.as_string();
+    const bool is_own = word == "type" || word == "const" || !type_of_word(word).empty();
+    if (is_own && word != "format" && !word.starts_with("dependen")) typed.set(word, entry.value);
+  }
+  const auto within = values_within(Value::dict({{"enum", values}}), typed);
+  if (!within) return own_alternatives(schema, place);
+  return within->is_bool() ? Alternatives{} : Alternatives{*within};
+}
+
 Result<Alternatives> SchemaWalk::combine(const Value& schema, const std::string& place, int depth) {
   if (depth > limits::kJsonDepthMax)
     return wrong(place, "its references go round in a circle without a value in between");
   if (schema.is_bool()) return schema.as_bool() ? any() : Alternatives{};
   SQ_TRY_STATUS(check_words(schema, place));
-  SQ_TRY(Alternatives out, own_alternatives(schema, place));
+  SQ_TRY(Alternatives out, own_values(schema, place));
   SQ_TRY(const Value::List conditions, own_conditions(schema, place));
   for (Value& raw : out) raw = with_conditions(std::move(raw), conditions);
   if (const Value* ref = schema.find("$ref"); ref != nullptr) {

@@ -121,6 +121,10 @@ class SchemaWalk {
   std::optional<bool> is_valid_word(const Value& value, const Value& schema,
                                     const std::string& word, int depth);
 
+  /// The values of {"enum"} that a raw alternative allows, or `false`. Nothing: not decided.
+  std::optional<Value> values_within(const Value& values, const Value& raw);
+  /// own_alternatives(), where enum and const stand beside anything.
+  Result<Alternatives> own_values(const Value& schema, const std::string& place);
   Result<Alternatives> join(const Alternatives& a, const Alternatives& b, const std::string& place);
   Result<Alternatives> settle_one(const Value& raw, const Value& condition);
   Result<Alternatives> settle_not(const Value& raw, const Value& condition);

@@ -1,0 +1,89 @@
+"""Random schemas of the words that take something away: what their masks allow validates with Python's jsonschema, under every draft."""
+import json
+import random
+import subprocess
+
+import jsonschema
+import pytest
+from scripted_model import write_scripted_model
+from squish_program import BUILD
+
+NAMES = ["a", "b", "c", "ab"]
+DRAFTS = [
+    "http://json-schema.org/draft-04/schema#", "http://json-schema.org/draft-06/schema#", "http://json-schema.org/draft-07/schema#",
+    "https://json-schema.org/draft/2019-09/schema", "https://json-schema.org/draft/2020-12/schema",
+]
+LEAVES = [
+    {"type": "string"}, {"type": "integer"}, {"type": "boolean"}, {"type": "null"}, {"const": "x"}, {"const": 1}, {"enum": ["x", "y", 1, 2.5, None]},
+    {"type": "string", "enum": ["x", "y", "z"]}, {}, {"type": "integer", "minimum": 1}, {"type": "number", "exclusiveMaximum": 2, "exclusiveMinimum": -9},
+    {"type": "string", "minLength": 1}, {"maxLength": 2}, {"pattern": "^x"}, {"pattern": "^[xy]+$"}, {"pattern": "x|^y"}, {"type": ["string", "null"]},
+    {"maximum": 2.5}, {"type": "array", "maxItems": 2}, {"enum": [{"a": 1}, {"b": "x"}, [1], []]}, {"$ref": "#/definitions/d"},
+]
+
+
+def random_schema(chance, depth):
+    if depth == 0 or chance.random() < 0.2:
+        return chance.choice(LEAVES)
+    inner = lambda: random_schema(chance, depth - 1)
+    out = {"type": "object"} if chance.random() < 0.8 else {}
+    words = {
+        "properties": lambda: {name: inner() for name in chance.sample(NAMES, 2)},
+        "required": lambda: chance.sample(NAMES, 1),
+        "additionalProperties": lambda: chance.choice([False, chance.choice(LEAVES)]),
+        "patternProperties": lambda: {pattern: inner() for pattern in chance.sample(["^a", "b", "^.$"], chance.randint(1, 2))},
+        "propertyNames": lambda: chance.choice([{"enum": ["a", "b"]}, {"pattern": "^a"}, {"not": {"enum": ["c"]}}]),
+        "maxProperties": lambda: 1,
+        "dependencies": lambda: {chance.choice(NAMES): chance.choice([[chance.choice(NAMES)], inner()])},
+        "not": inner,
+        "oneOf": lambda: [inner() for _ in range(chance.randint(1, 3))],
+        "anyOf": lambda: [inner(), inner()],
+        "allOf": lambda: [inner(), inner()],
+        "if": inner,
+        "then": inner,
+        "else": inner,
+    }
+    chances = {"properties": 0.8, "required": 0.4, "oneOf": 0.3, "not": 0.2, "if": 0.2, "then": 0.3}
+    out |= {word: make() for word, make in words.items() if chance.random() < chances.get(word, 0.1)}
+    if chance.random() < 0.15:
+        return {"type": "array", "items": inner(), "uniqueItems": chance.random() < 0.3, "not": inner()}
+    return out
+
+
+def valid_schemas(count):
+    """Those that their own draft calls schemas."""
+    chance, out = random.Random(20), []
+    while len(out) < count:
+        schema = {"$schema": chance.choice(DRAFTS), **random_schema(chance, chance.randint(1, 3))}
+        schema["definitions"] = {"d": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}}
+        validator = jsonschema.validators.validator_for(schema)
+        try:
+            validator.check_schema(schema)
+        except jsonschema.SchemaError:
+            continue
+        out.append((schema, validator(schema)))
+    return out
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("draws") / "scripted.gguf"
+    write_scripted_model(path, {"hello": "Hello."})
+    return path
+
+
+def test_texts_of_the_masks_of_random_schemas_validate(model):
+    schemas = valid_schemas(600)
+    lines = [json.dumps({"id": i, "schema": schema, "outputs": 3, "seed": i}) for i, (schema, _) in enumerate(schemas)]
+    run = subprocess.run([BUILD / "tests" / "grammar" / "constrain_lines", model], input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stderr
+    answers = [json.loads(line) for line in run.stdout.splitlines()][:-1]
+    assert len(answers) == len(schemas)
+    drawn = 0
+    for (schema, validator), answer in zip(schemas, answers):
+        for text in answer.get("outputs", []):
+            if text is None:
+                continue
+            drawn += 1
+            assert validator.is_valid(json.loads(text)), (json.dumps(schema), text)
+    assert drawn > 600
+    assert sum("error" not in answer for answer in answers) > 300
