@@ -13,6 +13,7 @@ namespace squish::schema_rules {
 namespace {
 
 constexpr double kExactMax = 9.0e15;
+constexpr size_t kNumbersMax = 40;
 
 /// An object that has `name`, with such a value.
 Value piece_with(const std::string& name, Value schema) {
@@ -73,6 +74,8 @@ Result<Remainder> SchemaWalk::exclude_values(const Value& raw, const Value::List
   const std::string& type = raw.find("type")->as_string();
   const bool are_numbers = type == "number" || type == "integer";
   Remainder out = {.left = {raw}};
+  // Each number more is a range more.
+  if (are_numbers && values.size() > kNumbersMax) return Remainder{.left = {}, .is_whole = false};
   for (const Value& value : values) {
     if (!has_type(value, are_numbers ? "number" : type)) continue;
     Remainder next = {.left = {}, .is_whole = out.is_whole};

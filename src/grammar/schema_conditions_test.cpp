@@ -72,6 +72,12 @@ TEST(SchemaNot, takes_values_and_types_away) {
   EXPECT_TRUE(number.allows("4"));
   EXPECT_TRUE(number.allows("6"));
   EXPECT_FALSE(number.allows("5"));
+  // Every range between 30 numbers is there.
+  std::string odd;
+  for (int i = 0; i < 30; ++i) odd += (i == 0 ? "" : ",") + std::to_string(2 * i + 1);
+  const Form ranges(R"({"type":"integer","not":{"enum":[)" + odd + "]}}");
+  for (int i = -2; i < 64; ++i)
+    EXPECT_EQ(ranges.allows(std::to_string(i)), i < 1 || i > 59 || i % 2 == 0) << i;
   const Form type(R"({"type":["string","null","boolean"],"not":{"type":["string","array"]}})");
   EXPECT_TRUE(type.allows("null"));
   EXPECT_TRUE(type.allows("true"));
@@ -326,6 +332,15 @@ TEST(SchemaUnique, writes_out_lists_of_few_values) {
   const Form days(R"({"type":"array","items":{"enum":[1,2,3,4,5,6,7]},"uniqueItems":true})");
   EXPECT_TRUE(days.allows("[1, 3, 7]"));
   EXPECT_FALSE(days.allows("[3, 1]"));
+}
+
+TEST(SchemaUnique, is_refused_soon_for_many_values) {
+  std::string values;
+  for (int i = 0; i < 2000; ++i) values += (i == 0 ? "" : ",") + std::to_string(i);
+  EXPECT_THAT(normal(R"({"type":"array","uniqueItems":true,"items":{"enum":[)" + values + "]}}"),
+              HasSubstr("the keyword uniqueItems is supported for"));
+  EXPECT_THAT(normal(R"({"type":"integer","not":{"enum":[)" + values + "]}}"),
+              HasSubstr("not is not supported here"));
 }
 
 TEST(SchemaUnique, is_refused_for_items_without_end) {

@@ -54,8 +54,8 @@ bool lacks(const Value& raw, const std::string& name) {
   return !names_of(raw).contains(name) && (is_closed(raw) || is_listed);
 }
 
-/// An exclusion gives cases, and the next one cases of each. So many, of all alternatives of a
-/// place together, are kept, and one at least of each: the plainest.
+/// An exclusion gives cases of an object, and the next one cases of each. So many, of all
+/// alternatives of a place together, are kept, and one at least of each: the plainest.
 constexpr size_t kCasesKept = 24;
 
 /// All work that is left of one alternative, and what was already decided about it.
@@ -118,7 +118,8 @@ Result<Alternatives> SchemaWalk::settle(Alternatives raw, const std::string& pla
     SQ_TRY(Alternatives cases, settle_one(core, condition));
     size_t& count = cases_of[at.origin];
     const size_t room = std::max<size_t>(1, kept - std::min(kept, count - 1));
-    if (is_exclusion(condition) && cases.size() > room) keep_plainest(cases, room);
+    const bool are_objects = core.contains("type") && text_of(core, "type") == "object";
+    if (is_exclusion(condition) && are_objects && cases.size() > room) keep_plainest(cases, room);
     count = count + cases.size() - 1;
     std::ranges::reverse(cases);
     for (Value& one : cases)

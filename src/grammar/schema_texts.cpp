@@ -65,7 +65,7 @@ void add_orders(const Value::List& values, bool is_any_order, size_t most, Value
   if (!is_any_order && !used.empty()) {
     while (!are_equal(values[begin], used.back())) ++begin;
   }
-  for (size_t i = begin; i < values.size(); ++i) {
+  for (size_t i = begin; i < values.size() && out.size() <= kSequencesMax; ++i) {
     const bool is_used =
         std::ranges::any_of(used, [&](const Value& other) { return are_equal(other, values[i]); });
     if (is_used) continue;
@@ -142,7 +142,7 @@ Result<Value> Normalizer::finish_unique(const Value& raw, int64_t least,
       fmt::format("the keyword uniqueItems is supported for items of an enum with up to {} lists "
                   "of distinct items, and with maxItems up to 1",
                   kSequencesMax));
-  if (raw.contains("prefixItems") || !values) return refusal;
+  if (raw.contains("prefixItems") || !values || values->size() > kSequencesMax) return refusal;
   Value::List distinct;
   for (const Value& value : *values) {
     const auto is_item = walk_.is_valid(value, items);
