@@ -55,7 +55,7 @@ Result<Pattern> without(const Pattern& names, const std::string& other, const st
   return std::move(*rest);
 }
 
-/// Without the one value that nothing can be: no name, no value.
+/// Can the object have no name at all?
 bool is_empty_only(const Value& out) {
   return is_false(*out.find("additionalProperties")) && !out.contains("properties") &&
          !out.contains("patternProperties");

@@ -31,6 +31,13 @@ SCHEMAS = {
     "null": {"type": "null"},
     "draft4": {"$schema": "http://json-schema.org/draft-04/schema#", "type": "integer", "minimum": 3, "exclusiveMinimum": True, "maximum": 8},
     "map": {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 2},
+    "not": {"type": "object", "properties": {"word": {"type": "string", "maxLength": 8, "not": {"pattern": "^[a-m]"}}}, "required": ["word"]},
+    "either": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "boolean"}}, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+    "if": {
+        "type": "object", "properties": {"k": {"enum": ["x", "y"]}, "n": {"type": "integer"}}, "required": ["k"],
+        "if": {"properties": {"k": {"const": "x"}}}, "then": {"required": ["n"]}, "else": {"not": {"required": ["n"]}},
+    },
+    "unique": {"type": "array", "items": {"enum": ["red", "green", "blue"]}, "uniqueItems": True, "minItems": 2},
 }
 
 
@@ -131,11 +138,12 @@ def test_a_required_tool_is_called_with_valid_arguments(client, server):
     "schema, keyword",
     [
         ({"type": "array", "items": {"type": "integer"}, "uniqueItems": True}, "uniqueItems"),
-        ({"not": {"type": "null"}}, "not"),
+        ({"type": "number", "not": {"type": "integer"}}, "keyword not is not supported here"),
+        ({"type": "array", "contains": {"type": "null"}}, "contains"),
         ({"type": "object", "properties": {"a": {"type": "string", "pattern": "a", "minLength": 3}}}, "pattern"),
         ({"type": "string", "minlength": 3}, "minlength"),
         ({"$ref": "#/$defs/missing"}, "leads nowhere"),
-        ({"type": "integer", "minimum": 5, "maximum": 3}, "range"),
+        ({"type": "integer", "minimum": 5, "maximum": 3}, "no value can be valid"),
     ],
 )
 def test_what_a_mask_cannot_hold_to_is_named(client, server, schema, keyword):
