@@ -85,6 +85,7 @@ Result<Alternatives> SchemaWalk::settle(Alternatives raw, const std::string& pla
   std::vector<Open> open;
   std::vector<size_t> cases_of(raw.size(), 1);
   const size_t kept = std::max<size_t>(2, kCasesKept / std::max<size_t>(1, raw.size()));
+  open.reserve(raw.size());
   for (size_t i = 0; i < raw.size(); ++i) open.push_back({raw[i], i, {}, {}});
   std::ranges::reverse(open);
   for (size_t steps = 0; !open.empty(); ++steps) {
