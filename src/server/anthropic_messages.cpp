@@ -65,11 +65,6 @@ constexpr auto kCountFields = [] {
   return out;
 }();
 
-std::string text_of(const Value& object, std::string_view name) {
-  const Value* value = find_present(object, name);
-  return value != nullptr && value->is_string() ? value->as_string() : "";
-}
-
 ApiError unreadable(const std::string& where, std::string_view type) {
   return bad_field(where, fmt::format("{} is of type {}; this server's models read text only",
                                       where, printable(type)));

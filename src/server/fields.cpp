@@ -117,6 +117,11 @@ const Value* find_present(const Value& object, std::string_view name) {
   return value == nullptr || value->is_none() ? nullptr : value;
 }
 
+std::string text_of(const Value& object, std::string_view name) {
+  const Value* value = find_present(object, name);
+  return value != nullptr && value->is_string() ? value->as_string() : "";
+}
+
 Parsed<std::optional<int64_t>> read_integer(const Value& object, std::string_view name,
                                             int64_t minimum, int64_t maximum) {
   const Value* value = find_present(object, name);

@@ -59,6 +59,8 @@ Parsed<std::vector<std::string>> read_stops(const Value& object, std::string_vie
                                             const std::vector<std::string>& otherwise);
 /// The entry if it is there and not null, else nullptr.
 const Value* find_present(const Value& object, std::string_view name);
+/// The text of a field; "" where it is absent or no text.
+std::string text_of(const Value& object, std::string_view name);
 
 /// Sets what `object` has of the sampling table, under the names of `dialect` and a few that other
 /// servers made common. `logprobs` and `top_logprobs`, whose types differ between routes, are left

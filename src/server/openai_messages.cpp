@@ -9,12 +9,6 @@
 namespace squish::server {
 namespace {
 
-/// The text of a field when it is a string, else "".
-std::string text_of(const Value& object, std::string_view name) {
-  const Value* value = find_present(object, name);
-  return value != nullptr && value->is_string() ? value->as_string() : "";
-}
-
 Parsed<std::string> read_part(const Value& part, const std::string& where) {
   if (part.is_string()) return part.as_string();
   const std::string type = text_of(part, "type");

@@ -13,11 +13,6 @@
 namespace squish::server {
 namespace {
 
-std::string text_of(const Value& object, std::string_view name) {
-  const Value* value = find_present(object, name);
-  return value != nullptr && value->is_string() ? value->as_string() : "";
-}
-
 /// Text of a list of {"text": ...}.
 std::string joined_texts(const Value* list) {
   std::string out;

@@ -99,11 +99,6 @@ constexpr std::array kEchoes = {
     Echo{"user", "null"},
 };
 
-std::string text_of(const Value& object, std::string_view name) {
-  const Value* value = find_present(object, name);
-  return value != nullptr && value->is_string() ? value->as_string() : "";
-}
-
 Checked read_input(const Value& body, const Value& before, ResponsesCall& out) {
   const Value* input = find_present(body, "input");
   if (input == nullptr) return bad_field("input", "input is missing");

@@ -11,11 +11,6 @@
 namespace squish::server {
 namespace {
 
-std::string text_of(const Value& object, std::string_view name) {
-  const Value* value = find_present(object, name);
-  return value != nullptr && value->is_string() ? value->as_string() : "";
-}
-
 /// The name in {"type":"function","function":{"name"}} or {"type":"function","name"}.
 std::string function_name(const Value& object) {
   const Value* function = find_present(object, "function");
