@@ -37,9 +37,17 @@ struct HalfTurned {
         left(weight.layout().padded_rows() * width),
         magnitude(left.size()) {
     const size_t height = weight.layout().padded_rows();
+    const TrellisCode& code = trellis_code(weight.view().dtype);
     std::vector<float> sv(height);
     decode_trellis_scales(weight.view(), su.data(), sv.data());
     decode_trellis_codes(weight.view(), left.data());
+    // A code of t2 moves by half a step when it is rounded to a byte, one of t3 and t4 by two.
+    const float moved = (weight.view().dtype == DType::t2 ? 0.5F : 2.0F) * code.unit;
+    for (size_t r = 0, start = 0, n = 0; r < height; ++r) {
+      if (r == start + n) start = r;
+      n = rotation_length(start, height);
+      byte_error.push_back(std::fabs(sv[r]) * std::sqrt(static_cast<float>(n)) * moved);
+    }
     std::vector<float> column(height);
     for (size_t c = 0; c < width; ++c) {
       for (size_t r = 0; r < height; ++r) column[r] = left[r * width + c];
@@ -60,6 +68,7 @@ struct HalfTurned {
   std::vector<float> su;
   std::vector<float> left;
   std::vector<float> magnitude;
+  std::vector<float> byte_error;  // of each row's weights, when the codes of Q become bytes
 };
 
 /// x in the rotated frame.
@@ -70,10 +79,21 @@ std::vector<float> turned(const HalfTurned& weight, const float* x, size_t lengt
   return out;
 }
 
+/// What a kernel rounds beside activations to int8.
+enum class Rounds : uint8_t { nothing, to_bf16, to_bytes };
+
+Rounds rounds_of(const Backend& backend, bool is_prompt) {
+  const std::string name = backend.description();
+  if (!is_prompt) return Rounds::nothing;
+  if (name.find("amx") != std::string::npos) return Rounds::to_bf16;
+  return name.find("scalar") != std::string::npos ? Rounds::nothing : Rounds::to_bytes;
+}
+
 /// Half a step of int8 in each block of 128 columns, or 2^-8 of each activation and of each weight
-/// with bf16, and the rounding of float sums: 2^-20 of all magnitudes.
+/// with bf16; what bytes move the weights by; and the rounding of float sums: 2^-20 of all
+/// magnitudes.
 double product_bound(const HalfTurned& weight, size_t row, const std::vector<float>& x,
-                     bool is_bf16) {
+                     Rounds rounds) {
   double bound = 0;
   for (size_t start = 0; start < x.size(); start += kRotation) {
     const size_t end = std::min(x.size(), start + kRotation);
@@ -83,11 +103,15 @@ double product_bound(const HalfTurned& weight, size_t row, const std::vector<flo
       const double w = std::fabs(static_cast<double>(weight.left[row * weight.width + c]));
       const double sums = static_cast<double>(weight.magnitude[row * weight.width + c]);
       bound += 0x1p-20 * sums * static_cast<double>(largest);
-      if (is_bf16) {
-        bound += 0x1.02p-8 * (w + sums) * std::fabs(static_cast<double>(x[c]));
-      } else {
-        bound += w * static_cast<double>(largest) / 127.0 * 0.5001;
+      const double value = std::fabs(static_cast<double>(x[c]));
+      if (rounds == Rounds::to_bf16) {
+        bound += 0x1.02p-8 * (w + sums) * value;
+        continue;
       }
+      const double half_step = static_cast<double>(largest) / 127.0 * 0.5001;
+      bound += w * half_step;
+      if (rounds == Rounds::to_bytes)
+        bound += static_cast<double>(weight.byte_error[row]) * (value + half_step);
     }
   }
   return bound + 1e-6;
@@ -114,11 +138,10 @@ void expect_product_equals_ref(Backend& backend, const RandomTrellis& weight,
   };
   run(*make_ref_backend(), expected);
   run(backend, actual);
-  const bool has_tiles = backend.description().find("amx") != std::string::npos;
   for (size_t t = 0; t < rows; ++t) {
     const std::vector<float> in = turned(half, input.row(t), in_length);
     for (size_t o = 0; o < out_length; ++o) {
-      const double bound = product_bound(half, o, in, has_tiles && t < prefill_rows);
+      const double bound = product_bound(half, o, in, rounds_of(backend, t < prefill_rows));
       const double error = std::fabs(static_cast<double>(actual[t * out_length + o]) -
                                      static_cast<double>(expected[t * out_length + o]));
       ASSERT_LE(error, bound) << type_info(dtype).name << " [" << out_length << ", " << in_length

@@ -81,8 +81,9 @@ TEST(TrellisModel, runs_the_same_on_cpu_as_on_ref) {
       error += gap * gap;
       energy += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
     }
-    // Seven products in a row, each with activations rounded by about 0.6 % (-44 dB).
-    EXPECT_LT(std::sqrt(error / energy), 0.05) << name;
+    // Seven products in a row, each with activations rounded by about 0.6 % (-44 dB) and, in
+    // prompts, weights by 0.8 % (-42 dB): 2.7 %, which norms and softmax make two to three times.
+    EXPECT_LT(std::sqrt(error / energy), 0.08) << name;
     EXPECT_GT(energy, 0) << name;
   }
 }

@@ -13,6 +13,8 @@
 #include "kernels/cpu/trellis.inl"
 #include "kernels/cpu/trellis_avx2.inl"
 #include "kernels/cpu/trellis_gemv.inl"
+#include "kernels/cpu/trellis_panel_avx2.inl"
+#include "kernels/cpu/trellis_panel.inl"
 // clang-format on
 namespace {
 constexpr KernelTable avx2_base_table() {
@@ -41,6 +43,7 @@ constexpr KernelTable avx2_base_table() {
   t.gemm_strip = 64;
   t.gemm_scratch_bytes = panel_scratch_bytes;
   t.trellis = kTrellisGemv;
+  t.trellis.panels = kTrellisPanel;
   t.rms_norm = rms_norm;
   t.layer_norm = layer_norm;
   t.rope = rope;

@@ -26,6 +26,8 @@ struct Index {
 #include "kernels/cpu/trellis.inl"
 #include "kernels/cpu/trellis_avx512.inl"
 #include "kernels/cpu/trellis_gemv.inl"
+#include "kernels/cpu/trellis_panel_avx512.inl"
+#include "kernels/cpu/trellis_panel.inl"
 // clang-format on
 
 namespace {
@@ -53,6 +55,7 @@ constexpr KernelTable avx512_base_table() {
   t.gemm_float[2] = gemm_float<WeightBf16>;
   t.quantize_row = quantize_row;
   t.trellis = kTrellisGemv;
+  t.trellis.panels = kTrellisPanel;
   t.rms_norm = rms_norm;
   t.layer_norm = layer_norm;
   t.rope = rope;

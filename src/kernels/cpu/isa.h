@@ -145,6 +145,18 @@ struct TrellisSink {
 constexpr size_t kTrellisRows = 256;  // of a row block
 constexpr size_t kTrellisCodes = 3;   // t2, t3, t4
 
+/// Prompts on machines without tiles: weights are decoded to bytes once for many rows.
+struct TrellisPanels {
+  /// As TrellisKernels::gemv for up to rows_max rows, on what quantize gave. `scratch`: 64-byte
+  /// aligned, scratch_bytes of the padded columns.
+  void (*multiply[kTrellisCodes])(const TrellisBlock& block, const TrellisRows& x, size_t first,
+                                  size_t count, float* sums, void* scratch);
+  /// As TrellisKernels::quantize, 16 bytes a tile column.
+  void (*quantize)(const float* rotated, size_t padded_length, const TrellisRows& out, size_t t);
+  size_t (*scratch_bytes)(size_t padded_columns);
+  size_t rows_max;
+};
+
 struct TrellisKernels {
   /// out[padded_length] = the rotation of x * su, where the columns of a tile come in the order 0,
   /// 8, 1, 9 ... 7, 15. padded_length is `length` rounded up to a multiple of 16.
@@ -159,12 +171,13 @@ struct TrellisKernels {
                               size_t count, float* sums);
   /// The same for rows of prompts, and what finish does, on what pack_wide made of rotate's rows
   /// (length a multiple of 32, at least the tiles' columns, zeros after them). Null: prompts take
-  /// gemv.
+  /// panels or gemv.
   void (*wide[kTrellisCodes])(const TrellisBlock& block, const WideRows& x, const TrellisSink& sink,
                               void* scratch);
   size_t (*wide_scratch_bytes)();
-  /// Row t of the result from one row's sums, which it overwrites.
+  /// Row t of the result from one row's sums.
   void (*finish)(float* sums, const TrellisBlock& block, const TrellisSink& sink, size_t t);
+  TrellisPanels panels;  // where `wide` is null; multiply is null where prompts take gemv
 };
 
 constexpr size_t kGemvRows = 8;

@@ -12,6 +12,8 @@
 #include "kernels/cpu/trellis.inl"
 #include "kernels/cpu/trellis_neon.inl"
 #include "kernels/cpu/trellis_gemv.inl"
+#include "kernels/cpu/trellis_panel_neon.inl"
+#include "kernels/cpu/trellis_panel.inl"
 // clang-format on
 
 namespace {
@@ -38,6 +40,7 @@ constexpr KernelTable neon_base_table() {
   t.gemm_uses_bf16 = false;
   t.gemm_strip = 64;
   t.trellis = kTrellisGemv;
+  t.trellis.panels = kTrellisPanel;
   t.rms_norm = rms_norm;
   t.layer_norm = layer_norm;
   t.rope = rope;

@@ -1,8 +1,9 @@
 // Both ends of a product with trellis codes, over Vec: activations into the rotated frame, results
-// out of it. The Hadamard transform has log2(n) equal passes,
-//   out[i] = in[2i] + in[2i + 1],  out[n / 2 + i] = in[2i] - in[2i + 1],
-// each of which handles the lowest index bit and makes it the highest: after all of them the
-// indices stand in their natural order again. About 1.2 instructions a value and pass with AVX-512.
+// out of it. A Hadamard transform of 128 values is one of 16 within each of 8 tiles and one of 8
+// over the tiles, and both are sums and differences of whole vectors: the first where vectors hold
+// one column of 16 tiles, the second where they hold the columns of one tile. Between the two lies
+// a transposition. 1.2 instructions a value with AVX-512; with passes of even and odd lanes over
+// 128 values in memory, and their order written value by value, it was 4.
 
 namespace {
 
@@ -14,39 +15,13 @@ inline size_t trellis_rotation_length(size_t left) {
   return length;
 }
 
-/// Transforms n (16 to 128, a power of two) values, not normalised, with room for n more. Returns
-/// where the result lies: in one of the two.
-inline float* hadamard(float* values, float* room, size_t n) {
-  for (size_t pass = 1; pass < n; pass *= 2) {
-    if constexpr (2 * Vec::kWidth <= 16) {
-      for (size_t i = 0; i < n / 2; i += Vec::kWidth) {
-        Vec even;
-        Vec odd;
-        Vec::load2(values + 2 * i, even, odd);
-        (even + odd).store(room + i);
-        (even - odd).store(room + n / 2 + i);
-      }
-    } else {
-      for (size_t i = 0; i < n / 2; i += Vec::kWidth) {
-        const size_t valid = n / 2 - i;  // 8 of 16 when n is 16
-        Vec even;
-        Vec odd;
-        Vec::load2(values + 2 * i, even, odd);
-        if (valid < Vec::kWidth) {
-          (even + odd).store_part(room + i, valid);
-          (even - odd).store_part(room + n / 2 + i, valid);
-        } else {
-          (even + odd).store(room + i);
-          (even - odd).store(room + n / 2 + i);
-        }
-      }
-    }
-    float* other = values;
-    values = room;
-    room = other;
-  }
-  return values;
-}
+/// Where the sums of a panel kernel go (trellis_panel.inl): less totals[t], times `factor`, to
+/// out[t][kTrellisRows], 16 a panel.
+struct PanelSink {
+  const float* totals;
+  float factor;
+  float* out;
+};
 
 /// 1 / sqrt(n).
 inline float rotation_scale(size_t n) {
@@ -62,33 +37,105 @@ inline float rotation_scale(size_t n) {
   }
 }
 
-void trellis_rotate(const float* x, const uint16_t* su, size_t length, size_t padded_length,
-                    float* out) {
-  alignas(64) float values[kTrellisRotation + 16];  // load2 of 16 values reads 32
-  alignas(64) float room[kTrellisRotation + 16];
-  for (size_t start = 0; start < padded_length;) {
-    const size_t n = trellis_rotation_length(padded_length - start);
-    const Vec scale = Vec::set1(rotation_scale(n));
-    for (size_t i = 0; i < n; i += Vec::kWidth) {
-      const size_t at = start + i;
-      const size_t left = at < length ? length - at : 0;
-      const Vec v = left >= Vec::kWidth ? Vec::load(x + at) : Vec::load_part(x + at, left);
-      (v * Vec::load_f16(su + at) * scale).store(values + i);
+/// The transform of `count` vectors, lane by lane, not normalised.
+template <size_t count>
+__attribute__((always_inline)) inline void hadamard(Vec* lines) {
+#pragma GCC unroll 4
+  for (size_t half = 1; half < count; half *= 2) {
+#pragma GCC unroll 16
+    for (size_t i = 0; i < count; ++i) {
+      if ((i & half) != 0) continue;
+      const Vec a = lines[i];
+      const Vec b = lines[i + half];
+      lines[i] = a + b;
+      lines[i + half] = a - b;
     }
-    const float* turned = hadamard(values, room, n);
-    for (size_t tile = 0; tile < n; tile += 16) {
-      for (size_t c = 0; c < 8; ++c) {
-        out[start + tile + 2 * c] = turned[tile + c];
-        out[start + tile + 2 * c + 1] = turned[tile + c + 8];
-      }
-    }
-    start += n;
   }
 }
 
-/// Store::tile(const float* whole, uint8_t* out) writes 16 whole numbers from -127 to 127 as the 32
-/// bytes that the table's gemv reads.
-template <class Store>
+template <int n>
+struct TrellisIndex {
+  static constexpr int value = n;
+};
+
+/// Calls `use` with the number of tiles of a rotation, 8, 4, 2 or 1, and its first tile, for each
+/// rotation of `tiles` tiles.
+template <class Use>
+inline void for_each_rotation(size_t tiles, const Use& use) {
+  size_t tile = 0;
+  for (; tile + 8 <= tiles; tile += 8) use(TrellisIndex<8>{}, tile);
+  if ((tiles & 4) != 0) use(TrellisIndex<4>{}, tile);
+  tile += tiles & 4;
+  if ((tiles & 2) != 0) use(TrellisIndex<2>{}, tile);
+  tile += tiles & 2;
+  if ((tiles & 1) != 0) use(TrellisIndex<1>{}, tile);
+}
+
+/// Vectors of kWidth tiles from `tile` on, one for each of 16 columns (or rows), to `out` [16
+/// tiles][16], column i at `order`[i].
+inline void store_tiles(const Vec (&lines)[16], const uint8_t (&order)[16], size_t tile,
+                        float* out) {
+  for (size_t i = 0; i < 16; i += Vec::kWidth) {
+    Vec block[Vec::kWidth];
+    for (size_t j = 0; j < Vec::kWidth; ++j) block[j] = lines[order[i + j]];
+    Vec::transpose(block);
+    for (size_t j = 0; j < Vec::kWidth; ++j) block[j].store(out + 16 * (tile + j) + i);
+  }
+}
+
+/// kTiles tiles at `values` [tiles][16], turned over each other: use(i, column, vector) for what
+/// begins with that column of tile i.
+template <size_t kTiles, class Use>
+inline void turn_tiles(const float* values, const Use& use) {
+  for (size_t column = 0; column < 16; column += Vec::kWidth) {
+    Vec lines[kTiles];
+    for (size_t i = 0; i < kTiles; ++i) lines[i] = Vec::load(values + 16 * i + column);
+    hadamard<kTiles>(lines);
+    for (size_t i = 0; i < kTiles; ++i) use(i, column, lines[i]);
+  }
+}
+
+/// 16 tiles at a time: two rotations. Tiles that are not there are zeros.
+void trellis_rotate(const float* x, const uint16_t* su, size_t length, size_t padded_length,
+                    float* out) {
+  constexpr uint8_t kOrder[16] = {0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15};
+  alignas(64) float values[256];
+  for (size_t start = 0; start < padded_length; start += 256) {
+    const size_t left = padded_length - start;
+    const size_t tiles = left < 256 ? left / 16 : 16;
+    for (size_t tile = 0; tile < tiles; tile += Vec::kWidth) {
+      Vec lines[16];
+      for (size_t column = 0; column < 16; column += Vec::kWidth) {
+        Vec block[Vec::kWidth];
+        for (size_t j = 0; j < Vec::kWidth; ++j) {
+          const size_t at = start + 16 * (tile + j) + column;
+          if (tile + j >= tiles || at >= length) {
+            block[j] = Vec::zero();
+            continue;
+          }
+          const Vec v =
+              length - at >= Vec::kWidth ? Vec::load(x + at) : Vec::load_part(x + at, length - at);
+          block[j] = v * Vec::load_f16(su + at);
+        }
+        Vec::transpose(block);
+        for (size_t j = 0; j < Vec::kWidth; ++j) lines[column + j] = block[j];
+      }
+      hadamard<16>(lines);
+      store_tiles(lines, kOrder, tile, values);
+    }
+    for_each_rotation(tiles, [&](auto count, size_t tile) {
+      constexpr int n = decltype(count)::value;
+      const Vec scale = Vec::set1(rotation_scale(16 * n));
+      turn_tiles<n>(values + 16 * tile, [&](size_t i, size_t column, Vec value) {
+        (value * scale).store(out + start + 16 * (tile + i) + column);
+      });
+    });
+  }
+}
+
+/// Store::tile(const float* whole, uint8_t* out) writes 16 whole numbers from -127 to 127 as the
+/// kTileBytes that the table's gemv (32) or panel kernel (16) reads.
+template <class Store, size_t kTileBytes = 32>
 void trellis_quantize(const float* rotated, size_t padded_length, const TrellisRows& out,
                       size_t t) {
   uint8_t* codes = out.codes + t * out.code_stride;
@@ -107,33 +154,37 @@ void trellis_quantize(const float* rotated, size_t padded_length, const TrellisR
       code.store(whole + i);
       sum = sum + code;
     }
-    for (size_t i = 0; i < n; i += 16) Store::tile(whole + i, codes + 2 * (start + i));
+    for (size_t i = 0; i < n; i += 16)
+      Store::tile(whole + i, codes + (start + i) / 16 * kTileBytes);
     out.scales[t * out.block_stride + block] = largest / 127.0F;
     out.sums[t * out.block_stride + block] = static_cast<int32_t>(sum.sum());
   }
 }
 
+/// `sums` is [16 rows of a tile][16 tiles].
 void trellis_finish(float* sums, const TrellisBlock& block, const TrellisSink& to, size_t t) {
-  alignas(64) float values[kTrellisRows + 16];
-  for (size_t r = 0; r < 16; ++r) {
-    for (size_t tile = 0; tile < 16; ++tile) values[16 * tile + r] = sums[16 * r + tile];
+  constexpr uint8_t kOrder[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  alignas(64) float values[kTrellisRows];
+  for (size_t tile = 0; tile < 16; tile += Vec::kWidth) {
+    Vec lines[16];
+    for (size_t r = 0; r < 16; ++r) lines[r] = Vec::load(sums + 16 * r + tile);
+    hadamard<16>(lines);
+    store_tiles(lines, kOrder, tile, values);
   }
-  const size_t padded = 16 * block.tiles;
-  for (size_t start = 0; start < padded && start < to.rows;) {
-    const size_t n = trellis_rotation_length(padded - start);
-    const float* turned = hadamard(values + start, sums, n);
-    const Vec scale = Vec::set1(rotation_scale(n) * to.unit);
-    float* out = to.sink.out + t * to.sink.stride + start;
-    const size_t rows = to.rows - start < n ? to.rows - start : n;
-    for (size_t i = 0; i < rows; i += Vec::kWidth) {
-      const size_t part = rows - i < Vec::kWidth ? rows - i : Vec::kWidth;
-      Vec value = Vec::load(turned + i) * (Vec::load_f16(to.sv + start + i) * scale);
-      if (to.sink.bias != nullptr) value = value + Vec::load_part(to.sink.bias + start + i, part);
-      if (to.sink.accumulate) value = Vec::load_part(out + i, part) + value;
-      value.store_part(out + i, part);
-    }
-    start += n;
-  }
+  float* const out = to.sink.out + t * to.sink.stride;
+  for_each_rotation(block.tiles, [&](auto count, size_t tile) {
+    constexpr int n = decltype(count)::value;
+    const Vec scale = Vec::set1(rotation_scale(16 * n) * to.unit);
+    turn_tiles<n>(values + 16 * tile, [&](size_t i, size_t row, Vec value) {
+      const size_t at = 16 * (tile + i) + row;
+      if (at >= to.rows) return;
+      const size_t part = to.rows - at < Vec::kWidth ? to.rows - at : Vec::kWidth;
+      value = value * (Vec::load_f16(to.sv + at) * scale);
+      if (to.sink.bias != nullptr) value = value + Vec::load_part(to.sink.bias + at, part);
+      if (to.sink.accumulate) value = Vec::load_part(out + at, part) + value;
+      value.store_part(out + at, part);
+    });
+  });
 }
 
 }  // namespace

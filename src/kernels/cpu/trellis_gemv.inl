@@ -17,10 +17,6 @@
 
 namespace {
 
-template <int n>
-struct TrellisIndex {
-  static constexpr int value = n;
-};
 template <int first, int end, class Function>
 __attribute__((always_inline)) inline void for_each_index(const Function& function) {
   if constexpr (first < end) {
@@ -202,6 +198,7 @@ constexpr TrellisKernels kTrellisGemv = {
     {trellis_gemv<LanesT2>, trellis_gemv<LanesT3>, trellis_gemv<LanesT4>},
     {},
     nullptr,
-    trellis_finish};
+    trellis_finish,
+    {}};
 
 }  // namespace

@@ -28,6 +28,7 @@ TrellisProducts::TrellisProducts(ThreadPool& pool, const KernelTable& table)
 void TrellisProducts::run(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets,
                           bool is_prompt) {
   is_wide_ = is_prompt && kernels_.wide[0] != nullptr;
+  has_panels_ = is_prompt && !is_wide_ && kernels_.panels.quantize != nullptr;
   plan(x, targets);
   if (jobs_.empty() || x.count == 0) return;
   is_wide_ ? turn_wide(x) : turn(x);
@@ -69,7 +70,7 @@ void TrellisProducts::plan(ConstRows x, std::span<const MatmulTarget> targets) {
     }
     TrellisRows& rows = input.rows;
     rows.count = x.count;
-    rows.code_stride = 2 * input.columns;
+    rows.code_stride = (has_panels_ ? 1 : 2) * input.columns;
     rows.block_stride = (input.columns + kRotation - 1) / kRotation;
     rows.codes = grown(input.codes, x.count * rows.code_stride);
     rows.scales = grown(input.scales, x.count * rows.block_stride);
@@ -98,7 +99,8 @@ void TrellisProducts::turn(ConstRows x) {
       const size_t t = at % x.count;
       float* rotated = grown(rotated_[static_cast<size_t>(thread)], input.columns);
       kernels_.rotate(x.row(t), input.su, x.length, input.columns, rotated);
-      kernels_.quantize(rotated, input.columns, input.rows, t);
+      const auto quantize = has_panels_ ? kernels_.panels.quantize : kernels_.quantize;
+      quantize(rotated, input.columns, input.rows, t);
     }
   });
 }
@@ -147,10 +149,18 @@ void TrellisProducts::multiply(const Job& job, size_t block, size_t first_row, i
     return;
   }
   const TrellisRows& x = inputs_[job.input].rows;
-  auto* sums = reinterpret_cast<float*>(grown(scratch, kGemvRows * kTrellisRows * sizeof(float)));
-  for (size_t t = 0; t < x.count; t += kGemvRows) {
-    const size_t count = std::min(kGemvRows, x.count - t);
-    kernels_.gemv[index](packed, x, t, count, sums);
+  const size_t rows_max = has_panels_ ? kernels_.panels.rows_max : kGemvRows;
+  const size_t sums_bytes = std::min(rows_max, x.count) * kTrellisRows * sizeof(float);
+  const size_t panel_bytes =
+      has_panels_ ? kernels_.panels.scratch_bytes(layout.padded_columns()) : 0;
+  std::byte* memory = grown(scratch, sums_bytes + panel_bytes);
+  auto* sums = reinterpret_cast<float*>(memory);
+  for (size_t t = 0; t < x.count; t += rows_max) {
+    const size_t count = std::min(rows_max, x.count - t);
+    if (has_panels_)
+      kernels_.panels.multiply[index](packed, x, t, count, sums, memory + sums_bytes);
+    else
+      kernels_.gemv[index](packed, x, t, count, sums);
     for (size_t i = 0; i < count; ++i)
       kernels_.finish(sums + i * kTrellisRows, packed, sink, t + i);
   }

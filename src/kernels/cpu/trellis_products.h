@@ -53,6 +53,7 @@ class TrellisProducts {
   std::vector<Job> jobs_;
   size_t block_count_ = 0;
   bool is_wide_ = false;
+  bool has_panels_ = false;
   // Of each thread: rows in the rotated frame, and the sums or the scratch of the wide kernel.
   std::vector<AlignedBuffer<float>> rotated_;
   std::vector<AlignedBuffer<std::byte>> scratch_;

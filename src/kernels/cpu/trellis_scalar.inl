@@ -61,6 +61,7 @@ constexpr TrellisKernels kTrellisGemv = {
     {trellis_gemv<DType::t2>, trellis_gemv<DType::t3>, trellis_gemv<DType::t4>},
     {},
     nullptr,
-    trellis_finish};
+    trellis_finish,
+    {}};
 
 }  // namespace
