@@ -6,15 +6,15 @@
 // sums are added up over as many lines as the codes allow before vpmaddwd widens them: 8 for codes
 // to 15 (8 * 2 * 15 * 127 < 2^15), 4 to 31, 2 to 63, 1 for signed codes, which cost a vpsignb as
 // well. For 32 weights of 16 rows and 4-bit codes: 8 * 2 vpmaddubsw, 7 * 2 adds and 5 * 2 to scale,
-// on three ports: 13 cycles for 512 products, against 2 * 16 in the decode kernel; unpacking a strip
-// costs 0.3 to 0.4 cycles a weight, shared by all rows of the prompt chunk.
+// on three ports: 13 cycles for 512 products, against 2 * 16 in the decode kernel; unpacking a
+// strip costs 0.3 to 0.4 cycles a weight, shared by all rows of the prompt chunk.
 //
-// The order of the sums is kept from the compiler: GCC 12 adds all products of a group as a tree and
-// spills them, or, where the loop is not unrolled, moves registers about: 49 instructions for 32
-// weights of 8 rows, now 35. GMAC/s of 256 prompt rows on one Zen 5 core, before and now, in turns:
-// Q4_K 110, 131; Q5_K 95, 130; Q4_1 95, 113; Q5_0 84, 110; Q2_K and Q3_K 80, 100; Q8_0 69, 77; Q6_K
-// 88, 92. Lost: 8 weight rows at a time for Q6_K and Q8_0 (a third slower); sums of floats in memory
-// alone (GCC stores them twice; no faster).
+// The order of the sums is kept from the compiler: GCC 12 adds all products of a group as a tree
+// and spills them, or, where the loop is not unrolled, moves registers about: 49 instructions for
+// 32 weights of 8 rows, now 35. GMAC/s of 256 prompt rows on one Zen 5 core, before and now, in
+// turns: Q4_K 110, 131; Q5_K 95, 130; Q4_1 95, 113; Q5_0 84, 110; Q2_K and Q3_K 80, 100; Q8_0 69,
+// 77; Q6_K 88, 92. Lost: 8 weight rows at a time for Q6_K and Q8_0 (a third slower); sums of floats
+// in memory alone (GCC stores them twice; no faster).
 //
 // With AVX-VNNI vpdpbusd multiplies and adds in 32 bits at once, and unsigned codes may have 8
 // bits: signed ones get 128, which their offset takes back. GMAC/s of 256 prompt rows on one Zen 5
