@@ -92,6 +92,40 @@ TEST(File, atomic_write_replaces_and_leaves_no_temporary_file) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path), {}), 1);
 }
 
+TEST(File, atomic_write_never_puts_a_file_in_the_place_of_a_device_a_fifo_or_a_directory) {
+  const TemporaryDirectory directory;
+  const std::string link = directory.path + "/null";  // as /dev/stdout is one
+  std::filesystem::create_symlink("/dev/null", link);
+  EXPECT_TRUE(write_file_atomic(link, as_bytes("text")));
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  const std::string fifo = directory.path + "/fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
+  EXPECT_TRUE(write_file_atomic(fifo, as_bytes("text")));
+  char text[8] = {};
+  EXPECT_EQ(::read(reader, text, sizeof text), 4);
+  ::close(reader);
+  EXPECT_TRUE(std::filesystem::is_fifo(fifo));
+  const Status refused = write_file_atomic(directory.path, as_bytes("text"));
+  EXPECT_NE(refused.error().message.find("a directory"), std::string::npos);
+  EXPECT_EQ(write_file_atomic("", {}).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(file_to_replace(fifo).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path), {}), 2);
+}
+
+TEST(File, atomic_write_through_a_link_changes_the_file_and_keeps_the_link) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path + "/f";
+  const std::string link = directory.path + "/link";
+  ASSERT_TRUE(write_file_atomic(path, as_bytes("one")));
+  std::filesystem::create_symlink(path, link);
+  ASSERT_TRUE(write_file_atomic(link, as_bytes("two")));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(read_file(path, 10).value(), "two");
+  EXPECT_EQ(write_file_atomic(directory.path + "/none/f", {}).error().code, ErrorCode::not_found);
+}
+
 std::string counted_text(size_t bytes) {
   std::string text(bytes, '\0');
   for (size_t i = 0; i < bytes; ++i) text[i] = static_cast<char>(i % 251);

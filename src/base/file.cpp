@@ -87,6 +87,30 @@ void* map_for_reading(int fd, size_t offset, size_t size) {
   return ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(offset));
 }
 
+/// False when the file cannot take it; errno says why.
+bool write_all(int fd, Bytes bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(fd, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return false;
+    bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+  return true;
+}
+
+/// A device or a pipe, such as /dev/null or /dev/stdout: it is written to and never replaced.
+bool is_stream(const std::string& path) {
+  struct stat info = {};
+  return ::stat(path.c_str(), &info) == 0 && (S_ISCHR(info.st_mode) || S_ISFIFO(info.st_mode));
+}
+
+Status write_to_stream(const std::string& path, Bytes bytes) {
+  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file.fd < 0) return system_error(path, "open");
+  if (!write_all(file.fd, bytes)) return system_error(path, "write");
+  return {};
+}
+
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
@@ -151,7 +175,30 @@ Result<std::string> read_file(const std::string& path, uint64_t bytes_max) {
   return text;
 }
 
-Status write_file_atomic(const std::string& path, Bytes bytes, unsigned mode) {
+Result<std::string> file_to_replace(const std::string& path) {
+  if (path.empty()) {
+    return Error{ErrorCode::invalid_argument, "the name of the file to write is empty"};
+  }
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) != 0) {
+    const std::string parent = std::filesystem::path(path).parent_path().string();
+    if (parent.empty() || is_directory(parent)) return path;
+    return Error{ErrorCode::not_found, fmt::format("{}: there is no directory {}",
+                                                   printable(path, 512), printable(parent, 512))};
+  }
+  if (!S_ISREG(info.st_mode)) {
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{}: is {}, and no file can take its place; name a file",
+                             printable(path, 512), kind_of(info.st_mode))};
+  }
+  std::error_code error;
+  const std::string target = std::filesystem::canonical(path, error).string();
+  return error ? path : target;
+}
+
+Status write_file_atomic(const std::string& given, Bytes bytes, unsigned mode) {
+  if (is_stream(given)) return write_to_stream(given, bytes);
+  SQ_TRY(const std::string path, file_to_replace(given));
   std::string temporary = path + ".XXXXXX";
   Descriptor file(::mkostemp(temporary.data(), O_CLOEXEC));
   if (file.fd < 0) return system_error(path, "create a temporary file beside it");
@@ -160,13 +207,7 @@ Status write_file_atomic(const std::string& path, Bytes bytes, unsigned mode) {
     ::unlink(temporary.c_str());
     return error;
   };
-  size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t put = ::write(file.fd, bytes.data() + done, bytes.size() - done);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return fail("write");
-    done += static_cast<size_t>(put);
-  }
+  if (!write_all(file.fd, bytes)) return fail("write");
   if (::fchmod(file.fd, mode) != 0) return fail("set the mode of");
   if (::fsync(file.fd) != 0) return fail("fsync");
   if (::rename(temporary.c_str(), path.c_str()) != 0) return fail("rename onto");

@@ -47,8 +47,16 @@ class MappedFile {
 /// `bytes_max`.
 Result<std::string> read_file(const std::string& path, uint64_t bytes_max);
 
+/// The name onto which a finished file may be renamed: `path`, or the file that a symbolic link
+/// there leads to, so that the link stays. Errors: invalid_argument for an empty name, a directory,
+/// a device (root would replace /dev/null by a file), a FIFO or a socket; not_found without its
+/// directory.
+Result<std::string> file_to_replace(const std::string& path);
+
 /// Writes to a temporary name beside `path`, fsyncs, renames over it and fsyncs the directory.
 /// On any error the old file stays as it was and nothing is left behind. `mode` e.g. 0644.
+/// A character device or a FIFO (/dev/null, /dev/stdout) is written to instead. Errors: io;
+/// those of file_to_replace.
 Status write_file_atomic(const std::string& path, Bytes bytes, unsigned mode = 0644);
 
 /// Syncs a written file, forgets what the page cache holds of it and reads it back from the disk,

@@ -6,7 +6,7 @@
 namespace squish {
 namespace {
 
-// docs/exit-codes.md repeats the exit column; tests/e2e checks it.
+// docs/cli.md says what the exit codes mean.
 constexpr std::array kErrorTable = {
     ErrorRow{ErrorCode::invalid_argument, "invalid_argument", 2, 400},
     ErrorRow{ErrorCode::not_found, "not_found", 1, 404},

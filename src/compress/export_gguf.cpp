@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -206,9 +208,29 @@ class Writer {
   const std::function<bool()>& cancel_;
 };
 
+/// `header`, then what `write` adds, under another name until it is whole. Nothing is left of a
+/// file that could not be finished.
+Status write_whole(const std::string& path, const std::string& header, uint64_t bytes,
+                   const std::function<Status(WeightFile&)>& write) {
+  const std::string partial = path + ".partial";
+  std::remove(partial.c_str());  // an older one may have other bytes in the gaps
+  const auto run = [&]() -> Status {
+    SQ_TRY(WeightFile file, WeightFile::open(partial, bytes));
+    SQ_TRY_STATUS(file.write(0, as_bytes(header)));
+    SQ_TRY_STATUS(write(file));
+    SQ_TRY_STATUS(read_back_from_disk(partial));
+    if (std::rename(partial.c_str(), path.c_str()) == 0) return {};
+    return Error{ErrorCode::io, fmt::format("{}: cannot be put in place: {}", printable(path, 512),
+                                            std::strerror(errno))};
+  };
+  Status status = run();
+  if (!status) std::remove(partial.c_str());
+  return status;
+}
+
 }  // namespace
 
-Result<ExportSummary> export_gguf(const ModelFiles& files, const std::string& path,
+Result<ExportSummary> export_gguf(const ModelFiles& files, const std::string& given,
                                   const ExportOptions& options, ThreadPool& pool,
                                   ProgressSink& progress, const std::function<bool()>& cancel) {
   if (!files.gguf) {
@@ -226,11 +248,14 @@ Result<ExportSummary> export_gguf(const ModelFiles& files, const std::string& pa
                              "it to int4 or int8 and export that",
                              printable(files.path, 512))};
   }
+  SQ_TRY(const std::string path, file_to_replace(given));
   if (!options.force && file_exists(path)) {
     return Error{ErrorCode::invalid_argument,
                  fmt::format("{} exists already; replace it with --force or name another file",
                              printable(path, 512))};
   }
+  // Two runs would write one .partial, and either could put the other's bytes in place.
+  SQ_TRY(const OutputLock lock, OutputLock::acquire(path));
   std::vector<Exported> tensors;
   ExportSummary summary;
   uint64_t data_bytes = 0;
@@ -245,25 +270,15 @@ Result<ExportSummary> export_gguf(const ModelFiles& files, const std::string& pa
   const std::string header = make_header(*files.gguf, tensors);
   summary.tensors = tensors.size();
   summary.bytes = header.size() + data_bytes;
-  const std::string partial = path + ".partial";
-  std::remove(partial.c_str());  // an older one may have other bytes in the gaps
-  const auto write = [&]() -> Status {
-    SQ_TRY(WeightFile file, WeightFile::open(partial, summary.bytes));
-    SQ_TRY_STATUS(file.write(0, as_bytes(header)));
+  const auto write = [&](WeightFile& file) -> Status {
     Writer writer(file, header.size(), pool, cancel);
     for (const Exported& tensor : tensors) {
       progress.on_progress("export", tensor.name, tensor.offset, data_bytes);
       SQ_TRY_STATUS(writer.write(tensor));
     }
-    return read_back_from_disk(partial);
+    return {};
   };
-  if (const Status status = write(); !status) {
-    std::remove(partial.c_str());
-    return status.error();
-  }
-  if (std::rename(partial.c_str(), path.c_str()) != 0) {
-    return Error{ErrorCode::io, fmt::format("{}: cannot be put in place", printable(path, 512))};
-  }
+  SQ_TRY_STATUS(write_whole(path, header, summary.bytes, write));
   return summary;
 }
 

@@ -31,7 +31,7 @@ struct ExportSummary {
 /// run leaves nothing but path.partial. Errors: unsupported for a model whose facts and vocabulary
 /// are not those of a GGUF file; invalid_argument for an unknown type or a file that is there; io;
 /// cancelled.
-Result<ExportSummary> export_gguf(const ModelFiles& files, const std::string& path,
+Result<ExportSummary> export_gguf(const ModelFiles& files, const std::string& given,
                                   const ExportOptions& options, ThreadPool& pool,
                                   ProgressSink& progress, const std::function<bool()>& cancel);
 

@@ -26,12 +26,13 @@ Error io_error(const std::string& path, std::string_view action) {
   const int number = errno;
   std::string text =
       fmt::format("{}: cannot {}: {}", printable(path, 512), action, std::strerror(number));
-  if (number == ENOSPC || number == EDQUOT || number == EFBIG) {
+  if (number == EFBIG) {
+    text += "; files there may not be that large: see `ulimit -f`, or take another file system";
+  }
+  if (number == ENOSPC || number == EDQUOT) {
     const Result<uint64_t> left = free_disk_bytes(path);
-    text += fmt::format(
-        "; {} is left there. Make room and run the same command again: it goes on "
-        "where it stopped",
-        left ? human_bytes(*left) : "nothing");
+    text += fmt::format("; {} is left there. Make room and run the same command again",
+                        left ? human_bytes(*left) : "nothing");
   }
   return {ErrorCode::io, text};
 }

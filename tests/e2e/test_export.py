@@ -1,6 +1,7 @@
 """`squish export`: GGUF files as another program reads them."""
 
 import json
+import subprocess
 
 import numpy
 import pytest
@@ -61,9 +62,33 @@ def test_it_refuses_what_it_cannot_do_in_one_line(squish, chat_model, tmp_path):
     for words, reason in (
         ((), "--gguf FILE"),
         (("--gguf", out, "--type", "t2"), "'t2'"),
-        (("--gguf", tmp_path / "no" / "out.gguf"), "out.gguf.partial"),
+        (("--gguf", tmp_path / "no" / "out.gguf"), "there is no directory"),
+        (("--gguf", tmp_path, "--force"), "a directory"),
+        (("--gguf", "/dev/null", "--force"), "a device"),
+        (("--gguf", ""), "--gguf"),
     ):
         result = squish("export", chat_model, *words)
         assert result.returncode != 0 and reason in result.stderr, result.stderr
         assert len(result.stderr.strip().splitlines()) == 1
     assert not out.exists()
+
+
+def test_a_device_and_what_was_there_stay(squish, chat_model, tmp_path):
+    """As root, a rename onto /dev/full would leave a file of 98 MB in its place."""
+    link = tmp_path / "out.gguf"
+    link.symlink_to("/dev/full")
+    result = squish("export", chat_model, "--gguf", link, "--force")
+    assert result.returncode == 2 and "a device" in result.stderr
+    assert link.is_char_device() and list(tmp_path.glob("out.gguf*")) == [link]
+
+
+def test_two_runs_to_one_file_do_not_mix(squish, chat_model, tmp_path):
+    out = tmp_path / "out.gguf"
+    first = squish.start("export", chat_model, "--gguf", out, "--type", "q4_0", stderr=subprocess.PIPE)
+    while not (tmp_path / "out.gguf.lock").exists():
+        assert first.poll() is None, first.stderr.read()
+    second = squish("export", chat_model, "--gguf", out, "--type", "q8_0")
+    assert second.returncode == 1 and "process" in second.stderr, second.stderr
+    assert first.wait(timeout=120) == 0
+    assert tensors_of(out)["blk.0.attn_q.weight"].tensor_type == GGMLQuantizationType.Q4_0
+    assert [path.name for path in tmp_path.glob("out*")] == ["out.gguf"]
