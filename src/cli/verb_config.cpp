@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "base/thread_pool.h"
 #include "cli/verb_rows.h"
 #include "hub/config.h"
+#include "kernels/backend.h"
 
 namespace squish::cli {
 namespace {
@@ -18,6 +20,14 @@ Result<int> get(const hub::Config& config, const std::string& key) {
     return Error{ErrorCode::not_found, fmt::format("config: {} is not set", printable(key))};
   print(*value + "\n");
   return 0;
+}
+
+/// A backend that does not exist would stop every later run. Errors: those of make_backend.
+Status check_backend(const std::string& key, const std::string& value) {
+  if (key != "backend") return {};
+  ThreadPool pool(1);
+  const auto backend = make_backend(value, pool);
+  return backend ? Status() : Status(backend.error().at("config"));
 }
 
 Result<int> run(Context& context, const Arguments& arguments) {
@@ -44,8 +54,9 @@ Result<int> run(Context& context, const Arguments& arguments) {
     return usage(
         "config: set needs a KEY and a VALUE, such as: squish config set default_model "
         "smollm2:135m");
-  SQ_TRY_STATUS(config.set(key, *value));
-  SQ_TRY_STATUS(config.save());
+  SQ_TRY_STATUS(check_backend(key, *value));
+  SQ_TRY_STATUS(hub::Config::change(paths.config_file, key, *value));
+  config = hub::Config::load(paths.config_file);
   talk(fmt::format("{} = {}\n", key, config.get(key).value_or("null")));
   return 0;
 }

@@ -1,10 +1,15 @@
 #include "hub/config.h"
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <vector>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/limits.h"
@@ -15,6 +20,16 @@ namespace squish::hub {
 namespace {
 
 using nlohmann::json;
+
+/// Numbers that are not among the defaults: absent, the program chooses. Without the table "1"
+/// would become true.
+struct CountRow {
+  std::string_view key;
+  int64_t minimum;
+  int64_t maximum;
+};
+constexpr std::array kCounts = {CountRow{"threads", 0, limits::kThreadsMax},
+                                CountRow{"context", 0, INT32_MAX}};
 
 constexpr size_t kKeyPartsMax = 16;
 constexpr size_t kKeyBytesMax = 256;
@@ -92,6 +107,17 @@ json coerce(std::string_view text) {
   if (const auto number = parse_double(text); number.has_value() && json(*number).dump() != "null")
     return *number;
   return std::string(text);
+}
+
+/// `text` as the value of `key`. Errors: invalid_argument for what the key cannot take.
+Result<json> value_of(std::string_view key, std::string_view text) {
+  const auto row = std::ranges::find(kCounts, key, &CountRow::key);
+  if (row == kCounts.end()) return coerce(text);
+  const auto number = parse_int(text);
+  if (number && *number >= row->minimum && *number <= row->maximum) return json(*number);
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("config {} must be a whole number from {} (automatic) to {}, not \"{}\"",
+                           key, row->minimum, row->maximum, printable(text))};
 }
 
 const json* find(const json& root, std::string_view key) {
@@ -174,7 +200,7 @@ std::optional<bool> Config::boolean(std::string_view key) const {
 Status Config::set(std::string_view key, std::string_view value) {
   SQ_TRY(const std::vector<std::string> parts, key_parts(key));
   if (!is_valid_utf8(value)) return Error{ErrorCode::invalid_argument, "config value is not UTF-8"};
-  json converted = coerce(value);
+  SQ_TRY(json converted, value_of(key, value));
   static const json kDefaults = defaults();
   if (const json* known = find(kDefaults, key)) {
     if (known->is_string()) converted = std::string(value);
@@ -202,6 +228,19 @@ Status Config::set(std::string_view key, std::string_view value) {
   }
   (*node)[parts.back()] = std::move(converted);
   return {};
+}
+
+Status Config::change(const std::string& file, std::string_view key, std::string_view value) {
+  const std::string directory = std::filesystem::path(file).parent_path().string();
+  SQ_TRY_STATUS(make_directories(directory));
+  // On the directory, so that no lock file stays beside the settings.
+  const int lock = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock >= 0) ::flock(lock, LOCK_EX);  // file systems without locks do without
+  Config config = load(file);
+  Status status = config.set(key, value);
+  if (status) status = config.save();
+  if (lock >= 0) ::close(lock);
+  return status;
 }
 
 Status Config::save() const {

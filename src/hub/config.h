@@ -13,7 +13,7 @@ namespace squish::hub {
 /// Keys are dotted: "signal.socket". The known keys and their defaults:
 ///   default_model null, host "127.0.0.1", port 11435, api_key "squish", auto_compress true,
 ///   whatsapp.{verify_token, app_secret, access_token, phone_number_id} "", signal.account "",
-///   signal.socket "127.0.0.1:7583".
+///   signal.socket "127.0.0.1:7583"; threads and context are whole numbers without a default.
 /// A known key keeps its type; other keys are kept as they are. Not thread-safe.
 class Config {
  public:
@@ -38,6 +38,9 @@ class Config {
   /// Memory only: call save(). Errors: invalid_argument for a bad key or a value that the key
   /// cannot take.
   Status set(std::string_view key, std::string_view value);
+  /// load(), set() and save() in one, under a lock: of two programs that set keys at a time, both
+  /// are kept. Errors: those of set() and save().
+  static Status change(const std::string& file, std::string_view key, std::string_view value);
   /// Writes the file in one step, mode 0600 (it holds keys), creating its directory.
   /// Errors: io; refused while the file on disk is corrupt, so that nothing of the user's is lost.
   Status save() const;

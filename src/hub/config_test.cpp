@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include <unistd.h>
 
@@ -92,6 +93,26 @@ TEST_F(ConfigFile, set_coerces_saves_and_reads_back) {
   EXPECT_EQ(fs::status(path_).permissions() & fs::perms::others_read, fs::perms::none);
 }
 
+TEST_F(ConfigFile, one_thread_is_a_number_and_not_true) {
+  ASSERT_TRUE(Config::change(path_, "threads", "1"));
+  ASSERT_TRUE(Config::change(path_, "context", "0"));
+  const Config config = Config::load(path_);
+  EXPECT_EQ(config.integer("threads"), 1);
+  EXPECT_EQ(config.get("context"), "0");
+}
+
+TEST_F(ConfigFile, keeps_what_several_change_at_a_time) {
+  std::vector<std::thread> people;
+  for (int i = 0; i < 16; ++i) {
+    people.emplace_back([this, i] {
+      EXPECT_TRUE(Config::change(path_, "k" + std::to_string(i), std::to_string(i + 100)));
+    });
+  }
+  for (std::thread& person : people) person.join();
+  const Config config = Config::load(path_);
+  for (int i = 0; i < 16; ++i) EXPECT_EQ(config.integer("k" + std::to_string(i)), i + 100);
+}
+
 TEST_F(ConfigFile, set_refuses_what_a_key_cannot_take) {
   Config config = Config::load(path_);
   for (const auto& [key, value] :
@@ -99,6 +120,10 @@ TEST_F(ConfigFile, set_refuses_what_a_key_cannot_take) {
                                                         {"port", "65536"},
                                                         {"port", "abc"},
                                                         {"auto_compress", "maybe"},
+                                                        {"threads", "abc"},
+                                                        {"threads", "-5"},
+                                                        {"threads", "1025"},
+                                                        {"context", "true"},
                                                         {"signal", "x"},
                                                         {"host.name", "x"},
                                                         {"", "x"},
