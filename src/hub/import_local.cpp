@@ -63,9 +63,10 @@ Result<std::vector<std::string>> files_to_import(const std::string& path) {
                              found.warnings.empty() ? "" : "; " + found.warnings.front())};
   }
   if (found.models.size() > 1) {
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("{}: holds {} models; name one of them, such as {}",
-                             printable(path, 512), found.models.size(), found.models[0].path)};
+    return Error{
+        ErrorCode::invalid_argument,
+        fmt::format("{}: holds {} models; name one of them, such as {}", printable(path, 512),
+                    found.models.size(), printable(found.models[0].path, 512))};
   }
   const LocalModel& model = found.models.front();
   if (model.kind == ModelKind::squish) {

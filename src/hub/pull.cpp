@@ -14,6 +14,7 @@
 #include "hub/local_scan.h"
 #include "hub/names.h"
 #include "hub/paths.h"
+#include "hub/resolve.h"
 #include "hub/source_hf.h"
 #include "hub/source_pypi.h"
 #include "hub/staging.h"
@@ -331,9 +332,7 @@ Result<PulledModel> Pull::run() {
     if (auto found = present(reference.text())) return *found;
     return from_hf(reference, nullptr, nullptr);
   }
-  if (pathlike)
-    return Error{ErrorCode::not_found,
-                 fmt::format("{}: no such file or directory", printable(text, 512))};
+  if (pathlike) return no_model_at(text, "");
   return Error{ErrorCode::not_found,
                entry.error().message + "; any other model: squish pull hf:org/repo"};
 }

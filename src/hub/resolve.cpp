@@ -1,5 +1,8 @@
 #include "hub/resolve.h"
 
+#include <cerrno>
+#include <cstring>
+
 #include <fmt/format.h>
 #include <sys/stat.h>
 
@@ -10,6 +13,20 @@
 #include "hub/paths.h"
 
 namespace squish::hub {
+
+Error no_model_at(const std::string& path, std::string_view hint) {
+  struct stat info{};
+  const std::string shown = printable(path, 512);
+  if (::stat(path.c_str(), &info) == 0) {
+    return {
+        ErrorCode::bad_file,
+        fmt::format("{}: is a device, FIFO or socket; a model is a file or a directory", shown)};
+  }
+  if (errno == ENOENT || errno == ENOTDIR)
+    return {ErrorCode::not_found, fmt::format("{}: no such file or directory{}", shown, hint)};
+  return {ErrorCode::io, fmt::format("{}: cannot be looked at: {}", shown, std::strerror(errno))};
+}
+
 namespace {
 
 /// A path that a person gave, as a model.
@@ -27,10 +44,7 @@ Result<LocalModel> model_at_path(const std::string& path) {
     model.family = family_of_name(model.id);
     return model;
   }
-  if (!is_directory(path)) {
-    return Error{ErrorCode::not_found,
-                 fmt::format("{}: no such file or directory", printable(path, 512))};
-  }
+  if (!is_directory(path)) return no_model_at(path, "");
   ScanResult found = models_in_directory(path, "/");
   if (found.models.empty()) {
     const std::string why = found.warnings.empty() ? "" : "; " + found.warnings.front();
@@ -40,9 +54,10 @@ Result<LocalModel> model_at_path(const std::string& path) {
                     printable(path, 512), why)};
   }
   if (found.models.size() > 1) {
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("{}: holds {} models; name one of them, such as {}",
-                             printable(path, 512), found.models.size(), found.models[0].path)};
+    return Error{
+        ErrorCode::invalid_argument,
+        fmt::format("{}: holds {} models; name one of them, such as {}", printable(path, 512),
+                    found.models.size(), printable(found.models[0].path, 512))};
   }
   model = std::move(found.models.front());
   model.id = id_of_directory(base_name(absolute_path(path, "/")));
@@ -107,12 +122,7 @@ Result<LocalModel> resolve_model(std::string_view name, const Store& store, cons
                  fmt::format("{} is not on this machine; get it with: squish pull {}",
                              printable(text, 200), printable(text, 200))};
   }
-  if (pathlike) {
-    return Error{ErrorCode::not_found,
-                 fmt::format("{}: no such file or directory; for a model of the Hugging Face "
-                             "hub: squish pull hf:org/repo",
-                             printable(path, 512))};
-  }
+  if (pathlike) return no_model_at(path, "; for a model of the hub: squish pull hf:org/repo");
   return found;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 // What a person means by a model's name.
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -23,5 +24,9 @@ Result<LocalModel> resolve_model(std::string_view name, const Store& store, cons
 /// directory and those of other programs. Errors as above.
 Result<LocalModel> find_model(std::string_view name, const Store& store, const Catalog& catalog,
                               const Environment& environment);
+
+/// Why no model can be at `path`, which is neither a regular file nor a directory: absent, of
+/// another kind, or not to be looked at. `hint` ends the line where it is absent.
+Error no_model_at(const std::string& path, std::string_view hint);
 
 }  // namespace squish::hub
