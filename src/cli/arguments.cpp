@@ -47,6 +47,26 @@ std::string without_protection(std::string word) {
   return word;
 }
 
+/// Texts and lists of ids may be empty; an empty number, name or path is a variable of a script
+/// that was not set, and the default in its place would be a surprise.
+bool may_be_empty(const OptionRow& row) { return row.value == "TEXT" || row.value == "IDS"; }
+
+Status check_values(std::string_view verb, std::span<const OptionRow> options,
+                    const Arguments& given) {
+  for (const OptionRow& row : options) {
+    if (row.value.empty() && given.text(row.flag).value_or("true") != "true") {
+      return usage(fmt::format("{}: {} takes no value", verb, row.flag));
+    }
+    if (row.value.empty() || may_be_empty(row)) continue;
+    for (const std::string& value : given.all(row.flag)) {
+      if (!value.empty()) continue;
+      return usage(
+          fmt::format("{}: {} is empty; give {}, or leave it out", verb, row.flag, row.value));
+    }
+  }
+  return {};
+}
+
 struct Parser {
   CLI::App app;
   std::map<std::string, CLI::Option*> handles;
@@ -106,6 +126,14 @@ Result<std::optional<int64_t>> Arguments::integer(std::string_view name, int64_t
   return std::optional<int64_t>(*number);
 }
 
+Status Arguments::refuse(std::initializer_list<std::string_view> flags,
+                         std::string_view why) const {
+  for (const std::string_view flag : flags) {
+    if (has(flag)) return usage(fmt::format("{} {}", flag, why));
+  }
+  return {};
+}
+
 std::vector<std::string> nearest(std::string_view word, std::span<const std::string_view> choices) {
   struct Candidate {
     size_t distance;
@@ -162,11 +190,7 @@ Result<Arguments> parse_arguments(std::string_view verb, std::span<const Argumen
     if (option->results().empty()) out.add(name, "true");
   }
   if (out.has("--help")) return out;
-  for (const OptionRow& row : options) {
-    if (row.value.empty() && out.text(row.flag).value_or("true") != "true") {
-      return usage(fmt::format("{}: {} takes no value", verb, row.flag));
-    }
-  }
+  SQ_TRY_STATUS(check_values(verb, options, out));
   for (const ArgumentRow& row : arguments) {
     if (row.required && !out.has(row.name)) {
       return usage(fmt::format("{}: {} is missing ({}); `squish {} --help` shows an example", verb,

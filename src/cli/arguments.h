@@ -1,6 +1,7 @@
 #pragma once
 // What a verb takes, as data, and what was given.
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <span>
@@ -55,6 +56,11 @@ class Arguments {
   [[nodiscard]] Result<std::optional<int64_t>> integer(std::string_view name, int64_t minimum,
                                                        int64_t maximum) const;
 
+  /// A flag that would do nothing here is not taken in silence. Errors: invalid_argument "FLAG why"
+  /// for the first of `flags` that was given.
+  [[nodiscard]] Status refuse(std::initializer_list<std::string_view> flags,
+                              std::string_view why) const;
+
   void add(std::string_view name, std::string value) {
     values_[std::string(name)].push_back(std::move(value));
   }
@@ -64,8 +70,8 @@ class Arguments {
 };
 
 /// Parses the words after the verb. `--` ends the flags; `--flag=value` and `--flag value` are the
-/// same. Errors: invalid_argument: an unknown flag with the nearest ones, a flag without its value,
-/// a missing or extra word.
+/// same. Errors: invalid_argument: an unknown flag with the nearest ones, a flag without its value
+/// or with an empty one (a shell variable that is not set), a missing or extra word.
 Result<Arguments> parse_arguments(std::string_view verb, std::span<const ArgumentRow> arguments,
                                   std::span<const OptionRow> options,
                                   std::span<const std::string> words);

@@ -335,6 +335,10 @@ Result<int> run_kernel_bench(Context& context, const Arguments& arguments) {
     return Error{ErrorCode::invalid_argument,
                  "bench: give a MODEL or the flags of a single product (--format ...), not both"};
   }
+  SQ_TRY_STATUS(
+      arguments.refuse({"--prompt", "--generate", "--repeat", "--sequences", "--depth",
+                        "--speculation", "--context"},
+                       "is for a MODEL; a single product takes --batch, --iters and --warmup"));
   SQ_TRY(const KernelPlan plan, make_kernel_plan(arguments));
   SQ_TRY(const LoadOptions load, load_options(context, arguments));
   ThreadPool pool(load.threads == 0 ? usable_cpu_count() : load.threads);

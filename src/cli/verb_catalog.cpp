@@ -48,6 +48,8 @@ bool matches(const hub::CatalogEntry& entry, const std::string& needle) {
 
 Result<int> print_entries(Context& context, const Arguments& arguments,
                           const std::vector<const hub::CatalogEntry*>& entries) {
+  if (arguments.has("--json"))
+    SQ_TRY_STATUS(arguments.refuse({"--ids"}, "and --json exclude each other"));
   if (arguments.has("--ids")) {
     for (const hub::CatalogEntry* entry : entries) print(entry->id + "\n");
     return 0;

@@ -1,6 +1,8 @@
 // squish logs: the end of a server's log, and what comes to it.
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <deque>
 #include <memory>
 #include <thread>
@@ -8,6 +10,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/strings.h"
 #include "cli/server_record.h"
 #include "cli/verb_rows.h"
@@ -86,7 +89,15 @@ Result<int> run(Context& context, const Arguments& arguments) {
   SQ_TRY(const hub::Paths paths, context.paths());
   SQ_TRY(const auto tail, arguments.integer("--tail", 0, kTailMax));
   const std::string path = arguments.text("--log-file").value_or(default_log_file(paths));
+  if (is_directory(path)) {
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{}: is a directory; --log-file names a log", printable(path, 512))};
+  }
   File file = open_log(path);
+  if (file == nullptr && errno != ENOENT) {
+    return Error{ErrorCode::io,
+                 fmt::format("{}: cannot open: {}", printable(path, 512), std::strerror(errno))};
+  }
   bool is_empty = file == nullptr;
   if (file != nullptr) {
     const long begin = tail_begin(file.get(), tail.value_or(50));

@@ -52,6 +52,8 @@ void print_tables(const Terminal& terminal, const std::vector<hub::LocalModel>& 
 }
 
 Result<int> list_models(Context& context, const Arguments& arguments) {
+  if (arguments.has("--json"))
+    SQ_TRY_STATUS(arguments.refuse({"--ids"}, "and --json exclude each other"));
   SQ_TRY(const hub::Store store, context.store());
   hub::ScanResult found = store.list();
   hub::ScanResult external = hub::scan_external(context.environment);

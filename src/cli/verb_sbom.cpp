@@ -208,6 +208,9 @@ Result<int> run(Context& context, const Arguments& arguments) {
     return Error{ErrorCode::not_found,
                  fmt::format("{}: no such directory", printable(directory, 512))};
   }
+  if (action != "bind") {
+    SQ_TRY_STATUS(arguments.refuse({"--result", "--baseline"}, "is for sbom bind"));
+  }
   if (action == "create") return create(directory, arguments.has("--json"));
   if (action == "show") return show(context, directory, arguments.has("--json"));
   if (action == "verify") return verify(directory, arguments.has("--json"));

@@ -80,7 +80,11 @@ Result<int> stop_server(Context& context, const Arguments& arguments) {
 }
 
 Result<int> run(Context& context, const Arguments& arguments) {
-  if (const auto model = arguments.text("MODEL")) return unload(context, arguments, *model);
+  if (const auto model = arguments.text("MODEL")) {
+    SQ_TRY_STATUS(
+        arguments.refuse({"--now", "--timeout"}, "is for the end of a server; leave out MODEL"));
+    return unload(context, arguments, *model);
+  }
   return stop_server(context, arguments);
 }
 

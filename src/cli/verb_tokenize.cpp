@@ -69,6 +69,9 @@ Result<int> run(Context& context, const Arguments& arguments) {
     return Error{ErrorCode::invalid_argument,
                  "tokenize: give a TEXT (- reads standard input), or ids with --decode"};
   }
+  if (to_decode) {
+    SQ_TRY_STATUS(arguments.refuse({"--pieces", "--count", "--plain"}, "is for a TEXT"));
+  }
   SQ_TRY(const hub::LocalModel local, find_local_model(context, *arguments.text("MODEL")));
   SQ_TRY(ModelFiles files, open_model_files(local.path));
   SQ_TRY(const Tokenizer tokenizer, files.load_tokenizer());

@@ -24,6 +24,10 @@ Result<int> run_ps(Context& context, const Arguments& arguments) {
   SQ_TRY(const ServerClient client, ServerClient::from(context, arguments));
   if (arguments.has("--startup")) {
     SQ_TRY(const Value profile, client.json("GET", "/v1/startup-profile"));
+    if (arguments.has("--json")) {
+      print_json(profile);
+      return 0;
+    }
     Table table({"PHASE", ">MS"});
     for (const Value& phase : items_in(profile, "entries"))
       table.add({text_in(phase, "phase"), milliseconds(number_in(phase, "elapsed_ms"))});
@@ -107,6 +111,7 @@ Result<int> view_report(Context& context, const ServerClient& client) {
 Result<int> run_trace(Context& context, const Arguments& arguments) {
   SQ_TRY(const ServerClient client, ServerClient::from(context, arguments));
   const std::string action = arguments.text("ACTION").value_or("view");
+  if (action != "view") SQ_TRY_STATUS(arguments.refuse({"--chrome"}, "is for trace view"));
   if (action == "view") {
     if (const auto path = arguments.text("--chrome")) return save_chrome(client, *path);
     return view_spans(context, client);

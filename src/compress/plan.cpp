@@ -190,6 +190,15 @@ Result<Plan> make_plan(const FormatRow& format, const PlanFacts& facts,
     return Error{ErrorCode::unsupported, fmt::format("the model has {} tensors, the limit is {}",
                                                      tensors.size(), kTensorsMax)};
   }
+  for (const std::string& text : options.passthrough) {
+    const bool is_somewhere = std::any_of(
+        tensors.begin(), tensors.end(),
+        [&](const SourceTensor& tensor) { return tensor.name.find(text) != std::string::npos; });
+    if (is_somewhere) continue;
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("--passthrough '{}' is in no tensor's name; --dry-run lists them",
+                             printable(text, 128))};
+  }
   Plan plan;
   plan.format = &format;
   plan.options = options;
