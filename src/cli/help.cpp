@@ -126,7 +126,12 @@ std::string markdown() {
       "`config.json`.\n\n"
       "Exit codes: 0 done, 1 an expected failure, 2 wrong usage or refused as unsafe, 3 a server "
       "or network that does not\n"
-      "answer, 4 refused by a limit or gate, 130 Ctrl-C.\n\n## Flags for all verbs\n\n";
+      "answer, 4 refused by a limit or gate, 5 not what was promised (a file's hash, a product), "
+      "130 "
+      "Ctrl-C. With --json a failure is on standard\n"
+      "output too: `{\"error\": {\"code\", \"message\", \"exit_code\"}}`, and as the last event "
+      "where "
+      "--json gives events.\n\n## Flags for all verbs\n\n";
   append_markdown_options(out, global_options());
   for (const Verb& verb : verbs()) {
     out += fmt::format("\n## squish {}\n\n{}\n\n```\n{}\n```\n", verb.name, verb.summary,

@@ -1,6 +1,7 @@
 #include "cli/json.h"
 
 #include <cmath>
+#include <utility>
 
 #include "base/check.h"
 #include "base/strings.h"
@@ -9,14 +10,22 @@
 namespace squish::cli {
 namespace {
 
+JsonOutput promised = JsonOutput::nothing;
+bool has_printed = false;
+
 void print_styled(const Value& value, const JsonStyle& style) {
   const auto text = to_json(value, style);
   // The verbs build these values themselves; none holds what JSON cannot say.
   SQ_CHECK(text.has_value());
-  print(text.value() + "\n");
+  print_json_text(text.value());
 }
 
 }  // namespace
+
+void print_json_text(const std::string& text) {
+  has_printed = true;
+  print(text + "\n");
+}
 
 Value json_text(std::string_view text) { return Value(replace_invalid_utf8(text)); }
 
@@ -36,5 +45,19 @@ void print_json(const Value& value) {
 }
 
 void print_json_line(const Value& value) { print_styled(value, {}); }
+
+void expect_json(JsonOutput output) { promised = output; }
+
+void print_json_failure(const Error& error) {
+  const ErrorRow& row = error_row(error.code);
+  Value facts = Value::dict({{"code", std::string(row.name)},
+                             {"message", json_text(error.message)},
+                             {"exit_code", row.exit_code}});
+  if (promised == JsonOutput::events) {
+    print_json_line(Value::dict({{"event", "error"}, {"error", std::move(facts)}}));
+  } else if (promised == JsonOutput::document && !has_printed) {
+    print_json(Value::dict({{"error", std::move(facts)}}));
+  }
+}
 
 }  // namespace squish::cli

@@ -1,7 +1,6 @@
 #include "cli/npy_output.h"
 
 #include <chrono>
-#include <csignal>
 #include <filesystem>
 #include <map>
 
@@ -94,7 +93,6 @@ Result<int> compress_to_npy(Context& context, const Arguments& arguments,
     return 0;
   }
   ThreadPool pool(options.threads);
-  ::signal(SIGXFSZ, SIG_IGN);
   catch_interrupt();
   CompressProgress progress(context.terminal, is_json);
   const auto summary = compress::export_npy(files, options.output, npy, pool, progress,
@@ -146,7 +144,6 @@ Result<hub::LocalModel> runnable(Context& context, hub::LocalModel model) {
     options.evaluation_tokens = 0;
     options.threads = usable_cpu_count();
     ThreadPool pool(options.threads);
-    ::signal(SIGXFSZ, SIG_IGN);
     catch_interrupt();
     CompressProgress progress(context.terminal, false);
     const auto summary =

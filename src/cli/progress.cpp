@@ -121,7 +121,7 @@ void ProgressEvents::on_progress(const hub::Progress& progress) {
   print_json_line(
       Value::dict({{"event", "progress"},
                    {"stage", name_of(progress.stage)},
-                   {"file", std::string(progress.file)},
+                   {"file", json_text(progress.file)},
                    {"done_bytes", json_count(progress.done_bytes)},
                    {"total_bytes",
                     progress.total_bytes == 0 ? Value::none() : json_count(progress.total_bytes)},
@@ -129,7 +129,7 @@ void ProgressEvents::on_progress(const hub::Progress& progress) {
 }
 
 void ProgressEvents::on_note(std::string_view line) {
-  print_json_line(Value::dict({{"event", "note"}, {"text", std::string(line)}}));
+  print_json_line(Value::dict({{"event", "note"}, {"text", json_text(line)}}));
 }
 
 }  // namespace squish::cli

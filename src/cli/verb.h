@@ -26,6 +26,7 @@ struct Verb {
   std::vector<ArgumentRow> arguments = {};
   std::vector<OptionRow> options = {};
   std::vector<OptionGroup> groups = {};
+  bool events = false;  // --json gives an event a line instead of one document
   /// The exit code, or an error whose code gives it.
   Result<int> (*run)(Context& context, const Arguments& arguments) = nullptr;
 };

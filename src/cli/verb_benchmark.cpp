@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/strings.h"
+#include "cli/json.h"
 #include "cli/table.h"
 #include "cli/term.h"
 #include "cli/verb_rows.h"
@@ -160,19 +161,22 @@ ordered_json to_json(const BenchmarkPlan& plan,
   return out;
 }
 
-/// Compares what is better when higher; says what fell by more than `threshold` of its old value.
-Result<bool> has_regressed(const std::string& path, const ordered_json& now, double threshold) {
+/// What `squish benchmark --save` wrote. Errors: invalid_argument for a file that cannot be read;
+/// bad_file.
+Result<ordered_json> read_baseline(const std::string& path) {
   const Result<std::string> text = read_file(path, kFileMax);
   if (!text) {
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("--compare {}: {}", printable(path, 256), text.error().message)};
+    return Error{ErrorCode::invalid_argument, fmt::format("--compare: {}", text.error().message)};
   }
-  const ordered_json old = ordered_json::parse(*text, nullptr, false);
-  if (!old.is_object() || !old.contains("results") || !old["results"].is_object()) {
-    return Error{
-        ErrorCode::bad_file,
-        fmt::format("{}: not a file that `squish benchmark --save` wrote", printable(path, 256))};
-  }
+  ordered_json old = ordered_json::parse(*text, nullptr, false);
+  if (old.is_object() && old.contains("results") && old["results"].is_object()) return old;
+  return Error{
+      ErrorCode::bad_file,
+      fmt::format("{}: not a file that `squish benchmark --save` wrote", printable(path, 256))};
+}
+
+/// Compares what is better when higher; says what fell by more than `threshold` of its old value.
+bool has_regressed(const ordered_json& old, const ordered_json& now, double threshold) {
   bool regressed = false;
   for (const auto& [mode, before] : old["results"].items()) {
     if (!now["results"].contains(mode) || !before.is_object()) continue;
@@ -200,6 +204,12 @@ Result<double> parse_threshold(const Arguments& arguments) {
 Result<int> run(Context& context, const Arguments& arguments) {
   SQ_TRY(const BenchmarkPlan plan, make_benchmark_plan(arguments));
   SQ_TRY(const double threshold, parse_threshold(arguments));
+  ordered_json baseline;
+  if (const auto path = arguments.text("--compare")) {
+    SQ_TRY(baseline, read_baseline(*path));
+  } else {
+    SQ_TRY_STATUS(arguments.refuse({"--threshold"}, "is for --compare FILE"));
+  }
   const std::vector<float> keys = made_up_vectors(plan, 0);
   const std::vector<float> values = made_up_vectors(plan, 1);
   std::vector<std::pair<std::string, ModeResult>> results;
@@ -209,7 +219,7 @@ Result<int> run(Context& context, const Arguments& arguments) {
   }
   const ordered_json json = to_json(plan, results);
   if (arguments.has("--json")) {
-    print(json.dump(2) + "\n");
+    print_json_text(json.dump(2));
   } else {
     Table table({"Mode", ">SNR (keys)", ">Ratio", ">Memory", ">Time"});
     for (const auto& [name, result] : results) {
@@ -223,11 +233,8 @@ Result<int> run(Context& context, const Arguments& arguments) {
     const std::string text = json.dump(2) + "\n";
     SQ_TRY_STATUS(write_file_atomic(*path, as_bytes(text)));
   }
-  if (const auto path = arguments.text("--compare")) {
-    SQ_TRY(const bool regressed, has_regressed(*path, json, threshold));
-    return regressed ? 1 : 0;
-  }
-  return 0;
+  if (!arguments.has("--compare")) return 0;
+  return has_regressed(baseline, json, threshold) ? 1 : 0;
 }
 
 }  // namespace

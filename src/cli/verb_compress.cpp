@@ -1,6 +1,5 @@
 // squish compress
 #include <chrono>
-#include <csignal>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -65,20 +64,48 @@ Status read_target(const Arguments& arguments, compress::CompressOptions& option
   return {};
 }
 
+/// --format, or its short form. Errors: more than one of them.
+Result<std::string> read_format(const Arguments& arguments) {
+  std::string given = arguments.has("--format") ? "--format" : "";
+  std::string format = arguments.text("--format").value_or("int4");
+  for (const std::string_view alias : {"int8", "int4", "int3"}) {
+    const std::string flag = fmt::format("--{}", alias);
+    if (!arguments.has(flag)) continue;
+    if (!given.empty()) {
+      return Error{ErrorCode::invalid_argument,
+                   fmt::format("{} and {} are two answers to one question", flag,
+                               given == "--format" ? given + " " + printable(format, 32) : given)};
+    }
+    given = flag;
+    format = alias;
+  }
+  return format;
+}
+
+/// Flags that the rest of the command makes useless.
+Status check_flags(const Arguments& arguments, const compress::CompressOptions& options) {
+  if (!options.calibrate) {
+    SQ_TRY_STATUS(
+        arguments.refuse({"--calibration"}, "names what is read, and --no-awq reads nothing"));
+  }
+  if (options.format != kNpyFormat) {
+    SQ_TRY_STATUS(arguments.refuse(
+        {"--zstd-level"},
+        fmt::format("is for --format {}: model.safetensors has no compression", kNpyFormat)));
+  }
+  for (const std::string& part : options.passthrough) {
+    if (!part.empty()) continue;
+    return Error{ErrorCode::invalid_argument,
+                 "--passthrough is empty, and every name has that in it; give a part of a name"};
+  }
+  return {};
+}
+
 Result<compress::CompressOptions> options_of(Context& context, const Arguments& arguments,
                                              const hub::LocalModel& model) {
   compress::CompressOptions options;
   options.input = model.path;
-  options.format = arguments.text("--format").value_or("int4");
-  for (const std::string_view alias : {"int8", "int4", "int3"}) {
-    if (!arguments.has(fmt::format("--{}", alias))) continue;
-    if (arguments.has("--format")) {
-      return Error{ErrorCode::invalid_argument,
-                   fmt::format("--{} and --format {} are two answers to one question", alias,
-                               options.format)};
-    }
-    options.format = alias;
-  }
+  SQ_TRY(options.format, read_format(arguments));
   SQ_TRY_STATUS(read_target(arguments, options));
   const std::string given = arguments.text("MODEL").value_or("");
   if (const auto output = arguments.text("--output")) {
@@ -89,6 +116,7 @@ Result<compress::CompressOptions> options_of(Context& context, const Arguments& 
   options.calibrate = !arguments.has("--no-awq");
   options.calibration_path = arguments.text("--calibration").value_or("");
   options.passthrough = arguments.all("--passthrough");
+  SQ_TRY_STATUS(check_flags(arguments, options));
   options.force = arguments.has("--force");
   options.restart = arguments.has("--restart");
   options.delete_source = arguments.has("--delete-source");
@@ -234,6 +262,11 @@ Status route_preview(const Context& context, const compress::CompressOptions& op
 
 Result<int> run(Context& context, const Arguments& arguments) {
   if (const auto reference = arguments.text("--compare")) {
+    SQ_TRY_STATUS(arguments.refuse(
+        {"--format", "--int8", "--int4", "--int3", "--target-bits", "--target-size", "--output",
+         "--dry-run", "--no-awq", "--calibration", "--calibration-tokens", "--max-kl",
+         "--passthrough", "--force", "--restart", "--delete-source", "--zstd-level", "--device"},
+        "is about a new model, and --compare makes none"));
     return compare_two(context, arguments, *reference, arguments.text("MODEL").value_or(""));
   }
   SQ_TRY(const hub::LocalModel model,
@@ -259,8 +292,6 @@ Result<int> run(Context& context, const Arguments& arguments) {
     return 0;
   }
   ThreadPool pool(options.threads);
-  // A file at the size limit is an error of a write, not the end of the program.
-  ::signal(SIGXFSZ, SIG_IGN);
   catch_interrupt();
   const auto begin = std::chrono::steady_clock::now();
   CompressProgress progress(context.terminal, is_json);
@@ -375,6 +406,7 @@ Verb make_compress_verb() {
             .completion = Completion::isa},
            {.flag = "--json", .help = "events as JSON lines on standard output"}},
       .groups = {},
+      .events = true,
       .run = run,
   };
 }

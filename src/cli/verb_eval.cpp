@@ -70,9 +70,15 @@ Result<Options> read_options(const Context& context, const Arguments& arguments)
                  "--chart draws KL divergence against size: it needs the task wikitext2 and a "
                  "--baseline"};
   }
-  if (!out.text_file.empty() && !out.has_text) {
-    return Error{ErrorCode::invalid_argument,
-                 "--text names the text of the task wikitext2, which is not among the --tasks"};
+  if (!out.has_text) {
+    SQ_TRY_STATUS(
+        arguments.refuse({"--text", "--context", "--tokens"},
+                         "is for the text of the task wikitext2, which is not among the --tasks"));
+  }
+  if (out.tasks.empty()) {
+    SQ_TRY_STATUS(
+        arguments.refuse({"--limit", "--fewshot", "--seed", "--max-length", "--dump-loglikelihood"},
+                         "is for tasks with questions, and wikitext2 has none"));
   }
   if (const auto data = arguments.text("--data")) {
     out.data = *data;
@@ -191,12 +197,18 @@ Result<int> run(Context& context, const Arguments& arguments) {
   if (arguments.has("--chart") && !arguments.has("MODEL")) {
     SQ_TRY(const Chart chart, chart_of_directory(arguments.text("--output-dir").value_or(".")));
     SQ_TRY_STATUS(write_chart(context, arguments, chart));
+    if (arguments.has("--json")) {
+      print_json(Value::dict({{"chart", json_text(*arguments.text("--chart"))},
+                              {"points", json_count(chart.points.size())}}));
+    }
     return 0;
   }
   SQ_TRY(const Options options, read_options(context, arguments));
   SQ_TRY(const hub::LocalModel local,
          find_local_model(context, arguments.text("MODEL").value_or("")));
   SQ_TRY(const Plans plans, read_plans(options));
+  if (const auto directory = arguments.text("--output-dir"))
+    SQ_TRY_STATUS(make_directories(*directory));
   SQ_TRY(const LoadOptions load, load_options(context, arguments));
   ThreadPool pool(load.threads == 0 ? usable_cpu_count() : load.threads);
   SQ_TRY(const std::unique_ptr<Backend> backend, choose_backend(load, pool));
@@ -227,12 +239,13 @@ Result<int> run(Context& context, const Arguments& arguments) {
   report.is_complete = !interrupted();
   if (!report.is_complete && report.tasks.empty() && !report.text)
     return Error{ErrorCode::cancelled, "interrupted before there was anything to report"};
-  SQ_TRY_STATUS(write_outputs(arguments, report, likelihoods));
   if (arguments.has("--json")) {
     print_json(report_value(report));
   } else {
     print(report_text(context.terminal, report));
   }
+  // After the figures are out: a full disk must not cost hours of work.
+  SQ_TRY_STATUS(write_outputs(arguments, report, likelihoods));
   if (arguments.has("--chart") && report.text) {
     SQ_TRY(const Chart chart, chart_beside(report, arguments.text("--output-dir").value_or("")));
     SQ_TRY_STATUS(write_chart(context, arguments, chart));

@@ -110,6 +110,7 @@ Verb make_export_verb() {
                    .help = "threads that compute; 0 = all that this process may use"},
                   {.flag = "--json", .help = "events as JSON lines on standard output"}},
       .groups = {},
+      .events = true,
       .run = run,
   };
 }

@@ -39,6 +39,7 @@ void tell(const Context& context, const PublishOutcome& outcome, bool is_json, b
 Result<int> publish_all(Context& context, const Arguments& arguments,
                         const std::vector<PublishTarget>& targets) {
   const bool is_json = arguments.has("--json");
+  const bool is_one = targets.size() == 1;
   ProgressLine line(context.terminal);
   ProgressEvents events;
   std::vector<PublishOutcome> outcomes;
@@ -47,14 +48,16 @@ Result<int> publish_all(Context& context, const Arguments& arguments,
     outcomes.push_back(publish_model(context, arguments, target, sink));
     line.clear();
     const PublishOutcome& outcome = outcomes.back();
-    tell(context, outcome, is_json, targets.size() == 1);
+    tell(context, outcome, is_json, is_one);
     if (outcome.error && outcome.error->code == ErrorCode::cancelled) break;
   }
   if (const auto path = arguments.text("--report"))
     SQ_TRY_STATUS(write_file_atomic(*path, as_bytes(report_text(outcomes))));
   const PublishOutcome& last = outcomes.back();
   const bool is_interrupted = last.error && last.error->code == ErrorCode::cancelled;
-  if (last.error && (targets.size() == 1 || is_interrupted)) return *last.error;
+  // In JSON the event `failed` of the model says it already.
+  if (last.error && is_json && is_one) print_error(context.terminal, last.error->message);
+  if (last.error && !is_json && (is_one || is_interrupted)) return *last.error;
   if (targets.size() > 1 && !is_json) {
     const auto failed =
         std::ranges::count(outcomes, PublishStatus::failed, &PublishOutcome::status);
@@ -141,6 +144,7 @@ Verb make_publish_verb() {
             .help = "for the hub; else HF_TOKEN or HUGGING_FACE_HUB_TOKEN"},
            {.flag = "--json", .help = "events as JSON lines on standard output"}},
       .groups = {OptionGroup::load},
+      .events = true,
       .run = run,
   };
 }

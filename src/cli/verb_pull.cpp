@@ -79,6 +79,7 @@ Verb make_pull_verb() {
                    .help = "for the hub; else HF_TOKEN or HUGGING_FACE_HUB_TOKEN"},
                   {.flag = "--json", .help = "events as JSON lines on standard output"}},
       .groups = {},
+      .events = true,
       .run = run,
   };
 }

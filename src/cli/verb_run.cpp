@@ -97,6 +97,7 @@ Result<int> answer_once(Context& context, const Arguments& arguments, const hub:
          receive_answer(context, stream, as_json ? Show::nothing : Show::stream));
   if (answer.was_interrupted) {
     talk("\ninterrupted\n");
+    print_json_failure({ErrorCode::cancelled, "interrupted"});
     // At once: the engine may be in a step of seconds, and nothing has to be saved.
     _exit(kExitInterrupted);
   }

@@ -1,5 +1,4 @@
 // squish sparsity-trim, gen-masks, merge, and rotate, which says why it does nothing.
-#include <csignal>
 
 #include <fmt/format.h>
 
@@ -55,7 +54,6 @@ Result<int> trim(Context& context, const Arguments& arguments) {
   SQ_TRY(const compress::TrimPlan plan, compress::plan_trim(files, options, pool));
   const bool is_dry = arguments.has("--dry-run");
   if (!is_dry) {
-    ::signal(SIGXFSZ, SIG_IGN);
     catch_interrupt();
     const Status written = compress::write_trimmed(files, plan, options, output, pool,
                                                    [] { return interrupted().load(); });
@@ -90,6 +88,9 @@ Result<int> merge(Context& context, const Arguments& arguments) {
   }
   SQ_TRY(const auto seed, arguments.integer("--seed", 0, INT64_MAX));
   if (seed) options.seed = static_cast<uint64_t>(*seed);
+  if (options.method == "ties") {
+    SQ_TRY_STATUS(arguments.refuse({"--drop", "--seed"}, "is for dare and dare-ties"));
+  }
   const auto output = arguments.text("--output-path");
   if (!output) {
     return Error{ErrorCode::invalid_argument, "merge needs --output-path DIR"};

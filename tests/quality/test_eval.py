@@ -113,7 +113,10 @@ def test_reports_are_kept_and_drawn(squish, tiny_model, other_tiny_model, questi
 
 @pytest.mark.parametrize("words, code, says", [
     (["--tasks", "arc"], 2, "there is no task 'arc'; there are wikitext2, arc_easy"),
-    (["--tasks", ""], 2, "there is no task ''"),
+    (["--tasks", ""], 2, "--tasks is empty"),
+    (["--tasks", ","], 2, "there is no task ''"),
+    (["--tasks", "wikitext2", "--limit", "5"], 2, "--limit is for tasks with questions"),
+    (["--tasks", "arc_easy", "--tokens", "500"], 2, "--tokens is for the text of the task wikitext2"),
     (["--tasks", "hellaswag"], 1, "hellaswag.validation"),
     (["--tasks", "wikitext2", "--text", "/nonexistent/text"], 1, "/nonexistent/text"),
     (["--tasks", "arc_easy", "--text", "x"], 2, "not among the --tasks"),

@@ -1,0 +1,152 @@
+"""What is left and what is said when a command fails: JSON, closed streams, files that vanish, disks that are full."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+LONG = ("Tell me a story.", "--max-tokens", "2000", "--ignore-eos")
+
+
+@pytest.mark.parametrize(
+    "words, code, kind",
+    [
+        (["run", "no-such-model", "hello"], 1, "not_found"),
+        (["run", "no-such-model", "hello", "--temperature", "hot"], 2, "invalid_argument"),
+        (["run", "--no-such-flag", "m", "hello"], 2, "invalid_argument"),
+        (["show", "no-such-model"], 1, "not_found"),
+        (["tokenize", "no-such-model", "hello"], 1, "not_found"),
+        (["embed", "no-such-model", "hello"], 1, "not_found"),
+        (["bench", "no-such-model"], 1, "not_found"),
+        (["benchmark", "--compare", "none.json"], 2, "invalid_argument"),
+        (["eval", "no-such-model"], 1, "not_found"),
+        (["check", "no-such-model"], 1, "not_found"),
+        (["sbom", "show", "no-such-directory"], 1, "not_found"),
+        (["merge", "--adapters", "a:b", "--adapters", "c:d", "--output-path", "o"], 1, "not_found"),
+        (["sparsity-trim", "no-such-model"], 1, "not_found"),
+        (["gen-masks", "no-such-model"], 1, "not_found"),
+        (["catalog", "--tag", "no-such-tag"], 1, "not_found"),
+        (["ps", "--port", "1"], 3, "unreachable"),
+        (["quality", "--port", "1"], 3, "unreachable"),
+        (["compress", "a", "--compare", "b"], 1, "not_found"),
+    ],
+)
+def test_json_is_one_document_also_on_failure(squish, words, code, kind):
+    result = squish(*words, "--json")
+    assert result.returncode == code, result.stderr
+    error = json.loads(result.stdout)["error"]
+    assert (error["code"], error["exit_code"]) == (kind, code)
+    assert result.stderr == f"✗ {error['message']}\n"
+
+
+@pytest.mark.parametrize("words", [["pull", "no-such-model"], ["compress", "no-such-model"], ["export", "no-such-model"],
+                                   ["publish", "no-such-model"]])
+def test_the_last_of_the_events_says_what_failed(squish, words):
+    result = squish(*words, "--json")
+    last = json.loads(result.stdout.splitlines()[-1])
+    assert last["event"] == "error" and last["error"]["exit_code"] == result.returncode != 0
+    assert f"✗ {last['error']['message']}\n" == result.stderr
+
+
+def test_without_json_a_failure_says_nothing_on_standard_output(squish):
+    assert squish("show", "no-such-model").stdout == ""
+    assert squish("show", "--", "--json").stdout == ""
+
+
+def test_an_interrupted_answer_in_json_says_so(squish, chat_model):
+    process = squish.start("run", chat_model, *LONG, "--json", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert json.loads(output)["error"]["code"] == "cancelled"
+
+
+def test_closed_streams_never_let_talk_into_a_file(squish, chat_model, tmp_path):
+    """Where descriptor 2 is free, the file that is opened next gets it, and all that is said for people."""
+    out = tmp_path / "out.gguf"
+    words = f"'{squish.program}' export '{chat_model}' --gguf '{out}' --type q4_0"
+    for closed in ("2>&-", "<&- >&- 2>&-"):
+        subprocess.run(f"{words} --force {closed}", shell=True, env=squish.environment, timeout=120, check=False)
+        assert squish("check", out).returncode == 0
+    fresh = tmp_path / "fresh.gguf"
+    assert squish("export", chat_model, "--gguf", fresh, "--type", "q4_0").returncode == 0
+    assert fresh.read_bytes() == out.read_bytes()
+
+
+def test_closed_input_is_an_empty_one(squish, chat_model):
+    command = f"'{squish.program}' run '{chat_model}' hello --max-tokens 2 <&-"
+    result = subprocess.run(command, shell=True, env=squish.environment, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0 and result.stdout, result.stderr
+
+
+def test_closed_output_is_an_error(squish):
+    command = f"'{squish.program}' catalog >&-"
+    result = subprocess.run(command, shell=True, env=squish.environment, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert result.returncode == 1 and "standard output" in result.stderr
+
+
+def test_a_model_that_is_cut_short_while_it_answers_is_a_message_and_no_crash(squish, chat_model, tmp_path):
+    model = tmp_path / "model.gguf"
+    model.write_bytes(chat_model.read_bytes())
+    process = squish.start("run", model, *LONG, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.read(1)
+    os.truncate(model, 1_000_000)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, process.returncode
+    assert "became shorter while it was in use" in errors.decode()
+
+
+@pytest.mark.parametrize("words", [["export", "MODEL", "--gguf", "out"], ["pull", "MODEL"], ["compress", "MODEL", "-o", "out"]])
+def test_the_limit_on_the_size_of_files_is_an_error_and_no_signal(squish, chat_model, tmp_path, words):
+    words = " ".join(f"'{chat_model if word == 'MODEL' else word}'" for word in words)
+    result = subprocess.run(f"ulimit -f 20000; '{squish.program}' {words}", shell=True, executable="/bin/bash", cwd=tmp_path,
+                            env=squish.environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1, result
+    assert "File too large" in result.stderr
+
+
+def test_figures_go_to_a_pipe_and_a_device_stays_one(squish, tmp_path):
+    link = tmp_path / "null"
+    link.symlink_to("/dev/null")
+    words = ("benchmark", "--ctx", "16", "--modes", "int8", "--save")
+    assert squish(*words, link).returncode == 0
+    assert link.is_symlink() and link.is_char_device()
+    full = squish(*words, "/dev/full")
+    assert full.returncode == 1 and "No space left" in full.stderr
+    assert json.loads(squish(*words, "/dev/stderr").stderr)["version"] == 1
+
+
+def test_settings_of_programs_that_run_at_a_time_are_all_kept(squish):
+    running = [squish.start("config", "set", f"key{i}", str(i + 100), stderr=subprocess.DEVNULL) for i in range(12)]
+    assert all(process.wait(timeout=30) == 0 for process in running)
+    settings = json.loads(squish("config").stdout)
+    assert [settings.get(f"key{i}") for i in range(12)] == list(range(100, 112))
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--int4", "--int8"], "--int4 and --int8 are two answers"),
+        (["--format", "sq2", "--int4"], "--int4 and --format sq2 are two answers"),
+        (["--zstd-level", "3"], "--zstd-level is for --format sqint2"),
+        (["--no-awq", "--calibration", "text.txt"], "--calibration names what is read"),
+        (["--passthrough", ""], "--passthrough is empty"),
+        (["--passthrough", "no.such.tensor"], "'no.such.tensor' is in no tensor's name"),
+        (["--output", ""], "--output is empty"),
+    ],
+)
+def test_flags_of_compress_that_would_do_nothing_are_refused(squish, chat_model, words, says):
+    result = squish("compress", chat_model, "--dry-run", *words)
+    assert result.returncode == 2 and says in result.stderr, result.stderr
+    assert len(result.stderr.splitlines()) == 1 and result.stdout == ""
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/zero"])
+def test_a_device_is_called_one(squish, path):
+    for words in (["run", path, "hello"], ["pull", path]):
+        result = squish(*words)
+        assert result.returncode == 1 and "is a device" in result.stderr, result.stderr
