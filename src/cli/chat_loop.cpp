@@ -14,6 +14,7 @@
 namespace squish::cli {
 namespace {
 
+constexpr int64_t kHistoryMax = 100'000;
 constexpr std::string_view kFence = "\"\"\"";
 
 enum class Next { go_on, leave };
@@ -280,11 +281,18 @@ Next ChatLoop::quit(std::string_view /*rest*/) { return Next::leave; }
 
 }  // namespace
 
+Status check_chat_flags(const Arguments& arguments) {
+  if (const auto options = answer_options(arguments); !options) return options.error();
+  if (const auto think = think_option(arguments); !think) return think.error();
+  const auto history = arguments.integer("--max-history", 1, kHistoryMax);
+  return history ? Status() : Status(history.error());
+}
+
 Result<int> chat_loop(Context& context, const Arguments& arguments, const hub::LocalModel& local,
                       LoadedModel& model) {
   SQ_TRY(const AnswerOptions options, answer_options(arguments));
   SQ_TRY(const auto think, think_option(arguments));
-  SQ_TRY(const auto history, arguments.integer("--max-history", 1, 100'000));
+  SQ_TRY(const auto history, arguments.integer("--max-history", 1, kHistoryMax));
   SQ_TRY(const ChatTemplate* const chat_template, model.chat_template());
   if (chat_template == nullptr) {
     return Error{

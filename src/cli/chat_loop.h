@@ -8,6 +8,9 @@
 
 namespace squish::cli {
 
+/// What of the flags can be judged without a model. Errors: invalid_argument naming the flag.
+Status check_chat_flags(const Arguments& arguments);
+
 /// Reads lines and answers them until /quit, the end of the input or Ctrl-C at an empty prompt.
 /// `arguments` holds the flags of the groups load, sampling and dialog, and --max-history where the
 /// verb has it.

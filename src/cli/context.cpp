@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "cli/json.h"
+
 namespace squish::cli {
 namespace {
 
@@ -14,14 +16,19 @@ constexpr int kExitInterrupted = 130;
 std::atomic<bool> interrupt_flag{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 
+std::atomic<bool> ends_at_once{false};
+
+void write_line(int descriptor, std::string_view text) {
+  const ssize_t ignored = write(descriptor, text.data(), text.size());
+  static_cast<void>(ignored);
+}
+
 /// Only calls that are safe in a signal handler.
 void on_interrupt(int /*signal*/) {
-  if (interrupt_flag.exchange(true)) {
-    constexpr std::string_view kLine = "\ninterrupted\n";
-    const ssize_t ignored = write(STDERR_FILENO, kLine.data(), kLine.size());
-    static_cast<void>(ignored);
-    _exit(kExitInterrupted);
-  }
+  if (!interrupt_flag.exchange(true) && !ends_at_once) return;
+  write_line(STDERR_FILENO, "\ninterrupted\n");
+  write_line(STDOUT_FILENO, json_of_interrupt());
+  _exit(kExitInterrupted);
 }
 
 }  // namespace
@@ -43,6 +50,12 @@ Result<const hub::Config*> Context::config() {
 }
 
 std::atomic<bool>& interrupted() { return interrupt_flag; }
+
+void interrupt_ends_at_once(bool at_once) {
+  ends_at_once = at_once;
+  // One that came a moment before: the handler left it to whoever asks.
+  if (at_once && interrupt_flag) on_interrupt(SIGINT);
+}
 
 void catch_interrupt() {
   struct sigaction action{};

@@ -37,5 +37,8 @@ struct Context {
 std::atomic<bool>& interrupted();
 /// Installs the handler. Reads and sleeps return with EINTR.
 void catch_interrupt();
+/// Whether Ctrl-C ends the program with 130 at once: for verbs that read for long, write nothing
+/// that could stay half done, and ask interrupted() nowhere.
+void interrupt_ends_at_once(bool at_once);
 
 }  // namespace squish::cli

@@ -1,5 +1,6 @@
 #include "cli/json.h"
 
+#include <atomic>
 #include <cmath>
 #include <utility>
 
@@ -10,8 +11,9 @@
 namespace squish::cli {
 namespace {
 
-JsonOutput promised = JsonOutput::nothing;
-bool has_printed = false;
+std::atomic<JsonOutput> promised{JsonOutput::nothing};
+std::atomic<bool> has_printed{false};
+static_assert(std::atomic<JsonOutput>::is_always_lock_free);
 
 void print_styled(const Value& value, const JsonStyle& style) {
   const auto text = to_json(value, style);
@@ -47,6 +49,17 @@ void print_json(const Value& value) {
 void print_json_line(const Value& value) { print_styled(value, {}); }
 
 void expect_json(JsonOutput output) { promised = output; }
+
+std::string_view json_of_interrupt() {
+  constexpr std::string_view kDocument =
+      R"({"error": {"code": "cancelled", "message": "interrupted", "exit_code": 130}})"
+      "\n";
+  constexpr std::string_view kEvent =
+      R"({"event": "error", "error": {"code": "cancelled", "message": "interrupted", "exit_code": 130}})"
+      "\n";
+  if (promised == JsonOutput::events) return kEvent;
+  return promised == JsonOutput::document && !has_printed ? kDocument : std::string_view();
+}
 
 void print_json_failure(const Error& error) {
   const ErrorRow& row = error_row(error.code);

@@ -35,5 +35,7 @@ void expect_json(JsonOutput output);
 /// document is out already; among events a last line {"event": "error", "error": {...}}. Prints
 /// nothing where no JSON was asked for.
 void print_json_failure(const Error& error);
+/// The same for Ctrl-C as text; empty where none is due. Safe in a signal handler.
+std::string_view json_of_interrupt();
 
 }  // namespace squish::cli

@@ -82,6 +82,7 @@ Value result_value(const hub::LocalModel& local, const Model& model, const Check
 }
 
 Result<int> run(Context& context, const Arguments& arguments) {
+  interrupt_ends_at_once(true);
   SQ_TRY(const hub::LocalModel local,
          find_local_model(context, arguments.text("MODEL").value_or("")));
   SQ_TRY(const auto threads, arguments.integer("--threads", 0, 1024));

@@ -46,6 +46,7 @@ void print_vectors(const LoadedModel& model, EmbeddingJob& job, const Arguments&
 
 Result<int> run(Context& context, const Arguments& arguments) {
   SQ_TRY(const std::vector<std::string> texts, read_texts(arguments));
+  interrupt_ends_at_once(true);
   SQ_TRY(const hub::LocalModel local, find_local_model(context, *arguments.text("MODEL")));
   SQ_TRY(const LoadOptions options, load_options(context, arguments));
   SQ_TRY(const std::unique_ptr<LoadedModel> model, LoadedModel::open(local.path, options));

@@ -58,9 +58,17 @@ Status write_bill(const std::string& directory, const Value& bill) {
   return write_file_atomic(directory + "/" + compress::kSbomName, as_bytes(text + "\n"));
 }
 
+/// The hash of each file; the bill itself is written without a Ctrl-C in between.
+Result<std::vector<std::pair<std::string, std::string>>> hash_all(const std::string& directory) {
+  interrupt_ends_at_once(true);
+  auto hashes = compress::hash_files(directory);
+  interrupt_ends_at_once(false);
+  return hashes;
+}
+
 Result<int> create(const std::string& directory, bool is_json) {
   SQ_TRY(const ModelFiles files, ModelFiles::open(directory));
-  SQ_TRY(const auto hashes, compress::hash_files(directory));
+  SQ_TRY(const auto hashes, hash_all(directory));
   compress::SbomFacts facts;
   facts.name = std::filesystem::path(directory).lexically_normal().filename().string();
   if (facts.name.empty()) facts.name = directory;
@@ -109,7 +117,7 @@ Result<int> show(const Context& context, const std::string& directory, bool is_j
 
 Result<int> verify(const std::string& directory, bool is_json) {
   SQ_TRY(const Value bill, read_bill(directory));
-  SQ_TRY(const auto found, compress::hash_files(directory));
+  SQ_TRY(const auto found, hash_all(directory));
   std::vector<std::string> problems;
   const Value* components = find_below(bill, {"components"});
   if (components == nullptr || !components->is_list()) {

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/strings.h"
+#include "format/squish_directory.h"
 #include "hub/download.h"
 #include "hub/local_model.h"
 #include "hub/names.h"
@@ -18,6 +19,8 @@ namespace {
 constexpr size_t kPieceBytes = 4 * 1024 * 1024;
 
 bool belongs_to_model(std::string_view name) {
+  // What a model that was compressed from a GGUF file has its vocabulary in.
+  if (name == kGgufMetadataName) return true;
   const std::string lower = to_lower(name);
   for (const std::string_view ending :
        {".safetensors", ".gguf", ".json", ".jinja", ".model", "merges.txt"}) {

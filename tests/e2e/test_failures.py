@@ -65,6 +65,17 @@ def test_an_interrupted_answer_in_json_says_so(squish, chat_model):
     assert json.loads(output)["error"]["code"] == "cancelled"
 
 
+@pytest.mark.parametrize("words", [["check"], ["check", "--json"]])
+def test_ctrl_c_ends_a_verb_that_only_reads_at_once(squish, base_model, words):
+    """It was looked at only at the end: 5 s for a file of 1.1 GB, and the exit code was 0."""
+    process = squish.start(*words, base_model, "--threads", "1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and "interrupted" in errors.decode()
+    assert (json.loads(output)["error"]["code"] == "cancelled") if "--json" in words else output == b""
+
+
 def test_closed_streams_never_let_talk_into_a_file(squish, chat_model, tmp_path):
     """Where descriptor 2 is free, the file that is opened next gets it, and all that is said for people."""
     out = tmp_path / "out.gguf"
@@ -150,3 +161,15 @@ def test_a_device_is_called_one(squish, path):
     for words in (["run", path, "hello"], ["pull", path]):
         result = squish(*words)
         assert result.returncode == 1 and "is a device" in result.stderr, result.stderr
+
+
+def test_a_compressed_model_that_is_pulled_by_its_path_runs(squish, chat_model, tmp_path):
+    """Its vocabulary is in gguf_metadata.bin, which was left behind: `pull` said ✓ and every verb failed."""
+    small = tmp_path / "small"
+    assert squish("compress", chat_model, "--format", "int8", "-o", small, "--compare-tokens", "0").returncode == 0
+    pulled = squish("pull", small)
+    assert pulled.returncode == 0, pulled.stderr
+    question = ("Name the capital of France.", "--temperature", "0", "--max-tokens", "8")
+    answers = [squish("run", model, *question) for model in (small, "small")]
+    assert answers[1].returncode == 0, answers[1].stderr
+    assert answers[0].stdout == answers[1].stdout
