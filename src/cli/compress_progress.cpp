@@ -102,4 +102,17 @@ std::string compress_output_stem(const std::string& model_path) {
   return path.substr(0, path.size() - 5);
 }
 
+Result<std::string> default_output(const Context& context, const hub::LocalModel& model,
+                                   const std::string& given, std::string_view suffix) {
+  const bool is_path = given.find('/') != std::string::npos || given.ends_with(".gguf") ||
+                       given.starts_with('.') || given.starts_with('~');
+  if (is_path) return fmt::format("{}-{}", compress_output_stem(model.path), suffix);
+  SQ_TRY(const hub::Paths paths, context.paths());
+  std::string name = model.id;
+  for (char& c : name) {
+    if (c == ':' || c == '/') c = '-';
+  }
+  return fmt::format("{}/{}-{}", paths.models, name, suffix);
+}
+
 }  // namespace squish::cli

@@ -4,8 +4,10 @@
 #include <string>
 #include <string_view>
 
+#include "cli/context.h"
 #include "cli/term.h"
 #include "compress/compress.h"
+#include "hub/local_model.h"
 
 namespace squish::cli {
 
@@ -37,5 +39,10 @@ class CompressProgress final : public compress::ProgressSink {
 /// "/models/Qwen2.5-7B" of a directory, "/models/qwen" of "/models/qwen.gguf" and of the first of
 /// its shards.
 std::string compress_output_stem(const std::string& model_path);
+
+/// Where a new model goes when --output does not say: NAME-`suffix` beside a model that was given
+/// by its path, else in the models directory, where it is a model of its own.
+Result<std::string> default_output(const Context& context, const hub::LocalModel& model,
+                                   const std::string& given, std::string_view suffix);
 
 }  // namespace squish::cli

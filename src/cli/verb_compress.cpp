@@ -1,6 +1,5 @@
 // squish compress
 #include <chrono>
-#include <filesystem>
 
 #include <fmt/format.h>
 
@@ -21,24 +20,6 @@
 
 namespace squish::cli {
 namespace {
-
-namespace fs = std::filesystem;
-
-/// Where the result goes when --output does not say: beside a model that was named by its path,
-/// else into the models directory.
-Result<std::string> default_output(const Context& context, const hub::LocalModel& model,
-                                   const std::string& given, const std::string& format) {
-  const bool is_path = given.find('/') != std::string::npos || given.ends_with(".gguf") ||
-                       given.starts_with('.') || given.starts_with('~');
-  fs::path path = compress_output_stem(model.path);
-  if (is_path) return path.string() + "-" + format;
-  SQ_TRY(const hub::Paths paths, context.paths());
-  std::string name = model.id;
-  for (char& c : name) {
-    if (c == ':' || c == '/') c = '-';
-  }
-  return fmt::format("{}/{}-{}", paths.models, name, format);
-}
 
 /// --target-bits and --target-size choose the format that has no size of its own.
 Status read_target(const Arguments& arguments, compress::CompressOptions& options) {

@@ -59,8 +59,8 @@ Result<int> run(Context& context, const Arguments& arguments) {
                                  {"copied", json_count(summary->copied)}}));
     return 0;
   }
-  fmt::print("{}: {}, {} of {} tensors copied as they are\n", printable(*path, 512),
-             human_bytes(summary->bytes), summary->copied, summary->tensors);
+  print(fmt::format("{}: {}, {} of {} tensors copied as they are\n", printable(*path, 512),
+                    human_bytes(summary->bytes), summary->copied, summary->tensors));
   return 0;
 }
 

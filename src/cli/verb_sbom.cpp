@@ -168,7 +168,9 @@ Result<int> bind_scores(const Arguments& arguments, const std::string& directory
     if (scores == nullptr || !scores->is_dict() || scores->size() == 0) {
       return Error{
           ErrorCode::bad_file,
-          fmt::format("{}: has no scores; it is no report of squish eval", printable(file, 512))};
+          fmt::format(
+              "{}: has no scores; a report of squish eval with a task of questions has some",
+              printable(file, 512))};
     }
     for (const Value::Entry& entry : scores->entries()) {
       SQ_TRY(const std::string value, to_json(entry.value, {}));

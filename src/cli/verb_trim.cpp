@@ -32,8 +32,8 @@ void print_trim(const Context& context, const compress::TrimPlan& plan, const st
 }
 
 Result<int> trim(Context& context, const Arguments& arguments) {
-  SQ_TRY(const hub::LocalModel model,
-         find_stored_model(context, arguments.text("MODEL").value_or("")));
+  const std::string given = arguments.text("MODEL").value_or("");
+  SQ_TRY(const hub::LocalModel model, find_stored_model(context, given));
   compress::TrimOptions options;
   if (const auto text = arguments.text("--threshold")) {
     const std::optional<double> value = parse_double(*text);
@@ -46,8 +46,10 @@ Result<int> trim(Context& context, const Arguments& arguments) {
   }
   SQ_TRY(const auto group, arguments.integer("--group-size", 8, 1 << 20));
   if (group) options.group_size = static_cast<uint64_t>(*group);
-  const std::string output =
-      arguments.text("--output").value_or(compress_output_stem(model.path) + "-trimmed");
+  std::string output = arguments.text("--output").value_or("");
+  if (output.empty()) {
+    SQ_TRY(output, default_output(context, model, given, "trimmed"));
+  }
   SQ_TRY(const LoadOptions load, load_options(context, arguments));
   ThreadPool pool(load.threads == 0 ? usable_cpu_count() : load.threads);
   SQ_TRY(const ModelFiles files, ModelFiles::open(model.path));
@@ -215,7 +217,7 @@ Verb make_trim_verb() {
                   {.flag = "--output",
                    .short_flag = "-o",
                    .value = "DIR",
-                   .help = "the new model's directory (default: beside the source, NAME-trimmed)",
+                   .help = "the new model's directory (default: NAME-trimmed, as squish compress)",
                    .completion = Completion::file},
                   {.flag = "--dry-run", .help = "say what would be cut and end"},
                   {.flag = "--threads",
@@ -283,7 +285,8 @@ Verb make_masks_verb() {
                   {.flag = "--output",
                    .short_flag = "-o",
                    .value = "FILE",
-                   .help = "the file to write (default: sparse_masks.npz in the model's directory)",
+                   .help = "the file to write (default: sparse_masks.npz in the model's directory, "
+                           "NAME-sparse_masks.npz beside a file)",
                    .completion = Completion::file},
                   {.flag = "--threads",
                    .short_flag = "-t",

@@ -435,6 +435,7 @@ Result<Preview> preview(const CompressOptions& options) {
     out.source_bytes += TensorView{nullptr, planned.source.dtype, planned.source.shape}.bytes();
   }
   SQ_TRY(const std::optional<uint64_t> budget, file_budget(out.plan, options));
+  if (budget) SQ_TRY_STATUS(check_reachable(out.plan, *budget));
   SQ_TRY_STATUS(check_device(options, out.plan, budget.has_value()));
   SQ_TRY(out.device, make_trellis_device(options.device));
   out.calibration_tokens = options.calibration_tokens > 0 ? options.calibration_tokens

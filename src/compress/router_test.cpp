@@ -88,6 +88,9 @@ TEST_F(RouterTest, finds_every_coded_matrix_sensitive_and_no_vector) {
 
 TEST_F(RouterTest, names_the_smallest_size_when_the_budget_is_below_it) {
   EXPECT_THAT(error_of(options(0.5)), HasSubstr("the smallest that the types of this model allow"));
+  const auto unmeasured = preview(options(0.5));  // minutes of measuring come after it
+  ASSERT_FALSE(unmeasured.has_value());
+  EXPECT_THAT(unmeasured.error().message, HasSubstr("too small"));
 }
 
 TEST_F(RouterTest, refuses_targets_that_contradict_something) {

@@ -117,6 +117,13 @@ Result<CalibrationText> read_calibration_text(const CompressOptions& options,
                        preview.calibration_tokens);
 }
 
+Status check_reachable(const Plan& plan, uint64_t file_bytes_max) {
+  Plan trial = plan;
+  const std::vector<Unit> units = units_of(trial);
+  const std::vector<UnitCost> costs(units.size());
+  return route(trial, units, costs, file_bytes_max);
+}
+
 Status route_preview(Preview& preview, const CompressOptions& options, uint64_t file_bytes_max,
                      const CalibrationText& text, const std::string& kept, Backend& backend,
                      ThreadPool& pool, ProgressSink& progress,

@@ -19,6 +19,10 @@ namespace squish::compress {
 /// and for a routed format without one.
 Result<std::optional<uint64_t>> file_budget(const Plan& plan, const CompressOptions& options);
 
+/// Whether types of `plan` can be that small at all: known before minutes of measuring. Errors:
+/// those of route().
+Status check_reachable(const Plan& plan, uint64_t file_bytes_max);
+
 /// The text that the options name, or the built-in one, in tokens of the source. Errors: those of
 /// read_text() and of the tokenizer.
 Result<CalibrationText> read_calibration_text(const CompressOptions& options,

@@ -120,6 +120,28 @@ def test_the_limit_on_the_size_of_files_is_an_error_and_no_signal(squish, chat_m
     assert "File too large" in result.stderr
 
 
+def test_a_full_output_is_never_a_success(squish, chat_model, tmp_path):
+    with open("/dev/full", "w") as full:
+        process = squish.start("export", chat_model, "--gguf", tmp_path / "out.gguf", stdout=full, stderr=subprocess.PIPE)
+        errors = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1 and "No space left" in errors
+
+
+def test_a_target_that_no_types_reach_is_refused_before_it_is_measured(squish, chat_model):
+    result = squish("compress", chat_model, "--target-bits", "0.5", "--dry-run", timeout=20)
+    assert result.returncode == 2 and "the smallest that the types of this model allow" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_model_made_of_a_named_one_is_a_model_of_its_own(squish, local_model):
+    """It lay within the directory of its source, where `models` does not list it and `rm` deletes it."""
+    for words, name in ((["sparsity-trim", local_model], "trimmed"),
+                        (["compress", local_model, "--format", "int8", "--compare-tokens", "0"], "int8")):
+        result = squish(*words)
+        assert result.returncode == 0, result.stderr
+        assert (squish.home / "squish/models" / f"smollm2-135m-{name}" / "config.json").exists()
+
+
 def test_figures_go_to_a_pipe_and_a_device_stays_one(squish, tmp_path):
     link = tmp_path / "null"
     link.symlink_to("/dev/null")
