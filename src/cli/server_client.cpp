@@ -33,7 +33,7 @@ Result<std::string> setting(Context& context, const Arguments& arguments, std::s
   if (auto text = arguments.text(flag)) return *text;
   if (auto text = context.environment.get(variable)) return *text;
   SQ_TRY(const hub::Config* const config, context.config());
-  return config->text(key).value_or(std::string(otherwise));
+  return config->get(key).value_or(std::string(otherwise));
 }
 
 size_t take(char* data, size_t size, size_t count, void* target) {

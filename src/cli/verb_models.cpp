@@ -1,9 +1,13 @@
 // squish models, rm
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <ctime>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "base/strings.h"
 #include "cli/input.h"
 #include "cli/json.h"
@@ -51,6 +55,19 @@ void print_tables(const Terminal& terminal, const std::vector<hub::LocalModel>& 
   print(out);
 }
 
+/// "No models" is wrong of a place that cannot be looked into. Errors: invalid_argument for a file,
+/// io.
+Status check_readable(const std::string& root) {
+  if (file_exists(root)) {
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{}: is a file; SQUISH_MODELS_DIR and SQUISH_HOME name directories",
+                             printable(root, 512))};
+  }
+  if (::access(root.c_str(), R_OK | X_OK) == 0 || errno == ENOENT) return {};
+  return Error{ErrorCode::io,
+               fmt::format("{}: cannot be read: {}", printable(root, 512), std::strerror(errno))};
+}
+
 Result<int> list_models(Context& context, const Arguments& arguments) {
   if (arguments.has("--json"))
     SQ_TRY_STATUS(arguments.refuse({"--ids"}, "and --json exclude each other"));
@@ -59,6 +76,7 @@ Result<int> list_models(Context& context, const Arguments& arguments) {
   hub::ScanResult external = hub::scan_external(context.environment);
   found.models.insert(found.models.end(), external.models.begin(), external.models.end());
   found.warnings.insert(found.warnings.end(), external.warnings.begin(), external.warnings.end());
+  if (found.models.empty()) SQ_TRY_STATUS(check_readable(store.root()));
   if (arguments.has("--ids")) {
     for (const hub::LocalModel& model : found.models) print(model.id + "\n");
     return 0;

@@ -36,7 +36,13 @@ Result<ServerRecord> choose_server(Context& context, const Arguments& arguments,
   if (!wanted) {
     const auto variable = context.environment.get("SQUISH_PORT");
     SQ_TRY(const hub::Config* const config, context.config());
-    port = parse_int(variable.value_or(config->text("port").value_or("11435"))).value_or(11435);
+    const std::string text = variable.value_or(config->get("port").value_or("11435"));
+    port = parse_int(text).value_or(0);
+    if (port < 1 || port > UINT16_MAX) {
+      return Error{
+          ErrorCode::invalid_argument,
+          fmt::format("the port is '{}'; it must be from 1 to {}", printable(text), UINT16_MAX)};
+    }
   }
   for (const ServerRecord& record : running) {
     if (record.port == port) return record;

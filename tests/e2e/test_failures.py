@@ -195,3 +195,25 @@ def test_a_compressed_model_that_is_pulled_by_its_path_runs(squish, chat_model, 
     answers = [squish("run", model, *question) for model in (small, "small")]
     assert answers[1].returncode == 0, answers[1].stderr
     assert answers[0].stdout == answers[1].stdout
+
+
+def test_a_models_directory_that_cannot_be_looked_into_is_not_called_empty(squish, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for directory, code in ((file, 2), (file / "below", 1)):
+        result = squish("models", env={"SQUISH_MODELS_DIR": str(directory)})
+        assert result.returncode == code and str(directory) in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "65536"])
+def test_a_bad_port_of_the_environment_stops_no_other_server(squish, port):
+    for verb in ("stop", "ps"):
+        result = squish(verb, env={"SQUISH_PORT": port})
+        assert result.returncode == 2 and f"the port is '{port}'" in result.stderr
+
+
+def test_clients_ask_where_the_settings_let_serve_listen(squish):
+    assert squish("config", "set", "port", "8123").returncode == 0
+    for verb in ("stop", "ps"):
+        result = squish(verb)
+        assert result.returncode == 3 and "8123" in result.stderr, result.stderr
