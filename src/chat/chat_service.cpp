@@ -109,10 +109,7 @@ void ChatStream::add_answer(ChatDelta& delta, std::string_view text) {
 }
 
 void ChatStream::add_parts(ChatDelta& delta, ToolCallSplitter::Output parts) {
-  for (ToolCallPiece& piece : parts.calls) {
-    piece.text_before += delta.text.size();
-    delta.tool_calls.push_back(std::move(piece));
-  }
+  append_pieces(delta.tool_calls, std::move(parts.calls), delta.text.size());
   delta.text += parts.text;
 }
 

@@ -115,7 +115,6 @@ Result<ModelFootprint> ModelManager::measure(const hub::LocalModel& local) const
 /// first, until the new one fits. Returns how many pages it gets.
 Result<int32_t> ModelManager::make_room(const hub::LocalModel& local,
                                         const ModelFootprint& footprint, bool& must_wait) {
-  std::vector<Entry> gone;
   std::unique_lock lock(mutex_);
   while (true) {
     const std::vector<int32_t> pages = shares_locked(&footprint);

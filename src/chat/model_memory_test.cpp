@@ -1,7 +1,6 @@
 // How models that are loaded together share a budget.
 #include "chat/model_memory.h"
 
-#include <numeric>
 #include <random>
 
 #include <gtest/gtest.h>

@@ -93,6 +93,14 @@ std::vector<std::string_view> tool_call_marker_tokens() {
   return {kMarkerTokens.begin(), kMarkerTokens.end()};
 }
 
+void append_pieces(std::vector<ToolCallPiece>& to, std::vector<ToolCallPiece> pieces,
+                   size_t text_before) {
+  for (ToolCallPiece& piece : pieces) {
+    piece.text_before += text_before;
+    to.push_back(std::move(piece));
+  }
+}
+
 void add_pieces(std::vector<ToolCallText>& calls, const std::vector<ToolCallPiece>& pieces,
                 size_t text_before) {
   for (const ToolCallPiece& piece : pieces) {

@@ -82,6 +82,10 @@ struct ToolCallText {
 void add_pieces(std::vector<ToolCallText>& calls, const std::vector<ToolCallPiece>& pieces,
                 size_t text_before);
 
+/// Appends `pieces`, whose text comes behind `text_before` bytes of what `to` came with.
+void append_pieces(std::vector<ToolCallPiece>& to, std::vector<ToolCallPiece> pieces,
+                   size_t text_before);
+
 /// Calls `on_text` with the parts of `text` and `on_call` with `calls`, pieces or whole ones, in
 /// the order in which the model said them.
 template <class Calls, class OnText, class OnCall>

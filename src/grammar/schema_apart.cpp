@@ -15,7 +15,6 @@ namespace {
 
 constexpr int kDepthMax = 12;
 constexpr int kNestingMax = 5;
-constexpr double kExactMax = 9.0e15;
 
 struct Interval {
   double least = -std::numeric_limits<double>::infinity();

@@ -12,7 +12,6 @@
 namespace squish::schema_rules {
 namespace {
 
-constexpr double kExactMax = 9.0e15;
 constexpr size_t kNumbersMax = 40;
 
 /// An object that has `name`, with such a value.
@@ -39,10 +38,9 @@ std::optional<Value> beyond(const Value& schema, const std::string& word) {
   const bool is_lower = word.ends_with("inimum");
   const std::string side = is_lower ? "Minimum" : "Maximum";
   const Value* draft4 = schema.find("exclusive" + side);
-  if (draft4 != nullptr && draft4->is_bool() && draft4->as_bool() && !word.starts_with("exclusive"))
-    return Value::dict({{is_lower ? "maximum" : "minimum", bound}});
-  if (word.starts_with("exclusive"))
-    return Value::dict({{is_lower ? "maximum" : "minimum", bound}});
+  const bool is_exclusive = word.starts_with("exclusive") ||
+                            (draft4 != nullptr && draft4->is_bool() && draft4->as_bool());
+  if (is_exclusive) return Value::dict({{is_lower ? "maximum" : "minimum", bound}});
   return Value::dict({{is_lower ? "exclusiveMaximum" : "exclusiveMinimum", bound}});
 }
 

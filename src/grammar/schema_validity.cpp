@@ -13,7 +13,6 @@ namespace {
 
 using Truth = std::optional<bool>;
 constexpr int kDepthMax = 24;
-constexpr double kExactMax = 9.0e15;  // whole numbers beyond are not told apart
 
 Truth both_of(Truth a, Truth b) {
   if (a == false || b == false) return false;

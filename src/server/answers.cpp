@@ -80,7 +80,8 @@ std::optional<ApiError> Receiver::start() {
   }
   deltas_.resize(streams_.size());
   last_token_.resize(streams_.size());
-  text_tokens_.resize(streams_.size(), TextTokens(lease_->model().tokenizer()));
+  if (plan_.wants_text_tokens)
+    text_tokens_.resize(streams_.size(), TextTokens(lease_->model().tokenizer()));
   return std::nullopt;
 }
 
@@ -116,10 +117,7 @@ void Receiver::take(size_t index, ChatDelta delta) {
     pending = std::move(delta);
     return;
   }
-  for (ToolCallPiece& piece : delta.tool_calls) {
-    piece.text_before += pending->text.size();
-    pending->tool_calls.push_back(std::move(piece));
-  }
+  append_pieces(pending->tool_calls, std::move(delta.tool_calls), pending->text.size());
   pending->text += delta.text;
   pending->reasoning += delta.reasoning;
   pending->tokens.insert(pending->tokens.end(), std::make_move_iterator(delta.tokens.begin()),

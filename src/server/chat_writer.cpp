@@ -105,18 +105,12 @@ class ChatWriter final : public AnswerWriter {
   }
 
   std::string end(std::span<const Answer> answers) override {
-    std::string out;
-    if (wants_usage_) {
-      out += "data: ";
-      open_object(out, "chat.completion.chunk");
-      out += ",\"choices\":[],\"usage\":" + usage_json(usage_of(answers)) + "}\n\n";
-    }
-    return out + "data: [DONE]\n\n";
+    return end_of_stream(head_, kChunk, wants_usage_, answers);
   }
 
   std::string whole(std::span<const Answer> answers) override {
     std::string out;
-    open_object(out, "chat.completion");
+    open_answer(out, head_, "chat.completion");
     out += ",\"choices\":[";
     for (size_t i = 0; i < answers.size(); ++i) {
       const Answer& answer = answers[i];
@@ -145,18 +139,10 @@ class ChatWriter final : public AnswerWriter {
   }
 
  private:
-  void open_object(std::string& out, std::string_view object) const {
-    JsonWriter json(out);
-    json.begin_object()
-        .field("id", head_.id)
-        .field("object", object)
-        .field("created", head_.created_s)
-        .field("model", head_.model)
-        .field("system_fingerprint", head_.fingerprint);
-  }
+  static constexpr std::string_view kChunk = "chat.completion.chunk";
 
   void open_chunk(std::string& out, size_t index) {
-    if (chunk_head_.empty()) open_object(chunk_head_, "chat.completion.chunk");
+    if (chunk_head_.empty()) open_answer(chunk_head_, head_, kChunk);
     out += "data: ";
     out += chunk_head_;
     out += fmt::format(",\"choices\":[{{\"index\":{},\"delta\":", index);
@@ -225,6 +211,27 @@ class ChatWriter final : public AnswerWriter {
 std::unique_ptr<AnswerWriter> make_chat_writer(AnswerHead head, const Tokenizer& tokenizer,
                                                const ChatCall& call) {
   return std::make_unique<ChatWriter>(std::move(head), tokenizer, call);
+}
+
+void open_answer(std::string& out, const AnswerHead& head, std::string_view object) {
+  JsonWriter(out)
+      .begin_object()
+      .field("id", head.id)
+      .field("object", object)
+      .field("created", head.created_s)
+      .field("model", head.model)
+      .field("system_fingerprint", head.fingerprint);
+}
+
+std::string end_of_stream(const AnswerHead& head, std::string_view object, bool wants_usage,
+                          std::span<const Answer> answers) {
+  std::string out;
+  if (wants_usage) {
+    out += "data: ";
+    open_answer(out, head, object);
+    out += ",\"choices\":[],\"usage\":" + usage_json(usage_of(answers)) + "}\n\n";
+  }
+  return out + std::string(kStreamDone);
 }
 
 std::string usage_json(const Usage& usage) {

@@ -54,18 +54,12 @@ class CompletionWriter final : public AnswerWriter {
   }
 
   std::string end(std::span<const Answer> answers) override {
-    std::string out;
-    if (wants_usage_) {
-      out += "data: ";
-      open_object(out);
-      out += ",\"choices\":[],\"usage\":" + usage_json(usage_of(answers)) + "}\n\n";
-    }
-    return out + "data: [DONE]\n\n";
+    return end_of_stream(head_, kObject, wants_usage_, answers);
   }
 
   std::string whole(std::span<const Answer> answers) override {
     std::string out;
-    open_object(out);
+    open_answer(out, head_, kObject);
     out += ",\"choices\":[";
     size_t written = 0;
     for (const Answer* answer : chosen(answers)) {
@@ -81,24 +75,16 @@ class CompletionWriter final : public AnswerWriter {
   }
 
  private:
+  static constexpr std::string_view kObject = "text_completion";
+
   /// A choice: its index for the client, and that among all answers.
   struct Place {
     size_t index = 0;
     size_t answer = 0;
   };
 
-  void open_object(std::string& out) const {
-    JsonWriter(out)
-        .begin_object()
-        .field("id", head_.id)
-        .field("object", "text_completion")
-        .field("created", head_.created_s)
-        .field("model", head_.model)
-        .field("system_fingerprint", head_.fingerprint);
-  }
-
   void open_chunk(std::string& out) {
-    if (chunk_head_.empty()) open_object(chunk_head_);
+    if (chunk_head_.empty()) open_answer(chunk_head_, head_, kObject);
     out += "data: " + chunk_head_ + ",\"choices\":[";
   }
 

@@ -65,9 +65,9 @@ Parsed<Value> read_items(ResponseStore& store, const Value& body, bool is_needed
   return kept_items(*resolved);
 }
 
-std::string json_of(const Value& value, std::string_view otherwise) {
-  auto text = to_json(value);
-  return text ? std::move(text).value() : std::string(otherwise);
+std::string object_json(const Value& object) {
+  auto text = to_json(object);
+  return text ? std::move(text).value() : "{}";
 }
 
 /// The metadata of the body; absent and null are none. Errors: 400.
@@ -142,10 +142,10 @@ asio::awaitable<void> handle_conversations(Exchange& exchange, const Value& body
         .field("object", "conversation")
         .field("created_at", std::chrono::duration_cast<std::chrono::seconds>(now).count())
         .key("metadata")
-        .raw(json_of(*metadata, "{}"))
+        .raw(object_json(*metadata))
         .end_object();
     made.input = "[]";
-    made.conversation = json_of(*items, "[]");
+    made.conversation = list_json(*items);
     made.item_ids = ids_of(*items);
     if (const Status put = exchange.services().responses.put(made); !put)
       return to_api_error(put.error());
@@ -195,7 +195,7 @@ asio::awaitable<void> handle_conversation_item(Exchange& exchange, const Value& 
     if (!items) return items.error();
     const Value* item = find_item(*items, exchange.path_argument(1));
     if (item == nullptr) return no_item(exchange.path_argument(1));
-    return json_of(*item, "{}");
+    return object_json(*item);
   });
 }
 

@@ -118,8 +118,7 @@ const Value* find_present(const Value& object, std::string_view name) {
 }
 
 std::string text_of(const Value& object, std::string_view name) {
-  const Value* value = find_present(object, name);
-  return value != nullptr && value->is_string() ? value->as_string() : "";
+  return text_below(object, {name});
 }
 
 Parsed<std::optional<int64_t>> read_integer(const Value& object, std::string_view name,

@@ -58,16 +58,16 @@ Parsed<std::string> page_json(const HttpRequest& request, const Value& items) {
   }
   const auto limit = read_integer(query, "limit", 1, kPageMax);
   if (!limit) return limit.error();
-  const std::string order = text_below(query, {"order"});
+  const std::string order = text_of(query, "order");
   if (!order.empty() && order != "asc" && order != "desc")
     return bad_field(
         "order", fmt::format("order is {}; it must be \"asc\" or \"desc\"", printable(order, 60)));
   Value::List all = items.items();
   if (order != "asc") std::ranges::reverse(all);
   auto begin = all.begin();
-  if (const std::string after = text_below(query, {"after"}); !after.empty()) {
-    begin = std::ranges::find_if(
-        all, [&](const Value& item) { return text_below(item, {"id"}) == after; });
+  if (const std::string after = text_of(query, "after"); !after.empty()) {
+    begin =
+        std::ranges::find_if(all, [&](const Value& item) { return text_of(item, "id") == after; });
     if (begin == all.end())
       return bad_field("after", fmt::format("after is {}, which is no item of this list",
                                             printable(after, 100)));

@@ -22,8 +22,6 @@
 namespace squish::server {
 namespace {
 
-constexpr std::string_view kDone = "data: [DONE]\n\n";
-
 /// "HuggingFaceTB" of "hf:HuggingFaceTB/SmolLM2:file"; "local" when nobody is known.
 std::string publisher_of(const hub::LocalModel& local) {
   std::string_view source = local.source;
@@ -78,18 +76,12 @@ class LmStudioWriter final : public AnswerWriter {
   }
   std::string end(std::span<const Answer> answers) override {
     std::string out = inner_->end(answers);
-    if (out.ends_with(kDone)) out.resize(out.size() - kDone.size());
+    if (out.ends_with(kStreamDone)) out.resize(out.size() - kStreamDone.size());
     out += "data: ";
-    JsonWriter(out)
-        .begin_object()
-        .field("id", head_.id)
-        .field("object", object_)
-        .field("created", head_.created_s)
-        .field("model", head_.model)
-        .field("system_fingerprint", head_.fingerprint);
+    open_answer(out, head_, object_);
     out += ",\"choices\":[],";
     write_figures(out, answers);
-    return out + "}\n\n" + std::string(kDone);
+    return out + "}\n\n" + std::string(kStreamDone);
   }
   std::string whole(std::span<const Answer> answers) override {
     std::string out = inner_->whole(answers);

@@ -37,6 +37,14 @@ struct AnswerHead {
 /// `prefix` is "chatcmpl-" or "cmpl-".
 AnswerHead make_answer_head(std::string_view prefix, const ModelLease& lease);
 
+/// Begins an object with it, which stays open.
+void open_answer(std::string& out, const AnswerHead& head, std::string_view object);
+/// The end of a stream: with the usage, if that is wanted, in a last chunk.
+std::string end_of_stream(const AnswerHead& head, std::string_view object, bool wants_usage,
+                          std::span<const Answer> answers);
+/// The line behind the last chunk.
+inline constexpr std::string_view kStreamDone = "data: [DONE]\n\n";
+
 /// Writes the chat answers. Borrows the tokenizer.
 std::unique_ptr<AnswerWriter> make_chat_writer(AnswerHead head, const Tokenizer& tokenizer,
                                                const ChatCall& call);

@@ -121,6 +121,13 @@ inline Panel make_panel(UnpackRow unpack, size_t group, bool is_signed, const Pa
   return panel;
 }
 
+/// Four codes of an activation in every lane.
+inline __m256i four_codes(const void* p) {
+  int four;
+  __builtin_memcpy(&four, p, 4);
+  return _mm256_set1_epi32(four);
+}
+
 #if defined(__AVXVNNI__)
 /// Adds up group g of the panel for kRows activation rows: dots[t] = sums of 16 weight rows.
 template <int kGroup, int kLargest, int kRows>
@@ -131,9 +138,7 @@ inline void panel_group(const uint8_t* panel, const int8_t* codes, size_t code_s
   for (int line = 0; line < kGroup / 4; ++line) {
     const __m256i w[2] = {load256(panel + 64 * line), load256(panel + 64 * line + 32)};
     for (int t = 0; t < kRows; ++t) {
-      int four;
-      __builtin_memcpy(&four, codes + static_cast<size_t>(t) * code_stride + 4 * line, 4);
-      const __m256i x = _mm256_set1_epi32(four);
+      const __m256i x = four_codes(codes + static_cast<size_t>(t) * code_stride + 4 * line);
       for (int h = 0; h < 2; ++h) dots[t][h] = _mm256_dpbusd_avx_epi32(dots[t][h], w[h], x);
     }
   }
@@ -141,12 +146,6 @@ inline void panel_group(const uint8_t* panel, const int8_t* codes, size_t code_s
 #else
 constexpr int lines_per_sum(int largest) {
   return largest <= 15 ? 8 : largest <= 31 ? 4 : largest <= 63 ? 2 : 1;
-}
-
-inline __m256i four_codes(const int8_t* p) {
-  int four;
-  __builtin_memcpy(&four, p, 4);
-  return _mm256_set1_epi32(four);
 }
 
 /// dot + the pairs' sums, or those alone at the `first` of a group.

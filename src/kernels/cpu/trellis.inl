@@ -38,15 +38,15 @@ inline float rotation_scale(size_t n) {
 }
 
 /// The transform of `count` vectors, lane by lane, not normalised.
-template <size_t count>
-__attribute__((always_inline)) inline void hadamard(Vec* lines) {
+template <size_t count, class Lanes>
+__attribute__((always_inline)) inline void hadamard(Lanes* lines) {
 #pragma GCC unroll 4
   for (size_t half = 1; half < count; half *= 2) {
 #pragma GCC unroll 16
     for (size_t i = 0; i < count; ++i) {
       if ((i & half) != 0) continue;
-      const Vec a = lines[i];
-      const Vec b = lines[i + half];
+      const Lanes a = lines[i];
+      const Lanes b = lines[i + half];
       lines[i] = a + b;
       lines[i + half] = a - b;
     }

@@ -89,20 +89,6 @@ void decode_strip(const TrellisBlock& w, size_t column, size_t steps, uint8_t* w
   }
 }
 
-/// Butterflies over `count` lines in registers.
-template <int count>
-inline void hadamard_lines(__m512* lines) {
-  for (int half = 1; half < count; half *= 2) {
-    for (int i = 0; i < count; ++i) {
-      if ((i & half) != 0) continue;
-      const __m512 a = lines[i];
-      const __m512 b = lines[i + half];
-      lines[i] = _mm512_add_ps(a, b);
-      lines[i + half] = _mm512_sub_ps(a, b);
-    }
-  }
-}
-
 /// Rotates back over kTiles tiles from `tile` on, for one tile of prompt rows, and scales.
 template <int kTiles>
 inline void turn_results(float* results, size_t tile, size_t prompt_tiles, size_t m,
@@ -112,14 +98,14 @@ inline void turn_results(float* results, size_t tile, size_t prompt_tiles, size_
     float* p = lines_of(i);
     __m512 lines[16];
     for (size_t d = 0; d < 16; ++d) lines[d] = _mm512_load_ps(p + 16 * d);
-    hadamard_lines<16>(lines);
+    hadamard<16>(lines);
     for (size_t d = 0; d < 16; ++d) _mm512_store_ps(p + 16 * d, lines[d]);
   }
   const float scale = rotation_scale(16 * kTiles) * sink.unit;
   for (size_t d = 0; d < 16; ++d) {
     __m512 lines[kTiles];
     for (size_t i = 0; i < kTiles; ++i) lines[i] = _mm512_load_ps(lines_of(i) + 16 * d);
-    hadamard_lines<kTiles>(lines);
+    hadamard<kTiles>(lines);
     for (size_t i = 0; i < kTiles; ++i) {
       const float sv = f16_at(reinterpret_cast<const uint8_t*>(sink.sv + 16 * (tile + i) + d));
       _mm512_store_ps(lines_of(i) + 16 * d, _mm512_mul_ps(lines[i], _mm512_set1_ps(sv * scale)));

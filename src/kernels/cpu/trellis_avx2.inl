@@ -50,11 +50,14 @@ struct TrellisLanes {
     _mm256_storeu_ps(
         to, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum.v), _mm256_set1_ps(scale), _mm256_loadu_ps(to)));
   }
-  static void tile(const float* whole, uint8_t* out) {
+  /// As 16-bit words.
+  static __m256i narrowed(const float* whole) {
     const __m256i low = _mm256_cvtps_epi32(_mm256_loadu_ps(whole));
     const __m256i high = _mm256_cvtps_epi32(_mm256_loadu_ps(whole + 8));
-    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), words);
+    return _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
+  }
+  static void tile(const float* whole, uint8_t* out) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), narrowed(whole));
   }
 };
 

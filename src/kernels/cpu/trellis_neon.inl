@@ -62,11 +62,14 @@ struct TrellisLanes {
     const float32x4_t value = vcvtq_f32_s32(vreinterpretq_s32_u32(sum.v));
     vst1q_f32(to, vfmaq_n_f32(vld1q_f32(to), value, scale));
   }
-  static void tile(const float* whole, uint8_t* out) {
+  static int8x16_t narrowed(const float* whole) {
     int16x4_t four[4];
     for (size_t i = 0; i < 4; ++i) four[i] = vqmovn_s32(vcvtnq_s32_f32(vld1q_f32(whole + 4 * i)));
-    const int8x16_t bytes = vcombine_s8(vqmovn_s16(vcombine_s16(four[0], four[1])),
-                                        vqmovn_s16(vcombine_s16(four[2], four[3])));
+    return vcombine_s8(vqmovn_s16(vcombine_s16(four[0], four[1])),
+                       vqmovn_s16(vcombine_s16(four[2], four[3])));
+  }
+  static void tile(const float* whole, uint8_t* out) {
+    const int8x16_t bytes = narrowed(whole);
     vst1q_u8(out, vreinterpretq_u8_s8(vzip1q_s8(bytes, bytes)));
     vst1q_u8(out + 16, vreinterpretq_u8_s8(vzip2q_s8(bytes, bytes)));
   }

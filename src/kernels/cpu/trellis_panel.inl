@@ -104,7 +104,7 @@ void trellis_panel(const TrellisBlock& w, const TrellisRows& x, size_t first, si
   constexpr size_t kUnits = kTrellisPanels / Code::kUnitRows;
   const size_t stride = 4 * w.tiles;
   const size_t strip_bytes = kUnits * Code::kUnitDwords * stride;
-  const size_t times = PanelOps::kPasses * (count / PanelOps::kRows + 1) * blocks;
+  const size_t times = kTrellisPanels / PanelOps::kPanels * (count / PanelOps::kRows + 1) * blocks;
   for (size_t row = 0; row < 16; row += kTrellisPanels) {
     const size_t unit = row / Code::kUnitRows;
     for (size_t u = 0; u < kUnits; ++u) decode_panels<Code>(w, unit + u, panels + u);
@@ -115,9 +115,12 @@ void trellis_panel(const TrellisBlock& w, const TrellisRows& x, size_t first, si
     const auto run = [&](auto rows) {
       constexpr int n = decltype(rows)::value;
       for (; t + n <= count; t += n) {
-        PanelOps::multiply<n>(
-            panels, w.tile_columns, x, first + t,
-            {totals + t, PanelByte<Code>::kFactor, sums + t * kTrellisRows + 16 * row}, fetch);
+        for (size_t p = 0; p < kTrellisPanels; p += PanelOps::kPanels) {
+          PanelOps::multiply<n>(
+              panels + p, w.tile_columns, x, first + t,
+              {totals + t, PanelByte<Code>::kFactor, sums + t * kTrellisRows + 16 * (row + p)},
+              fetch);
+        }
       }
     };
     run(TrellisIndex<PanelOps::kRows>{});

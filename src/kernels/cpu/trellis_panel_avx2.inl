@@ -7,7 +7,7 @@ namespace {
 struct PanelOps {
   using Bytes = __m256i;
   static constexpr int kRows = 4;
-  static constexpr size_t kPasses = 2;
+  static constexpr size_t kPanels = 1;                      // at a time
   static constexpr float kBias = kHasVnni ? 0.0F : 128.0F;  // subtracted from a panel's bytes
   static Bytes mean_low(Bytes h) { return _mm256_avg_epu8(h, _mm256_srli_epi16(h, 8)); }
   static Bytes mean_high(Bytes h) { return _mm256_avg_epu8(h, _mm256_slli_epi16(h, 8)); }
@@ -20,9 +20,7 @@ struct PanelOps {
   }
   /// 16 codes of a tile column in the order of a panel's lines.
   static void tile(const float* whole, uint8_t* out) {
-    const __m256i low = _mm256_cvtps_epi32(_mm256_loadu_ps(whole));
-    const __m256i high = _mm256_cvtps_epi32(_mm256_loadu_ps(whole + 8));
-    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
+    const __m256i words = TrellisLanes::narrowed(whole);
     const __m128i bytes =
         _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
@@ -35,25 +33,25 @@ struct PanelOps {
                                                       size_t code_stride, __m256i (&dots)[n][2]) {
     const __m256i w[2] = {load256(line), load256(line + 32)};
     for (size_t t = 0; t < n; ++t) {
-      int four;
-      __builtin_memcpy(&four, codes + t * code_stride, 4);
-      const __m256i x = _mm256_set1_epi32(four);
+      const __m256i x = four_codes(codes + t * code_stride);
       for (int h = 0; h < 2; ++h) {
 #if defined(__AVXVNNI__)
         dots[t][h] = _mm256_dpbusd_avx_epi32(dots[t][h], w[h], x);
 #else
         const __m256i pairs =
             _mm256_maddubs_epi16(_mm256_abs_epi8(w[h]), _mm256_sign_epi8(x, w[h]));
-        dots[t][h] = _mm256_add_epi32(dots[t][h], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        dots[t][h] = add_pairs(dots[t][h], pairs, false);
         __asm__ volatile("" : "+x"(dots[t][h]));  // as in gemm_avx2.inl
 #endif
       }
     }
   }
 
+  /// Activation rows [t0, t0 + n) with one panel.
   template <int n, class Fetch>
-  static void multiply_one(const uint8_t* panel, size_t tile_columns, const TrellisRows& x,
-                           size_t t0, const PanelSink& to, Fetch& fetch) {
+  static void multiply(uint8_t* const* panels, size_t tile_columns, const TrellisRows& x, size_t t0,
+                       const PanelSink& to, Fetch& fetch) {
+    const uint8_t* panel = panels[0];
     __m256 sum[n][2];
     for (auto& row : sum) row[0] = row[1] = _mm256_setzero_ps();
     const uint8_t* codes = x.codes + t0 * x.code_stride;
@@ -78,14 +76,6 @@ struct PanelOps {
                          _mm256_mul_ps(whole, _mm256_set1_ps(to.factor)));
       }
     }
-  }
-
-  /// Activation rows [t0, t0 + n) with both panels.
-  template <int n, class Fetch>
-  static void multiply(uint8_t* const* panels, size_t tile_columns, const TrellisRows& x, size_t t0,
-                       const PanelSink& to, Fetch& fetch) {
-    multiply_one<n>(panels[0], tile_columns, x, t0, to, fetch);
-    multiply_one<n>(panels[1], tile_columns, x, t0, {to.totals, to.factor, to.out + 16}, fetch);
   }
 };
 

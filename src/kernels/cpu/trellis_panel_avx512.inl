@@ -6,7 +6,7 @@ namespace {
 struct PanelOps {
   using Bytes = __m512i;
   static constexpr int kRows = 6;
-  static constexpr size_t kPasses = 1;  // over the panels of a strip
+  static constexpr size_t kPanels = 2;  // at a time
   static constexpr float kBias = 0.0F;  // of the bytes of a panel
   /// The mean of the two bytes of each 16-bit lane, in its low byte; the high one is undefined.
   static Bytes mean_low(Bytes h) { return _mm512_avg_epu8(h, _mm512_srli_epi16(h, 8)); }

@@ -7,7 +7,7 @@ namespace {
 struct PanelOps {
   using Bytes = uint32x4_t;
   static constexpr int kRows = 4;
-  static constexpr size_t kPasses = 2;
+  static constexpr size_t kPanels = 1;    // at a time
   static constexpr float kBias = 128.0F;  // subtracted from a panel's bytes
   static Bytes mean(Bytes a, Bytes b) {
     return vreinterpretq_u32_u8(vrhaddq_u8(vreinterpretq_u8_u32(a), vreinterpretq_u8_u32(b)));
@@ -26,10 +26,7 @@ struct PanelOps {
   /// 16 codes of a tile column in the order of a panel's lines.
   static void tile(const float* whole, uint8_t* out) {
     constexpr uint8_t kOrder[16] = {0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15};
-    int16x4_t four[4];
-    for (size_t i = 0; i < 4; ++i) four[i] = vqmovn_s32(vcvtnq_s32_f32(vld1q_f32(whole + 4 * i)));
-    const int8x16_t bytes = vcombine_s8(vqmovn_s16(vcombine_s16(four[0], four[1])),
-                                        vqmovn_s16(vcombine_s16(four[2], four[3])));
+    const int8x16_t bytes = TrellisLanes::narrowed(whole);
     vst1q_u8(out, vqtbl1q_u8(vreinterpretq_u8_s8(bytes), vld1q_u8(kOrder)));
   }
 
@@ -42,9 +39,11 @@ struct PanelOps {
     }
   }
 
+  /// Activation rows [t0, t0 + n) with one panel.
   template <int n, class Fetch>
-  static void multiply_one(const uint8_t* panel, size_t tile_columns, const TrellisRows& x,
-                           size_t t0, const PanelSink& to, Fetch& fetch) {
+  static void multiply(uint8_t* const* panels, size_t tile_columns, const TrellisRows& x, size_t t0,
+                       const PanelSink& to, Fetch& fetch) {
+    const uint8_t* panel = panels[0];
     float32x4_t sum[n][4];
     for (auto& row : sum)
       for (float32x4_t& part : row) part = vdupq_n_f32(0);
@@ -77,14 +76,6 @@ struct PanelOps {
         vst1q_f32(to.out + t * kTrellisRows + 4 * q, vmulq_n_f32(whole, to.factor));
       }
     }
-  }
-
-  /// Activation rows [t0, t0 + n) with both panels.
-  template <int n, class Fetch>
-  static void multiply(uint8_t* const* panels, size_t tile_columns, const TrellisRows& x, size_t t0,
-                       const PanelSink& to, Fetch& fetch) {
-    multiply_one<n>(panels[0], tile_columns, x, t0, to, fetch);
-    multiply_one<n>(panels[1], tile_columns, x, t0, {to.totals, to.factor, to.out + 16}, fetch);
   }
 };
 
