@@ -2,6 +2,7 @@
 // derived bounds.
 #include "kernels/backend.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -35,13 +36,44 @@ struct Target {
 
 class BackendTest : public ::testing::TestWithParam<std::string> {};
 
-enum class Rounding { none, int8, bf16 };
+/// int8: activations to steps of their groups; powers: to up to twice those, and offsets of their
+/// own are rounded; shared: so, and weights too.
+enum class Rounding { none, int8, powers, shared, bf16 };
+
+Rounding rounding_of(const Backend& backend, DType dtype, bool is_prompt) {
+  const TypeInfo& info = type_info(dtype);
+  const auto has = [&](std::string_view word) {
+    return backend.description().find(word) != std::string::npos;
+  };
+  if (is_prompt && has("amx") && (info.is_quantized || dtype == DType::bf16)) return Rounding::bf16;
+  if (!info.is_quantized) return Rounding::none;
+  if (!is_prompt || !has("avx512") || dtype == DType::q8_0) return Rounding::int8;
+  return info.block_weights == 256 ? Rounding::shared : Rounding::powers;
+}
+
+/// What rounding weights to the steps that 128 of them share may change. Random codes come within
+/// half of what a block's codes can reach; a code is off by half a step and what 16 bits cannot say
+/// of the factor between steps, up to 241 / 512.
+double shared_step_bound(const std::vector<float>& w, const float* x) {
+  double bound = 0;
+  for (size_t start = 0; start < w.size(); start += 128) {
+    const size_t end = std::min(w.size(), start + 128);
+    const auto first = w.begin() + static_cast<ptrdiff_t>(start);
+    const auto [low, high] = std::minmax_element(first, w.begin() + static_cast<ptrdiff_t>(end));
+    double inputs = 0;
+    for (size_t i = start; i < end; ++i) inputs += static_cast<double>(std::fabs(x[i]));
+    bound += 2 * static_cast<double>(*high - *low) / 255 * 1.02 * inputs;
+  }
+  return bound;
+}
 
 /// What rounding activations (int8 steps of a group, or bf16) and f32 sums may change in one
 /// product with weights `w`.
 double product_bound(const std::vector<float>& w, double largest_step, const float* x,
                      Rounding rounding) {
-  double bound = 0;
+  const bool is_power = rounding == Rounding::powers || rounding == Rounding::shared;
+  double bound = rounding == Rounding::shared ? shared_step_bound(w, x) : 0;
+  double largest_sum = 0;
   for (size_t start = 0; start < w.size(); start += 32) {
     const size_t end = std::min(w.size(), start + 32);
     float largest = 0;
@@ -57,10 +89,17 @@ double product_bound(const std::vector<float>& w, double largest_step, const flo
     // Codes are unsigned inside: partial sums are up to step * 256 * |x| however small the product
     // is.
     bound += 0x1p-21 * (products + largest_step * 256 * inputs);
-    if (rounding == Rounding::int8)
-      bound += weights * static_cast<double>(largest) / 127.0 * 0.5001;
+    const double half_step = static_cast<double>(largest) / 127.0 * 0.5001;
+    if (rounding == Rounding::int8 || is_power) bound += weights * half_step * (is_power ? 2 : 1);
     if (rounding == Rounding::bf16) bound += 0x1.02p-8 * products;
+    // Offsets to 1 / 16382 of their largest, which is a step of random matrices.
+    if (rounding == Rounding::powers) bound += largest_step / 16382 * 1.02 * inputs;
+    largest_sum = std::max(largest_sum, inputs * 1.02);
   }
+  // Their activations' sums to 2^18 all together.
+  const auto groups = static_cast<double>(w.size() / 32);
+  if (rounding == Rounding::powers)
+    bound += groups * largest_step * largest_sum * std::max(0x1p-16, groups * 0x1p-19);
   return bound + 1e-30;
 }
 
@@ -83,13 +122,10 @@ void expect_matmul_equals_ref(Backend& backend, DType dtype, size_t out_length, 
   };
   run(*make_ref_backend(), expected);
   run(backend, actual);
-  const bool tiles = backend.description().find("amx") != std::string::npos;
-  const bool is_float = !type_info(dtype).is_quantized;
   for (size_t o = 0; o < out_length; ++o) {
     const std::vector<float> w = weight.decoded_row(o);
     for (size_t t = 0; t < rows; ++t) {
-      const bool wide = tiles && t < prefill_rows && (!is_float || dtype == DType::bf16);
-      const Rounding rounding = wide ? Rounding::bf16 : is_float ? Rounding::none : Rounding::int8;
+      const Rounding rounding = rounding_of(backend, dtype, t < prefill_rows);
       const double bound = product_bound(w, weight.largest_step(), input.row(t), rounding);
       const double error = std::fabs(static_cast<double>(actual[t * out_length + o]) -
                                      static_cast<double>(expected[t * out_length + o]));
@@ -133,6 +169,35 @@ TEST_P(BackendTest, matmul_of_a_long_prompt_equals_ref) {
     expect_matmul_equals_ref(*target.backend, dtype, 150, 2304, 67, 67,
                              99);  // crosses a depth block and a strip
     if (HasFatalFailure()) return;
+  }
+}
+
+/// From 1 to 2^-40: steps that differ by powers of two end at 2^-24 of the largest.
+TEST_P(BackendTest, prompts_of_groups_of_very_different_sizes_equal_ref) {
+  Target target(GetParam());
+  constexpr size_t kLength = 1280;
+  for (const DType dtype : kAllTypes) {
+    const RandomMatrix weight(dtype, 19, kLength, 31);
+    std::vector<float> x = random_floats(kLength, 32);
+    for (size_t i = 0; i < kLength; ++i)
+      x[i] = std::ldexp(x[i], -static_cast<int>(i / 32 * 7 % 41));
+    std::vector<float> expected(19);
+    std::vector<float> actual(19);
+    const auto run = [&](Backend& backend, std::vector<float>& out) {
+      const MatmulTarget to = {weight.view(), nullptr, {out.data(), 1, 19, 19}, false};
+      backend.matmul({x.data(), 1, kLength, kLength}, std::span(&to, 1), 1);
+    };
+    run(*make_ref_backend(), expected);
+    run(*target.backend, actual);
+    for (size_t o = 0; o < 19; ++o) {
+      const std::vector<float> w = weight.decoded_row(o);
+      double lost = 0;
+      for (const float each : w) lost += static_cast<double>(std::fabs(each)) * 0x1p-24 * 4 / 127;
+      ASSERT_NEAR(actual[o], expected[o],
+                  lost + product_bound(w, weight.largest_step(), x.data(),
+                                       rounding_of(*target.backend, dtype, true)))
+          << type_info(dtype).name << " row " << o;
+    }
   }
 }
 

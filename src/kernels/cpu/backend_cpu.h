@@ -174,6 +174,12 @@ class CpuBackend final : public Backend {
   }
   /// Both planes, if one of the targets takes the second.
   void quantize(ConstRows x, std::span<const MatmulTarget> targets);
+  /// Prompt rows for the targets that want steps that differ by powers of two.
+  void quantize_powers(ConstRows x, std::span<const MatmulTarget> targets);
+  [[nodiscard]] bool takes_powers(DType dtype) const {
+    return table_.gemm_takes_powers != nullptr &&
+           table_.gemm_takes_powers(static_cast<unsigned>(dtype));
+  }
   void pack(ConstRows x);
   void pack_few(ConstRows x, std::span<const MatmulTarget> targets);
   [[nodiscard]] bool takes_few(const MatmulTarget& target, size_t row_count) const;
@@ -215,6 +221,13 @@ class CpuBackend final : public Backend {
   QuantRows quant_ = {};
   cpu::ExtraBuffer extra_buffer_;
   cpu::ExtraRows extra_ = {};
+  // Prompt rows with such steps: a batch may need both forms.
+  QuantBuffer power_quant_buffer_;
+  QuantRows power_quant_ = {};
+  cpu::PowerBuffer power_buffer_;
+  cpu::PowerSteps power_steps_ = {};
+  cpu::ExtraBuffer power_extra_buffer_;
+  cpu::ExtraRows power_extra_ = {};
   AlignedBuffer<std::byte> packed_;
   AlignedBuffer<std::byte> few_packed_[2];  // by few_index
   std::vector<AlignedBuffer<std::byte>> scratch_;

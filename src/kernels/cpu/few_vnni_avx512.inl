@@ -149,10 +149,10 @@ inline __m512 few_total(const float (*sums)[kFewRows][16], size_t t) {
 inline void few_extra(FewScratch& s, const Panel& panel, size_t k, size_t depth, const ExtraRows& x,
                       size_t first, size_t count) {
   for (size_t t = 0; t < count; ++t) {
-    __m512 sum = k == 0 ? _mm512_setzero_ps() : _mm512_load_ps(s.extra[t]);
+    __m512 sum[1] = {k == 0 ? _mm512_setzero_ps() : _mm512_load_ps(s.extra[t])};
     const size_t done = k == 0 ? 0 : s.extra_done[t];
-    s.extra_done[t] = add_extra_groups(panel, k / 32, depth / 32, x, first + t, done, sum);
-    _mm512_store_ps(s.extra[t], sum);
+    s.extra_done[t] = add_extra_groups(&panel, k / 32, depth / 32, x, first + t, done, sum);
+    _mm512_store_ps(s.extra[t], sum[0]);
   }
 }
 

@@ -29,6 +29,22 @@ struct ExtraRows {
   size_t groups_a_row;  // even
 };
 
+/// Prompt rows whose groups' steps differ by powers of two only, so that going from one group to
+/// the next costs no multiplication. They stand beside QuantRows, whose codes and scales are made
+/// so and whose sums are left alone: the step of group g of row t is factors[t] * 2^e, 0 <= e
+/// <= 24.
+struct PowerSteps {
+  int32_t* exponents;  // [count][group_stride]: e * 2^23, which added to the bits of a float
+                       // multiplies it by 2^e
+  int32_t* totals;     // [count][group_stride]: -8 times the sum of 32 codes
+  float* sums32;       // [count][group_stride]: 2^e times that sum
+  int16_t* rounded;    // [count][group_stride]: those in units of rounded_steps[t]: at most 2^18 is
+                       // the sum of a row's, whatever their signs
+  float* rounded_steps;  // [count]
+  float* sums128;        // [count][group_stride / 4]: of four groups together
+  float* factors;        // [count]
+};
+
 /// Where a product goes: out[t * stride + row] = product (+ bias[row]) (+ what was there).
 struct Sink {
   float* out;
@@ -64,6 +80,7 @@ struct WideRows {
   size_t length;
   const QuantRows* quant;  // set when the wide kernel works on int8 activations
   const ExtraRows* extra;  // their second plane where the weights' type takes one, else null
+  const PowerSteps* powers = nullptr;  // of `quant`, where gemm_takes_powers says so, else null
 };
 /// Decodes a strip of weight rows into `scratch` and multiplies all rows of x with it. Leaves
 /// `extra` to GemvExtra unless the table says gemm_takes_extra.
@@ -197,6 +214,10 @@ struct KernelTable {
   GemmWide gemm;
   bool gemm_uses_bf16;  // WideRows.data filled by pack_wide; else WideRows.quant
   bool gemm_takes_extra;
+  /// Whether gemm wants PowerSteps for weights of a type; null: for none.
+  bool (*gemm_takes_powers)(unsigned dtype);
+  void (*quantize_power_row)(const float* x, size_t length, const QuantRows& out,
+                             const PowerSteps& steps, size_t t);
   size_t gemm_strip;  // weight rows a call is best given (a multiple of 16)
   size_t (*gemm_scratch_bytes)(size_t length);
   /// Packs rows [first, first + 16) of x into `packed` (see WideRows); rows at or past `count`

@@ -14,6 +14,8 @@ constexpr KernelTable make_table() {
   table.gemm = gemm_vnni;
   table.gemm_uses_bf16 = false;
   table.gemm_takes_extra = true;
+  table.gemm_takes_powers = takes_powers;
+  table.quantize_power_row = quantize_power_row;
   table.gemm_strip = 64;
   table.gemm_scratch_bytes = vnni_scratch_bytes;
   table.few = {few_rows_min, few_packed_bytes,  kFewRows, few_pack, few_multiply,

@@ -85,6 +85,7 @@ const KernelTable* amx_table() {
     t.name = wide.name;
     t.gemm = wide.gemm;
     t.gemm_uses_bf16 = wide.gemm_uses_bf16;
+    t.gemm_takes_powers = wide.gemm_takes_powers;
     t.gemm_strip = wide.gemm_strip;
     t.gemm_scratch_bytes = wide.gemm_scratch_bytes;
     t.pack_wide = wide.pack_wide;

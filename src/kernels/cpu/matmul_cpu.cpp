@@ -96,6 +96,22 @@ void CpuBackend::quantize(ConstRows x, std::span<const MatmulTarget> targets) {
   });
 }
 
+void CpuBackend::quantize_powers(ConstRows x, std::span<const MatmulTarget> targets) {
+  const bool is_extra_wanted =
+      std::any_of(targets.begin(), targets.end(), [this](const MatmulTarget& target) {
+        return takes_powers(target.weight.dtype) && takes_extra(target.weight.dtype);
+      });
+  power_quant_ = power_quant_buffer_.prepare(x.count, x.length);
+  power_steps_ = power_buffer_.prepare(power_quant_);
+  power_extra_ = is_extra_wanted ? power_extra_buffer_.prepare(x.count, x.length) : ExtraRows{};
+  pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
+    for (size_t t = begin; t < end; ++t) {
+      table_.quantize_power_row(x.row(t), x.length, power_quant_, power_steps_, t);
+      if (is_extra_wanted) cpu::fill_extra_row(x.row(t), x.length, power_quant_, power_extra_, t);
+    }
+  });
+}
+
 void CpuBackend::pack(ConstRows x) {
   const size_t tiles = round_up(x.count, 32) / 16;
   const size_t tile_bytes = x.length * 16 * 2;
@@ -210,14 +226,18 @@ bool CpuBackend::is_wide(const TensorView& weight) const {
 }
 
 void CpuBackend::prepare_prompt(ConstRows x, std::span<const MatmulTarget> targets) {
-  const bool any_wide =
-      std::any_of(targets.begin(), targets.end(),
-                  [this](const MatmulTarget& target) { return is_wide(target.weight); });
-  if (any_wide && table_.gemm_uses_bf16) {
+  bool is_any_power = false;
+  bool is_any_other = false;
+  for (const MatmulTarget& target : targets) {
+    if (!is_wide(target.weight)) continue;
+    (takes_powers(target.weight.dtype) ? is_any_power : is_any_other) = true;
+  }
+  if (is_any_other && table_.gemm_uses_bf16) {
     pack(x);
-  } else if (any_wide) {
+  } else if (is_any_other) {
     quantize(x, targets);
   }
+  if (is_any_power) quantize_powers(x, targets);
 }
 
 size_t CpuBackend::strip_rows(size_t total) const {
@@ -233,8 +253,17 @@ void CpuBackend::multiply_strip(ConstRows x, const TensorView& weight, size_t ro
     table_.gemm_float[type](weights, x.data, x.stride, x.count, sink);
     return;
   }
+  if (takes_powers(weight.dtype)) {
+    const bool is_extra = takes_extra(weight.dtype) && power_extra_.groups_a_row > 0;
+    const WideRows wide = {
+        nullptr,      x.count, x.length, &power_quant_, is_extra ? &power_extra_ : nullptr,
+        &power_steps_};
+    table_.gemm(static_cast<unsigned>(type), weights, wide, sink, memory);
+    return;
+  }
   const bool is_extra = !table_.gemm_uses_bf16 && has_extra(weight.dtype);
-  const WideRows wide = {packed_.data(), x.count, x.length, &quant_, is_extra ? &extra_ : nullptr};
+  const WideRows wide = {packed_.data(), x.count, x.length, &quant_, is_extra ? &extra_ : nullptr,
+                         nullptr};
   table_.gemm(static_cast<unsigned>(type), weights, wide, sink, memory);
   if (is_extra && !table_.gemm_takes_extra) table_.gemv_extra[type](weights, extra_, sink);
 }

@@ -37,4 +37,28 @@ struct QuantBuffer {
   }
 };
 
+/// What prompt rows have beside that where their steps differ by powers of two.
+struct PowerBuffer {
+  AlignedBuffer<int32_t> exponents;
+  AlignedBuffer<int32_t> totals;
+  AlignedBuffer<float> sums32;
+  AlignedBuffer<int16_t> rounded;
+  AlignedBuffer<float> rounded_steps;
+  AlignedBuffer<float> sums128;
+  AlignedBuffer<float> factors;
+
+  PowerSteps prepare(const QuantRows& rows) {
+    const size_t groups = rows.count * rows.group_stride;
+    PowerSteps out = {};
+    out.exponents = grown(exponents, groups);
+    out.totals = grown(totals, groups);
+    out.sums32 = grown(sums32, groups);
+    out.rounded = grown(rounded, groups);
+    out.rounded_steps = grown(rounded_steps, rows.count);
+    out.sums128 = grown(sums128, groups / 4);
+    out.factors = grown(factors, rows.count);
+    return out;
+  }
+};
+
 }  // namespace squish::cpu

@@ -52,9 +52,8 @@ inline void quantize_groups(const float* x, size_t count, int8_t* codes, float* 
   }
 }
 
-/// Sums of 8 groups of which the first `bytes` codes are there.
-inline void sum_groups(const int8_t* codes, size_t bytes, const float* scales, float* sums16,
-                       float* sums32) {
+/// Sums of 16 codes each of 8 groups of which the first `bytes` codes are there.
+inline __m512i half_sums(const int8_t* codes, size_t bytes) {
   const auto dots = [&](size_t at) {
     const __m512i zero = _mm512_setzero_si512();
     return at < bytes
@@ -62,17 +61,26 @@ inline void sum_groups(const int8_t* codes, size_t bytes, const float* scales, f
                : zero;
   };
   const __m512i quads = sum_quads(dots(0), dots(64), dots(128), dots(192));
-  const __m512i sums = _mm512_permutexvar_epi32(
+  return _mm512_permutexvar_epi32(
       _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), quads);
-  const __m512i pairs = _mm512_add_epi32(sums, _mm512_shuffle_epi32(sums, _MM_PERM_CDAB));
-  const __m256i whole = _mm512_castsi512_si256(_mm512_permutexvar_epi32(
+}
+
+/// Sums of whole groups from those of their halves.
+inline __m256i whole_sums(__m512i halves) {
+  const __m512i pairs = _mm512_add_epi32(halves, _mm512_shuffle_epi32(halves, _MM_PERM_CDAB));
+  return _mm512_castsi512_si256(_mm512_permutexvar_epi32(
       _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 0, 0, 0, 0, 0, 0, 0), pairs));
+}
+
+inline void sum_groups(const int8_t* codes, size_t bytes, const float* scales, float* sums16,
+                       float* sums32) {
+  const __m512i sums = half_sums(codes, bytes);
   const __m256 scale = _mm256_loadu_ps(scales);
   const __m512 twice =
       _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
                             _mm512_castps256_ps512(scale));
   _mm512_storeu_ps(sums16, _mm512_mul_ps(twice, _mm512_cvtepi32_ps(sums)));
-  _mm256_storeu_ps(sums32, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(whole)));
+  _mm256_storeu_ps(sums32, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(whole_sums(sums))));
 }
 
 /// codes = round(x * 127 / max|x|), ties to even. A group of zeros gets scale 0.
