@@ -13,12 +13,15 @@
 // for the panel, of which 80 are stores: one of 64 bytes keeps both multiplying ports from a
 // cycle's work.
 //
-// Lost: Q4_K's panel in nibbles, and two panels that share the broadcasts for 4 rows at once (520
-// for 590 cycles from L2, with 4 rows 345 for 411; from memory nothing is left of it: 122 tokens a
-// second of 4 answers of the 1.5B for 126). Panels made between the products, so that shuffles
-// overlap with them (632: their stores are in the way). No panel, but lines of 8 rows and 8 columns
-// unpacked in registers (Q4_1 626 for 779, Q4_K 622, Q6_K 1,125 for 852). Lines of what comes next
-// into L1.
+// Lost: activation rows as lanes (16 bytes with four codes of each of four groups, unpacked in
+// registers or by a phase before, broadcast to the lanes of four activation rows, no panel and no
+// horizontal sum; with 8 rows 145 to 170 ns for 141, although the same instructions without their
+// dependencies take 12.3 cycles for what is 13.7 here). Q4_K's panel in nibbles, and two panels
+// that share the broadcasts for 4 rows at once (520 for 590 cycles from L2, with 4 rows 345 for
+// 411; from memory nothing is left of it: 122 tokens a second of 4 answers of the 1.5B for 126).
+// Panels made between the products, so that shuffles overlap with them (632: their stores are in
+// the way). No panel, but lines of 8 rows and 8 columns unpacked in registers (Q4_1 626 for 779,
+// Q4_K 622, Q6_K 1,125 for 852). Lines of what comes next into L1.
 //
 // From memory a unit of Q4_K takes 713 cycles (1,750 without the fetched lines; 667 is what the
 // fetching itself leaves, since broadcasts have taken the ports that load). Lost: every second
