@@ -116,9 +116,9 @@ class Backend {
   /// in must be a multiple of the weight's block. Accuracy of cpu: activations are rounded to int8
   /// in groups of 32 (against blocks of 32 the coarsest ninth of the groups to 16 bits, see
   /// cpu/extra_rows.h) or to bf16 (prefill with AMX): |error| <= sum_i |w_i| * step_i / 2 +
-  /// 2^-20 * sum |w_i x_i|. Prefill with AVX-512 doubles the steps at most (Q8_0 keeps them) and
-  /// rounds super-blocks of 256 to 1/255 of what 128 weights can reach, 5/8 of that at most. Cost:
-  /// streams each weight once for decode; once per kPrefillRows rows for prompts.
+  /// 2^-20 * sum |w_i x_i|. Prefill with AVX-512 or AVX-VNNI doubles the steps at most (Q8_0 keeps
+  /// them) and rounds super-blocks of 256 to 1/255 of what 128 weights can reach, off by that at
+  /// most. Cost: streams each weight once for decode; once per kPrefillRows rows for prompts.
   virtual void matmul(ConstRows x, std::span<const MatmulTarget> targets,
                       size_t prefill_row_count) = 0;
 

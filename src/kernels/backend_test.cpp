@@ -47,7 +47,8 @@ Rounding rounding_of(const Backend& backend, DType dtype, bool is_prompt) {
   };
   if (is_prompt && has("amx") && (info.is_quantized || dtype == DType::bf16)) return Rounding::bf16;
   if (!info.is_quantized) return Rounding::none;
-  if (!is_prompt || !has("avx512") || dtype == DType::q8_0) return Rounding::int8;
+  const bool takes_powers = is_prompt && (has("avx512") || has("avxvnni"));
+  if (!takes_powers || dtype == DType::q8_0) return Rounding::int8;
   return info.block_weights == 256 ? Rounding::shared : Rounding::powers;
 }
 
@@ -584,7 +585,10 @@ INSTANTIATE_TEST_SUITE_P(EachIsa, BackendTest, ::testing::ValuesIn([] {
 TEST(Registry, an_unknown_name_is_refused_with_the_choices) {
   ThreadPool pool(1);
   EXPECT_NE(make_backend("gpu9", pool).error().message.find("cpu or ref"), std::string::npos);
-  EXPECT_NE(make_cpu_backend(pool, "mmx").error().message.find("scalar"), std::string::npos);
+  const Error unknown = make_cpu_backend(pool, "mmx").error();
+  EXPECT_EQ(unknown.code, ErrorCode::invalid_argument);
+  EXPECT_NE(unknown.message.find("scalar"), std::string::npos);
+  EXPECT_NE(unknown.message.find("--isa"), std::string::npos);
   EXPECT_EQ(make_backend("ref", pool).value()->name(), "ref");
 }
 

@@ -90,8 +90,8 @@ TEST_P(ExtremesTest, products_of_extreme_codes_are_exact_integers) {
           const bool tiles = prompt && GetParam() == "amx";  // scaled weights in bf16
           // Super-blocks of 256 are rounded to 1/255 of what their codes can reach: at most 241
           // steps of 128.
-          const bool is_rounded =
-              prompt && GetParam() == "avx512" && type_info(layout.dtype).block_weights == 256;
+          const bool is_rounded = prompt && (GetParam() == "avx512" || GetParam() == "avxvnni") &&
+                                  type_info(layout.dtype).block_weights == 256;
           const double reach = is_rounded ? 241 * step / 255 * static_cast<double>(length) : 0;
           const double bound = (magnitude + static_cast<double>(length) * 128 * step) * 0x1p-20 +
                                (tiles ? magnitude * 0x1p-8 : 0) + reach;

@@ -144,6 +144,7 @@ def test_startup_phases_are_printed_on_request(squish, chat_model):
         (["--threads", "100000"], {}, "--threads"),
         (["--backend", "quantum"], {}, "quantum"),
         (["--isa", "z80"], {}, "z80"),
+        ([], {"SQUISH_ISA": "z80"}, "SQUISH_ISA"),
         (["--isa", "scalar", "--backend", "ref"], {}, "--isa"),
         (["--context", "1e3"], {}, "--context"),
         ([], {"SQUISH_THREADS": "many"}, "SQUISH_THREADS"),

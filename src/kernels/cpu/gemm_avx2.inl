@@ -17,9 +17,9 @@
 // in memory alone (GCC stores them twice; no faster).
 //
 // With AVX-VNNI vpdpbusd multiplies and adds in 32 bits at once, and unsigned codes may have 8
-// bits: signed ones get 128, which their offset takes back. GMAC/s of 256 prompt rows on one Zen 5
-// core beside others' work, with it: Q4_1 128, Q4_K 155, Q6_K 122, Q8_0 128. The second plane of
-// activations goes through the same panel.
+// bits: signed ones get 128, which their offset takes back. Only Q8_0 takes it from here; the other
+// types go on in gemm_powers_avxvnni.inl. The second plane of activations goes through the same
+// panel.
 
 namespace {
 

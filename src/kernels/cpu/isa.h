@@ -40,7 +40,7 @@ struct PowerSteps {
   float* sums32;       // [count][group_stride]: 2^e times that sum
   int16_t* rounded;    // [count][group_stride]: those in units of rounded_steps[t]: at most 2^18 is
                        // the sum of a row's, whatever their signs
-  float* rounded_steps;  // [count]
+  float* rounded_steps;  // [count]; both are AVX-512's alone
   float* sums128;        // [count][group_stride / 4]: of four groups together
   float* factors;        // [count]
 };

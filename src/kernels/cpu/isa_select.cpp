@@ -1,8 +1,11 @@
 #include "kernels/cpu/isa_select.h"
 
+#include <algorithm>
+#include <array>
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/strings.h"
 
@@ -144,14 +147,14 @@ Result<const KernelTable*> select_table(std::string_view name) {
     if (!name.empty() && isa.name != name) continue;
     if (isa.table() != nullptr && isa.usable()) return isa.table();
   }
-  std::string names;
-  for (const std::string_view usable_name : usable()) {
-    if (!names.empty()) names += ", ";
-    names += usable_name;
-  }
-  return Error{ErrorCode::unsupported,
-               fmt::format("instruction set '{}' is not available here; SQUISH_ISA can be {}",
-                           printable(name), names)};
+  // All that there are, here or elsewhere.
+  constexpr std::array<std::string_view, 7> kNames = {"amx",  "avx512", "avxvnni", "avx2",
+                                                      "i8mm", "neon",   "scalar"};
+  const bool is_known = std::ranges::find(kNames, name) != kNames.end();
+  return Error{is_known ? ErrorCode::unsupported : ErrorCode::invalid_argument,
+               fmt::format("instruction set '{}' {}; use {} (--isa, SQUISH_ISA)", printable(name),
+                           is_known ? "is not available here" : "does not exist",
+                           fmt::join(usable(), ", "))};
 }
 
 }  // namespace squish::cpu
