@@ -43,7 +43,7 @@ inline __m512i sum_quads(__m512i d0, __m512i d1, __m512i d2, __m512i d3) {
 // The float sums of a decode row have one order, whatever kernel forms them: sum g % 16 (g % 8 for
 // super-blocks of 8 groups) takes group g's integer sum times both scales, then its offset times
 // the sum of its activations, each with one FMA; in the end neighbours at distance 2, 1, 4 and 8
-// are added. The 16 sums lie in lanes here and in the tiles' rows in few_amx.inl.
+// are added. The 16 sums lie in lanes here and are vectors in few_vnni_avx512.inl.
 
 /// All 16 lanes, neighbours at distance 2, 1, 4 and 8: the order of Vec::sum_rows.
 inline float sum_lanes(__m512 v) {

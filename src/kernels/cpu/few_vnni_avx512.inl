@@ -1,5 +1,7 @@
-// Decode of several sequences (or of guessed tokens) for AVX-512 without AMX: packed rows against 2
-// to 32 activation rows.
+// Decode of several sequences (or of guessed tokens) for AVX-512: packed rows against 2 to 32
+// activation rows. On AMX machines, too: int8 tiles, whose results are whole groups that leave the
+// tile after 8 cycles of work to be scaled, were slower for every type and number of rows
+// (docs/adr/ 0028-one-order-of-decode-sums.md).
 //
 // 16 weight rows become a panel (panel_avx512.inl) once, 1,024 columns at a time, that lies in L1
 // while blocks of 8 activation rows are multiplied with it: per 4 columns one line of the panel and

@@ -7,11 +7,11 @@
 // The inner sum is one vpdpbusd for 64 weights (lanes = 4 weights); four of them are added up to
 // whole groups as integers, a vector of groups is converted and multiplied by its scales, and the
 // second term is one FMA for a vector of groups. Integers are exact, so that other kernels, which
-// form a group's sum otherwise (few_amx.inl), give the same bits.
+// form a group's sum otherwise (few_vnni_avx512.inl), give the same bits.
 //
 // Lost: a conversion and an FMA with the scale of each lane for every vpdpbusd takes as many
 // instructions (12 for 256 weights against 11 shuffles and adds) and makes sums of 4 weights, which
-// tiles cannot form.
+// panels cannot form.
 //
 // What lies kAheadBytes ahead comes into L2 meanwhile. Decode of the 1.5B in Q4_K_M on one thread
 // of a Zen 5, share of the read bandwidth: 2 KB ahead into L1 85 %, 4 KB 93 %, 8 KB 99 %, 8 or 16

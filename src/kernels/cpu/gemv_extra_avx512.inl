@@ -6,9 +6,9 @@
 // total is added to what the first plane gave.
 //
 // Lost: the extra groups as further groups of the first kernel's rest. It saves the stores and the
-// transposition, but every kernel that promises the same bits (few_amx.inl) would need the same
-// exception inside its tiles. Sums of 4 weights that become floats at once, a row at a time: as
-// many instructions for one activation row, and no panel can form them.
+// transposition, but every kernel that promises the same bits (few_vnni_avx512.inl) would need the
+// same exception inside its panels. Sums of 4 weights that become floats at once, a row at a time:
+// as many instructions for one activation row, and no panel can form them.
 
 namespace {
 

@@ -102,7 +102,6 @@ struct FewKernels {
                    const ExtraRows* extra, const void* packed, const Sink& sink, void* scratch);
   bool takes_extra;
   size_t (*scratch_bytes)();
-  void (*thread_begin)();  // called by each thread before multiply, KernelTable::thread_end after
 };
 
 /// Geometry of a KV page for one head: K rows then V rows, f16.

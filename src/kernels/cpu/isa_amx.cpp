@@ -1,8 +1,9 @@
-// AMX tiles (Sapphire Rapids and later), bf16 for prompts and int8 for several decode rows: only
-// what differs from AVX-512, the rest of the table is that one's.
+// AMX tiles (Sapphire Rapids and later), bf16 for prompts: only what differs from AVX-512, the rest
+// of the table is that one's, several decode rows among it
+// (docs/adr/0028-one-order-of-decode-sums.md).
 #include "kernels/cpu/isa.h"
 
-#if defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__AVX512BF16__)
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
 #include "kernels/cpu/simd_avx512.h"
 namespace squish::cpu {
 // clang-format off: each needs those before it.
@@ -10,7 +11,6 @@ namespace squish::cpu {
 #include "kernels/cpu/blocks_k_avx512.inl"
 #include "kernels/cpu/unpack_avx512.inl"
 #include "kernels/cpu/gemm_amx.inl"
-#include "kernels/cpu/few_amx.inl"
 #include "kernels/cpu/trellis.inl"
 #include "kernels/cpu/trellis_avx512.inl"
 #include "kernels/cpu/trellis_gemv.inl"
@@ -25,8 +25,6 @@ constexpr KernelTable make_table() {
   table.gemm_strip = kAmxStrip;
   table.gemm_scratch_bytes = amx_scratch_bytes;
   table.pack_wide = pack_bf16;
-  table.few = {few_rows_min, few_packed_bytes,  kFewRows, few_pack, few_multiply,
-               false,        few_scratch_bytes, few_begin};
   table.trellis = kTrellisGemv;  // with the double shifts of VBMI2
   table.trellis.wide[0] = trellis_wide<LanesT2>;
   table.trellis.wide[1] = trellis_wide<LanesT3>;

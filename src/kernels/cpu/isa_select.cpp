@@ -74,8 +74,7 @@ bool has_amx() {
     return false;
   constexpr uint32_t kAmxBf16 = 1U << 22;
   constexpr uint32_t kAmxTile = 1U << 24;
-  constexpr uint32_t kAmxInt8 = 1U << 25;
-  constexpr uint32_t kAll = kAmxBf16 | kAmxTile | kAmxInt8;
+  constexpr uint32_t kAll = kAmxBf16 | kAmxTile;
   if ((features_of(0).edx & kAll) != kAll) return false;
   static const bool granted = request_tiles();
   return granted;
@@ -92,7 +91,6 @@ const KernelTable* amx_table() {
     t.gemm_strip = wide.gemm_strip;
     t.gemm_scratch_bytes = wide.gemm_scratch_bytes;
     t.pack_wide = wide.pack_wide;
-    t.few = wide.few;
     t.trellis = wide.trellis;
     t.thread_begin = wide.thread_begin;
     t.thread_end = wide.thread_end;

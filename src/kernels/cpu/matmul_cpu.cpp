@@ -167,9 +167,7 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
         multiply_rows(target, row + done, std::min(step, count - done), thread);
     });
   };
-  pool_.parallel_for(total_rows(targets), rows_a_grain, multiply,
-                     on_thread(is_few ? table_.few.thread_begin : nullptr),
-                     on_thread(is_few ? table_.thread_end : nullptr));
+  pool_.parallel_for(total_rows(targets), rows_a_grain, multiply);
 }
 
 /// Each helper fetches the beginning of the rows that it will begin with.
