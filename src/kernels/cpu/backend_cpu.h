@@ -172,10 +172,15 @@ class CpuBackend final : public Backend {
            : activation == Activation::gelu_tanh ? table_.gelu_mul
                                                  : table_.gelu_erf_mul;
   }
-  /// Both planes, if one of the targets takes the second.
-  void quantize(ConstRows x, std::span<const MatmulTarget> targets);
-  /// Prompt rows for the targets that want steps that differ by powers of two.
-  void quantize_powers(ConstRows x, std::span<const MatmulTarget> targets);
+  /// Activations of one call, rounded to int8.
+  struct Rounded {
+    QuantBuffer buffer;
+    QuantRows rows = {};
+    cpu::ExtraBuffer extra_buffer;
+    cpu::ExtraRows extra = {};  // the second plane, if one of the targets takes it
+  };
+  /// For the targets that want PowerSteps, or with steps of any size for all.
+  void quantize(ConstRows x, std::span<const MatmulTarget> targets, bool is_power);
   [[nodiscard]] bool takes_powers(DType dtype) const {
     return table_.gemm_takes_powers != nullptr &&
            table_.gemm_takes_powers(static_cast<unsigned>(dtype));
@@ -186,8 +191,8 @@ class CpuBackend final : public Backend {
   [[nodiscard]] bool takes_extra(DType dtype) const {
     return table_.gemv_extra[static_cast<size_t>(dtype)] != nullptr;
   }
-  [[nodiscard]] bool has_extra(DType dtype) const {
-    return extra_.groups_a_row > 0 && takes_extra(dtype);
+  [[nodiscard]] bool has_extra(const Rounded& rounded, DType dtype) const {
+    return rounded.extra.groups_a_row > 0 && takes_extra(dtype);
   }
   static size_t few_index(DType dtype) { return group_weights(dtype) == 16 ? 0 : 1; }
   std::byte* scratch(int thread, size_t bytes) {
@@ -217,17 +222,10 @@ class CpuBackend final : public Backend {
   const KernelTable& table_;
   cpu::TrellisProducts trellis_;
   cpu::AttentionJobs attention_;
-  QuantBuffer quant_buffer_;
-  QuantRows quant_ = {};
-  cpu::ExtraBuffer extra_buffer_;
-  cpu::ExtraRows extra_ = {};
-  // Prompt rows with such steps: a batch may need both forms.
-  QuantBuffer power_quant_buffer_;
-  QuantRows power_quant_ = {};
+  Rounded rounded_;
+  Rounded power_rounded_;  // a batch may need both forms
   cpu::PowerBuffer power_buffer_;
   cpu::PowerSteps power_steps_ = {};
-  cpu::ExtraBuffer power_extra_buffer_;
-  cpu::ExtraRows power_extra_ = {};
   AlignedBuffer<std::byte> packed_;
   AlignedBuffer<std::byte> few_packed_[2];  // by few_index
   std::vector<AlignedBuffer<std::byte>> scratch_;

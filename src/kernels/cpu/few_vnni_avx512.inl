@@ -1,9 +1,9 @@
 // Decode of several sequences (or of guessed tokens) for AVX-512: packed rows against 2 to 32
 // activation rows. On AMX machines, too: int8 tiles, whose results are whole groups that leave the
 // tile after 8 cycles of work to be scaled, were slower for every type and number of rows
-// (docs/adr/ 0028-one-order-of-decode-sums.md).
+// (docs/adr/0028-one-order-of-decode-sums.md).
 //
-// 16 weight rows become a panel (panel_avx512.inl) once, 1,024 columns at a time, that lies in L1
+// 16 weight rows become a panel (panel_avx512.inl) once, 512 columns at a time, that lies in L1
 // while blocks of 8 activation rows are multiplied with it: per 4 columns one line of the panel and
 // 8 vpdpbusd with an embedded broadcast, so 16 products of 4 weights an instruction and none
 // for horizontal sums, where the kernel for one row needs 11 shuffles and adds for 4 vpdpbusd. Each
@@ -192,12 +192,8 @@ inline void load_begin(const PackedRows& w) {
 template <size_t kGroup, size_t kSums>
 void few_rows(unsigned dtype, const PackedRows& w, const ExtraRows* extra, const uint8_t* packed,
               size_t first, size_t count, const Sink& sink, FewScratch& s) {
-  const UnpackEntry& entry = kUnpack[dtype];
   const size_t block_bytes = few_block_bytes(w.length, kGroup);
   const size_t blocks = (count + kFewRows - 1) / kFewRows;
-  const auto bytes_of = [&](size_t columns) {
-    return columns / entry.block_weights * entry.block_bytes;
-  };
   const size_t sums = (w.length + kFewColumns - 1) / kFewColumns * kSums * blocks;
   const Panel panel = {s.codes[0], s.scale[0], s.offset[0]};
   load_begin(w);
@@ -207,10 +203,7 @@ void few_rows(unsigned dtype, const PackedRows& w, const ExtraRows* extra, const
         fetch_rows(w.data + (r0 + kPanelRows + 8) * w.row_bytes, kPanelRows * w.row_bytes, sums);
     for (size_t k = 0; k < w.length; k += kFewColumns) {
       const size_t depth = w.length - k < kFewColumns ? w.length - k : kFewColumns;
-      const uint8_t* from[kPanelRows];  // rows past the matrix repeat the last one
-      for (size_t r = 0; r < kPanelRows; ++r)
-        from[r] = w.data + (r0 + (r < rows ? r : rows - 1)) * w.row_bytes + bytes_of(k);
-      kMakePanel[dtype](from, depth, panel);
+      make_native_panel(dtype, w, r0, k, depth, panel);
       for (size_t b = 0; b < blocks; ++b) {
         const uint8_t* block = packed + (first / kFewRows + b) * block_bytes;
         const auto* xs = reinterpret_cast<const float*>(block + few_codes_bytes(w.length));

@@ -129,11 +129,10 @@ inline __m256i four_codes(const void* p) {
 }
 
 #if defined(__AVXVNNI__)
-/// Adds up group g of the panel for kRows activation rows: dots[t] = sums of 16 weight rows.
-template <int kGroup, int kLargest, int kRows>
-inline void panel_group(const uint8_t* panel, const int8_t* codes, size_t code_stride,
-                        __m256i dots[kRows][2]) {
-  for (int t = 0; t < kRows; ++t) dots[t][0] = dots[t][1] = _mm256_setzero_si256();
+/// Adds a group's products of kRows activation rows to dots[t], which are sums of 16 weight rows.
+template <int kGroup, int kRows>
+inline void add_panel_group(const uint8_t* panel, const int8_t* codes, size_t code_stride,
+                            __m256i dots[kRows][2]) {
 #pragma GCC unroll 8
   for (int line = 0; line < kGroup / 4; ++line) {
     const __m256i w[2] = {load256(panel + 64 * line), load256(panel + 64 * line + 32)};
@@ -142,6 +141,14 @@ inline void panel_group(const uint8_t* panel, const int8_t* codes, size_t code_s
       for (int h = 0; h < 2; ++h) dots[t][h] = _mm256_dpbusd_avx_epi32(dots[t][h], w[h], x);
     }
   }
+}
+
+/// Adds up group g of the panel for kRows activation rows: dots[t] = sums of 16 weight rows.
+template <int kGroup, int kLargest, int kRows>
+inline void panel_group(const uint8_t* panel, const int8_t* codes, size_t code_stride,
+                        __m256i dots[kRows][2]) {
+  for (int t = 0; t < kRows; ++t) dots[t][0] = dots[t][1] = _mm256_setzero_si256();
+  add_panel_group<kGroup, kRows>(panel, codes, code_stride, dots);
 }
 #else
 constexpr int lines_per_sum(int largest) {

@@ -13,8 +13,6 @@
 
 namespace {
 
-constexpr size_t kSharedGroups = 4;  // of 32 columns
-
 /// Factors of a panel whose codes were rounded anew: [blocks of 128 columns][16 rows].
 struct SharedFactors {
   float* ratio;   // the step of the block before by this one's
@@ -68,7 +66,7 @@ inline void share_lines(uint8_t* codes, size_t lines, __m256i factor, __m256i of
 /// fewer.
 template <size_t kGroup>
 void share_panel(const Panel& panel, size_t groups, float top, const SharedFactors& factors) {
-  constexpr size_t kBlock = 128 / kGroup;
+  constexpr size_t kBlock = kSharedColumns / kGroup;
   for (size_t half = 0; half < kStripRows; half += 8) {
     __m256 largest = _mm256_setzero_ps();
     __m256 before = _mm256_setzero_ps();
@@ -123,14 +121,7 @@ inline void power_group(const uint8_t* panel, const WideRows& x, size_t t0, size
       dots[t][0] = dots[t][1] = _mm256_set1_epi32(x.powers->totals[at] * steps_of(kSums));
     }
   }
-#pragma GCC unroll 8
-  for (int line = 0; line < 8; ++line) {
-    const __m256i w[2] = {load256(panel + 64 * line), load256(panel + 64 * line + 32)};
-    for (int t = 0; t < kRows; ++t) {
-      const __m256i four = four_codes(codes + static_cast<size_t>(t) * stride + 4 * line);
-      for (int h = 0; h < 2; ++h) dots[t][h] = _mm256_dpbusd_avx_epi32(dots[t][h], w[h], four);
-    }
-  }
+  add_panel_group<32, kRows>(panel, codes, stride, dots);
 }
 
 /// Products of a panel and activation rows [t0, t0 + kRows) in units of each row's factor and, with
@@ -209,9 +200,6 @@ void power_times_rows(const Panel& panel, const SharedFactors& factors, const Pa
   }
 }
 
-/// The largest code of a type whose super-blocks share steps, in the order of DType.
-constexpr int kLargestCode[kDTypes] = {0, 0, 0, 0, 0, 0, 0, 0, 3, 7, 15, 31, 63, 0, 241, 7};
-
 using PowerTimesRows = void (*)(const Panel& panel, const SharedFactors& factors,
                                 const PackedRows& w, const WideRows& x, const Sink& sink,
                                 RowFetch& fetch);
@@ -253,8 +241,8 @@ void gemm_powers(unsigned dtype, const PackedRows& w, const WideRows& x, const S
     const Panel panel = make_panel(entry.unpack, entry.group, entry.is_signed, strip, scratch);
     alignas(32) float last[kStripRows];
     const SharedFactors factors = {panel.scale, panel.offset, last};
-    if (kLargestCode[dtype] != 0) {
-      const auto top = static_cast<float>(kLargestCode[dtype]);
+    if (kLargestSharedCode[dtype] != 0) {
+      const auto top = static_cast<float>(kLargestSharedCode[dtype]);
       (entry.group == 32 ? share_panel<32> : share_panel<16>)(panel, groups, top, factors);
     }
     RowFetch fetch = fetch_rows(w.data + (r + n) * w.row_bytes, kStripRows * w.row_bytes, times);

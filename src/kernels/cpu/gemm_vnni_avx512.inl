@@ -37,6 +37,11 @@ struct OwnPanel : Panel {
   float* pair_step;  // [16 rows]
 };
 
+/// The low 16 bits of both in each lane.
+inline __m512i pairs_of_words(__m512i low, __m512i high) {
+  return _mm512_mask_blend_epi16(0xaaaaaaaa, low, _mm512_slli_epi32(high, 16));
+}
+
 inline void round_offsets(const float* offset, size_t groups, const OwnPanel& out) {
   __m512 top = _mm512_set1_ps(0x1p-80F);
   for (size_t g = 0; g < groups; ++g)
@@ -49,9 +54,7 @@ inline void round_offsets(const float* offset, size_t groups, const OwnPanel& ou
                       : _mm512_setzero_si512();
   };
   for (size_t g = 0; g < groups; g += 2) {
-    const __m512i both =
-        _mm512_mask_blend_epi16(0xaaaaaaaa, rounded(g), _mm512_slli_epi32(rounded(g + 1), 16));
-    _mm512_store_si512(out.pairs + 16 * g, both);
+    _mm512_store_si512(out.pairs + 16 * g, pairs_of_words(rounded(g), rounded(g + 1)));
   }
 }
 
@@ -64,10 +67,7 @@ inline OwnPanel make_panel(unsigned dtype, bool rounds_offsets, const PackedRows
   float* step = offset + kPanelRows * groups;
   const OwnPanel panel = {
       {memory, scale, offset}, reinterpret_cast<int16_t*>(step + kPanelRows), step};
-  const uint8_t* rows[kPanelRows];  // rows past the matrix repeat the last one
-  for (size_t r = 0; r < kPanelRows; ++r)
-    rows[r] = w.data + (first + r < w.count ? first + r : w.count - 1) * w.row_bytes;
-  kMakePanel[dtype](rows, w.length, panel);
+  make_native_panel(dtype, w, first, 0, w.length, panel);
   if (rounds_offsets) round_offsets(offset, groups, panel);
   return panel;
 }

@@ -96,11 +96,10 @@ struct FewKernels {
   /// Packs rows [block * rows_a_block, + rows_a_block) of x.
   size_t rows_a_block;
   void (*pack)(const QuantRows& x, size_t length, size_t group, size_t block, void* packed);
-  /// As GemvQuant. `packed` is for the group of `dtype`. `extra` is null unless the table says
-  /// takes_extra and the type has it; its products are added then with GemvExtra's bits.
+  /// As GemvQuant. `packed` is for the group of `dtype`. `extra` is null unless the type
+  /// has it; its products are added with GemvExtra's bits.
   void (*multiply)(unsigned dtype, const PackedRows& weights, const QuantRows& x,
                    const ExtraRows* extra, const void* packed, const Sink& sink, void* scratch);
-  bool takes_extra;
   size_t (*scratch_bytes)();
 };
 
@@ -198,6 +197,16 @@ struct TrellisKernels {
 
 constexpr size_t kGemvRows = 8;
 constexpr size_t kDTypes = 19;  // as DType; dtype.h is not included here
+
+// Prompts whose activations have PowerSteps. A finer step than the coarsest by more adds nothing to
+// a sum.
+constexpr int kPowersMax = 24;
+constexpr float kFinestPower = 1.0F / (1 << kPowersMax);
+// Weights of some types are rounded to 8 bits with one step for so many columns: the largest code
+// of those, in the order of DType, 0 of the others.
+constexpr size_t kSharedColumns = 128;
+constexpr size_t kSharedGroups = kSharedColumns / 32;
+constexpr int kLargestSharedCode[kDTypes] = {0, 0, 0, 0, 0, 0, 0, 0, 3, 7, 15, 31, 63, 0, 241, 7};
 
 struct KernelTable {
   const char* name;               // "avx512"

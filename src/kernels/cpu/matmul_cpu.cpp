@@ -82,32 +82,23 @@ void CpuBackend::matmul(ConstRows x, std::span<const MatmulTarget> targets,
   }
 }
 
-void CpuBackend::quantize(ConstRows x, std::span<const MatmulTarget> targets) {
+void CpuBackend::quantize(ConstRows x, std::span<const MatmulTarget> targets, bool is_power) {
+  Rounded& out = is_power ? power_rounded_ : rounded_;
   const bool is_extra_wanted =
-      std::any_of(targets.begin(), targets.end(),
-                  [this](const MatmulTarget& target) { return takes_extra(target.weight.dtype); });
-  quant_ = quant_buffer_.prepare(x.count, x.length);
-  if (is_extra_wanted) extra_ = extra_buffer_.prepare(x.count, x.length);
-  pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
-    for (size_t t = begin; t < end; ++t) {
-      table_.quantize_row(x.row(t), x.length, quant_, t);
-      if (is_extra_wanted) cpu::fill_extra_row(x.row(t), x.length, quant_, extra_, t);
-    }
-  });
-}
-
-void CpuBackend::quantize_powers(ConstRows x, std::span<const MatmulTarget> targets) {
-  const bool is_extra_wanted =
-      std::any_of(targets.begin(), targets.end(), [this](const MatmulTarget& target) {
-        return takes_powers(target.weight.dtype) && takes_extra(target.weight.dtype);
+      std::any_of(targets.begin(), targets.end(), [&](const MatmulTarget& target) {
+        return takes_extra(target.weight.dtype) && (!is_power || takes_powers(target.weight.dtype));
       });
-  power_quant_ = power_quant_buffer_.prepare(x.count, x.length);
-  power_steps_ = power_buffer_.prepare(power_quant_);
-  power_extra_ = is_extra_wanted ? power_extra_buffer_.prepare(x.count, x.length) : ExtraRows{};
+  out.rows = out.buffer.prepare(x.count, x.length);
+  out.extra = is_extra_wanted ? out.extra_buffer.prepare(x.count, x.length) : ExtraRows{};
+  if (is_power) power_steps_ = power_buffer_.prepare(out.rows);
   pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
     for (size_t t = begin; t < end; ++t) {
-      table_.quantize_power_row(x.row(t), x.length, power_quant_, power_steps_, t);
-      if (is_extra_wanted) cpu::fill_extra_row(x.row(t), x.length, power_quant_, power_extra_, t);
+      if (is_power) {
+        table_.quantize_power_row(x.row(t), x.length, out.rows, power_steps_, t);
+      } else {
+        table_.quantize_row(x.row(t), x.length, out.rows, t);
+      }
+      if (is_extra_wanted) cpu::fill_extra_row(x.row(t), x.length, out.rows, out.extra, t);
     }
   });
 }
@@ -129,7 +120,7 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
         return type_info(target.weight.dtype).is_quantized && row_type_rows(target) > 0;
       });
   fetch_begin(targets);
-  if (any_quantized) quantize(x, targets);
+  if (any_quantized) quantize(x, targets, false);
   const size_t rows_a_grain = decode_grain(x.length, x.count);
   const bool is_few = std::any_of(targets.begin(), targets.end(), [&](const MatmulTarget& target) {
     return takes_few(target, x.count);
@@ -137,7 +128,7 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
   if (is_few) pack_few(x, targets);
   // The kernel for few rows may take the second plane from its own panel.
   const auto few_takes_plane = [&](const MatmulTarget& target) {
-    return table_.few.takes_extra && has_extra(target.weight.dtype) && takes_few(target, x.count);
+    return has_extra(rounded_, target.weight.dtype) && takes_few(target, x.count);
   };
   const auto multiply_rows = [&](const MatmulTarget& target, size_t row, size_t count, int thread) {
     const PackedRows weights = weight_rows(target.weight, row, count);
@@ -148,20 +139,22 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
     } else if (takes_few(target, x.count)) {
       const void* packed = few_packed_[few_index(target.weight.dtype)].data();
       const bool is_extra_taken = few_takes_plane(target);
-      table_.few.multiply(static_cast<unsigned>(type), weights, quant_,
-                          is_extra_taken ? &extra_ : nullptr, packed, sink,
+      table_.few.multiply(static_cast<unsigned>(type), weights, rounded_.rows,
+                          is_extra_taken ? &rounded_.extra : nullptr, packed, sink,
                           scratch(thread, table_.few.scratch_bytes()));
       if (is_extra_taken) return;
     } else {
-      table_.gemv[type](weights, quant_, sink);
+      table_.gemv[type](weights, rounded_.rows, sink);
     }
-    if (has_extra(target.weight.dtype)) table_.gemv_extra[type](weights, extra_, sink);
+    if (has_extra(rounded_, target.weight.dtype))
+      table_.gemv_extra[type](weights, rounded_.extra, sink);
   };
   const auto multiply = [&](size_t begin, size_t end, int thread) {
     for_target_rows(targets, begin, end, [&](const MatmulTarget& target, size_t row, size_t count) {
       // Few rows at a time where they are read twice, so that the second time finds them in L1 or
       // L2: a whole matrix, which is what one thread is given, would come from memory again.
-      const bool is_read_twice = has_extra(target.weight.dtype) && !few_takes_plane(target);
+      const bool is_read_twice =
+          has_extra(rounded_, target.weight.dtype) && !few_takes_plane(target);
       const size_t step = is_read_twice ? kExtraRows : count;
       for (size_t done = 0; done < count; done += step)
         multiply_rows(target, row + done, std::min(step, count - done), thread);
@@ -211,7 +204,7 @@ void CpuBackend::pack_few(ConstRows x, std::span<const MatmulTarget> targets) {
         grown(few_packed_[index], table_.few.packed_bytes(x.length, x.count, group));
     pool_.parallel_for(blocks, grain(8 * x.length), [&](size_t begin, size_t end, int) {
       for (size_t block = begin; block < end; ++block)
-        table_.few.pack(quant_, x.length, group, block, packed);
+        table_.few.pack(rounded_.rows, x.length, group, block, packed);
     });
   }
 }
@@ -233,9 +226,9 @@ void CpuBackend::prepare_prompt(ConstRows x, std::span<const MatmulTarget> targe
   if (is_any_other && table_.gemm_uses_bf16) {
     pack(x);
   } else if (is_any_other) {
-    quantize(x, targets);
+    quantize(x, targets, false);
   }
-  if (is_any_power) quantize_powers(x, targets);
+  if (is_any_power) quantize(x, targets, true);
 }
 
 size_t CpuBackend::strip_rows(size_t total) const {
@@ -251,19 +244,17 @@ void CpuBackend::multiply_strip(ConstRows x, const TensorView& weight, size_t ro
     table_.gemm_float[type](weights, x.data, x.stride, x.count, sink);
     return;
   }
-  if (takes_powers(weight.dtype)) {
-    const bool is_extra = takes_extra(weight.dtype) && power_extra_.groups_a_row > 0;
-    const WideRows wide = {
-        nullptr,      x.count, x.length, &power_quant_, is_extra ? &power_extra_ : nullptr,
-        &power_steps_};
-    table_.gemm(static_cast<unsigned>(type), weights, wide, sink, memory);
-    return;
-  }
-  const bool is_extra = !table_.gemm_uses_bf16 && has_extra(weight.dtype);
-  const WideRows wide = {packed_.data(), x.count, x.length, &quant_, is_extra ? &extra_ : nullptr,
-                         nullptr};
+  const bool is_power = takes_powers(weight.dtype);
+  const Rounded& rounded = is_power ? power_rounded_ : rounded_;
+  const bool is_extra = !table_.gemm_uses_bf16 && has_extra(rounded, weight.dtype);
+  const WideRows wide = {packed_.data(),
+                         x.count,
+                         x.length,
+                         &rounded.rows,
+                         is_extra ? &rounded.extra : nullptr,
+                         is_power ? &power_steps_ : nullptr};
   table_.gemm(static_cast<unsigned>(type), weights, wide, sink, memory);
-  if (is_extra && !table_.gemm_takes_extra) table_.gemv_extra[type](weights, extra_, sink);
+  if (is_extra && !table_.gemm_takes_extra) table_.gemv_extra[type](weights, rounded.extra, sink);
 }
 
 void CpuBackend::prompt_rows(ConstRows x, size_t first_row, std::span<const MatmulTarget> targets) {

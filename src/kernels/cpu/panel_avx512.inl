@@ -365,4 +365,16 @@ constexpr MakePanel kMakePanel[kDTypes] = {
     panel_k45<I3>,
 };
 
+/// Columns [column, column + depth) of 16 rows of `w` from `first` on, whole blocks. Rows past the
+/// matrix repeat the last one; nobody stores their results.
+inline void make_native_panel(unsigned dtype, const PackedRows& w, size_t first, size_t column,
+                              size_t depth, const Panel& out) {
+  const UnpackEntry& entry = kUnpack[dtype];
+  const size_t at = column / entry.block_weights * entry.block_bytes;
+  const uint8_t* rows[kPanelRows];
+  for (size_t r = 0; r < kPanelRows; ++r)
+    rows[r] = w.data + (first + r < w.count ? first + r : w.count - 1) * w.row_bytes + at;
+  kMakePanel[dtype](rows, depth, out);
+}
+
 }  // namespace

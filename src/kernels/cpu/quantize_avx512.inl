@@ -28,8 +28,8 @@ inline __m512 largest_of_rows(const float* rows) {
   return fold(fold(b[0], b[1]), fold(b[2], b[3]));
 }
 
-/// Codes and scales of up to 16 groups.
-inline void quantize_groups(const float* x, size_t count, int8_t* codes, float* scales) {
+/// Lane g: the largest |x| of group g, 0 from `count` on, of up to 16.
+inline __m512 largest_of_groups(const float* x, size_t count) {
   alignas(64) float tops[16 * 16];
   for (size_t g = 0; g < count; ++g) {
     const __m512 a = _mm512_abs_ps(_mm512_loadu_ps(x + 32 * g));
@@ -37,11 +37,11 @@ inline void quantize_groups(const float* x, size_t count, int8_t* codes, float* 
     _mm512_store_ps(tops + 16 * g, _mm512_max_ps(a, b));
   }
   for (size_t g = count; g < 16; ++g) _mm512_store_ps(tops + 16 * g, _mm512_setzero_ps());
-  const __m512 largest = largest_of_rows(tops);
-  const __m512 limit = _mm512_set1_ps(127.0F);
-  const __mmask16 is_used = _mm512_cmp_ps_mask(largest, _mm512_setzero_ps(), _CMP_GT_OQ);
-  const __m512 inverse = _mm512_maskz_div_ps(is_used, limit, largest);
-  _mm512_storeu_ps(scales, _mm512_div_ps(largest, limit));
+  return largest_of_rows(tops);
+}
+
+/// Codes of up to 16 groups; lane g of `inverse` is 1 / step.
+inline void codes_of_groups(const float* x, size_t count, __m512 inverse, int8_t* codes) {
   for (size_t g = 0; g < count; ++g) {
     const __m512 factor = _mm512_permutexvar_ps(_mm512_set1_epi32(static_cast<int>(g)), inverse);
     const __m512 a = _mm512_mul_ps(_mm512_loadu_ps(x + 32 * g), factor);
@@ -50,6 +50,15 @@ inline void quantize_groups(const float* x, size_t count, int8_t* codes, float* 
     _mm_storeu_si128(out, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
     _mm_storeu_si128(out + 1, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(b)));
   }
+}
+
+/// Codes and scales of up to 16 groups.
+inline void quantize_groups(const float* x, size_t count, int8_t* codes, float* scales) {
+  const __m512 largest = largest_of_groups(x, count);
+  const __m512 limit = _mm512_set1_ps(127.0F);
+  const __mmask16 is_used = _mm512_cmp_ps_mask(largest, _mm512_setzero_ps(), _CMP_GT_OQ);
+  _mm512_storeu_ps(scales, _mm512_div_ps(largest, limit));
+  codes_of_groups(x, count, _mm512_maskz_div_ps(is_used, limit, largest), codes);
 }
 
 /// Sums of 16 codes each of 8 groups of which the first `bytes` codes are there.

@@ -3,16 +3,6 @@
 
 namespace {
 
-constexpr int kPowersMax = 24;  // a finer step than the coarsest by more adds nothing to a sum
-
-inline __m256 largest_of_four(const float* x) {
-  const __m256 sign = _mm256_set1_ps(-0.0F);
-  __m256 out = _mm256_andnot_ps(sign, _mm256_loadu_ps(x));
-  for (size_t i = 1; i < 4; ++i)
-    out = _mm256_max_ps(out, _mm256_andnot_ps(sign, _mm256_loadu_ps(x + 8 * i)));
-  return out;
-}
-
 /// 2^power of a normal float.
 inline float power_of_two(int power) {
   const int bits = (127 + power) << 23;
@@ -32,21 +22,6 @@ inline int power_above(float share) {
   return power < 0 ? power : 0;
 }
 
-/// 32 codes; returns their sum.
-inline int round_group(const float* x, float inverse, int8_t* codes) {
-  __m256i whole[4];
-  const __m256 factor = _mm256_set1_ps(inverse);
-  for (size_t i = 0; i < 4; ++i)
-    whole[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), factor));
-  // As quantize_row packs them.
-  const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(whole[0], whole[1]),
-                                           _mm256_packs_epi32(whole[2], whole[3]));
-  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes), _mm256_permutevar8x32_epi32(bytes, order));
-  return sum_of(
-      _mm256_add_epi32(_mm256_add_epi32(whole[0], whole[1]), _mm256_add_epi32(whole[2], whole[3])));
-}
-
 /// codes = round(x / step), ties to even. A group's step is the least that covers it of the row's
 /// largest |x| / 127 and its halves, quarters ...
 void quantize_power_row(const float* x, size_t length, const QuantRows& out,
@@ -58,17 +33,19 @@ void quantize_power_row(const float* x, size_t length, const QuantRows& out,
   const size_t groups = length / 32;
   float top = 0;
   for (size_t g = 0; g < groups; ++g) {
-    scales[g] = largest_of(largest_of_four(x + 32 * g));
+    scales[g] = largest_of_group(x + 32 * g);
     top = scales[g] > top ? scales[g] : top;
   }
   if (top < kTopMin) top = 0;
   const float inverse = top > 0 ? 127.0F / top : 0.0F;
   const float share = top > 0 ? 1 / top : 0.0F;
   const float coarsest = top / 127.0F;
-  powers.factors[t] = coarsest * 0x1p-24F;
+  powers.factors[t] = coarsest * kFinestPower;
   for (size_t g = 0; g < groups; ++g) {
     const int power = power_above(scales[g] * share);
-    const int sum = round_group(x + 32 * g, inverse * power_of_two(-power), codes + 32 * g);
+    int halves[2];
+    round_group(x + 32 * g, inverse * power_of_two(-power), codes + 32 * g, halves);
+    const int sum = halves[0] + halves[1];
     scales[g] = coarsest * power_of_two(power);
     powers.exponents[first + g] = (power + kPowersMax) << 23;
     powers.totals[first + g] = -8 * sum;

@@ -3,39 +3,16 @@
 
 namespace {
 
-constexpr int kPowersMax = 24;  // a finer step than the coarsest by more adds nothing to a sum
-
 /// The largest |x| of each group, 0 past the row; returns the row's.
-inline float largest_of_groups(const float* x, size_t groups, size_t stride, float* largest) {
+inline float largest_of_row(const float* x, size_t groups, size_t stride, float* largest) {
   __m512 most = _mm512_setzero_ps();
-  for (size_t g0 = 0; g0 < stride; g0 += 16) {
-    alignas(64) float tops[16 * 16];
-    for (size_t g = 0; g < 16; ++g) {
-      __m512 top = _mm512_setzero_ps();
-      if (g0 + g < groups) {
-        const float* from = x + 32 * (g0 + g);
-        top = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(from)),
-                            _mm512_abs_ps(_mm512_loadu_ps(from + 16)));
-      }
-      _mm512_store_ps(tops + 16 * g, top);
-    }
-    const __m512 each = largest_of_rows(tops);
-    _mm512_storeu_ps(largest + g0, each);
+  for (size_t g = 0; g < stride; g += 16) {
+    const size_t left = g < groups ? groups - g : 0;
+    const __m512 each = largest_of_groups(x + 32 * g, left < 16 ? left : 16);
+    _mm512_storeu_ps(largest + g, each);
     most = _mm512_max_ps(most, each);
   }
   return _mm512_reduce_max_ps(most);
-}
-
-/// Codes of up to 16 groups; lane g of `inverse` is 1 / step.
-inline void codes_of_groups(const float* x, size_t count, __m512 inverse, int8_t* codes) {
-  for (size_t g = 0; g < count; ++g) {
-    const __m512 each = _mm512_permutexvar_ps(_mm512_set1_epi32(static_cast<int>(g)), inverse);
-    const __m512 a = _mm512_mul_ps(_mm512_loadu_ps(x + 32 * g), each);
-    const __m512 b = _mm512_mul_ps(_mm512_loadu_ps(x + 32 * g + 16), each);
-    auto* out = reinterpret_cast<__m128i*>(codes + 32 * g);
-    _mm_storeu_si128(out, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
-    _mm_storeu_si128(out + 1, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(b)));
-  }
 }
 
 /// Sums of 8 groups, of which the first `bytes` codes are there: totals as PowerSteps has them, and
@@ -88,12 +65,12 @@ void quantize_power_row(const float* x, size_t length, const QuantRows& out,
   const size_t first = t * out.group_stride;
   int32_t* exponents = powers.exponents + first;
   const size_t groups = length / 32;
-  float top = largest_of_groups(x, groups, out.group_stride, scales);
+  float top = largest_of_row(x, groups, out.group_stride, scales);
   if (top < kTopMin) top = 0;
   const __m512 coarsest = _mm512_set1_ps(top / 127.0F);
   const __m512 inverse = _mm512_set1_ps(top > 0 ? 127.0F / top : 0.0F);
   const __m512 share = _mm512_set1_ps(top > 0 ? (1.0F - 0x1p-23F) / top : 0.0F);
-  powers.factors[t] = top / 127.0F * 0x1p-24F;
+  powers.factors[t] = top / 127.0F * kFinestPower;
   for (size_t g = 0; g < out.group_stride; g += 16) {
     // The next power of two up: the exponent of what is a hair below the share, and one.
     const __m512 below = _mm512_getexp_ps(_mm512_mul_ps(_mm512_loadu_ps(scales + g), share));

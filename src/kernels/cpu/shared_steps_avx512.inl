@@ -23,8 +23,6 @@
 
 namespace {
 
-constexpr size_t kSharedColumns = 128;
-constexpr size_t kSharedGroups = kSharedColumns / 32;
 constexpr size_t kPieceColumns = 1024;  // 16 KB of codes and 8 KB of scales stay in L1
 
 /// 16 weight rows; 64-byte aligned. `ratio` and `offset` are [blocks of 128 columns][16 rows].
@@ -49,9 +47,6 @@ inline SharedPanel shared_panel_at(uint8_t* memory, size_t length) {
   const size_t count = kPanelRows * shared_blocks(length);
   return {memory, factors, factors + count, factors + 2 * count};
 }
-
-/// The largest code of the types whose weights share steps, in the order of DType.
-constexpr int kLargestCode[kDTypes] = {0, 0, 0, 0, 0, 0, 0, 0, 3, 7, 15, 31, 63, 0, 241, 7};
 
 /// The step and the lowest weight of a block: what its groups' codes can reach. `largest` is that
 /// of the blocks so far. A step is at least 2^-20 of it, so that sums in units of a small one stay
@@ -92,7 +87,7 @@ inline void share_lines(const uint8_t* from, __m512i factor, __m512i offset, uin
 /// The same 16 bits twice in each lane.
 inline __m512i in_both_halves(__m512 values) {
   const __m512i words = _mm512_cvtps_epi32(values);
-  return _mm512_mask_blend_epi16(0xaaaaaaaa, words, _mm512_slli_epi32(words, 16));
+  return pairs_of_words(words, words);
 }
 
 /// One block of `groups` groups of kGroup columns of a native panel.
@@ -117,17 +112,12 @@ inline SharedPanel make_shared_panel(unsigned dtype, const PackedRows& w, size_t
   auto* scale = reinterpret_cast<float*>(piece + kPanelRows * kPieceColumns);
   const Panel native = {piece, scale, scale + kPanelRows * (kPieceColumns / 16)};
   const auto share = entry.group == 32 ? share_block<32> : share_block<16>;
-  const auto top = static_cast<float>(kLargestCode[dtype]);
+  const auto top = static_cast<float>(kLargestSharedCode[dtype]);
   __m512 largest = _mm512_setzero_ps();
   __m512 before = _mm512_setzero_ps();
   for (size_t k = 0; k < w.length; k += kPieceColumns) {
     const size_t depth = w.length - k < kPieceColumns ? w.length - k : kPieceColumns;
-    const uint8_t* rows[kPanelRows];  // rows past the matrix repeat the last one
-    for (size_t r = 0; r < kPanelRows; ++r) {
-      rows[r] = w.data + (first + r < w.count ? first + r : w.count - 1) * w.row_bytes +
-                k / entry.block_weights * entry.block_bytes;
-    }
-    kMakePanel[dtype](rows, depth, native);
+    make_native_panel(dtype, w, first, k, depth, native);
     for (size_t c = 0; c < depth; c += kSharedColumns) {
       const size_t columns = depth - c < kSharedColumns ? depth - c : kSharedColumns;
       const size_t g = c / entry.group;
