@@ -39,9 +39,8 @@ struct RequestState {
 ///
 /// Rows of two kinds compute the same token with different kernels, so the kind of each position is
 /// fixed by the request alone: positions below prefill_end are computed as prompt rows, the others
-/// as single decode rows, also when a preempted sequence computes its answer again. That, chunks
-/// that start at multiples of kChunkTokens, and kernels whose rows do not see each other make an
-/// answer the same whatever else is in the batch.
+/// as single decode rows, also when a preempted sequence computes its answer again. That and
+/// kernels whose rows do not see each other make an answer the same whatever else is in the batch.
 struct Sequence {
   /// `is_whole`: the model computes all of the prompt in one step (see ModelConfig::encoder).
   Sequence(Request&& request, std::shared_ptr<RequestState> shared, int32_t context_tokens,
