@@ -194,7 +194,9 @@ class CpuBackend final : public Backend {
   [[nodiscard]] bool has_extra(const Rounded& rounded, DType dtype) const {
     return rounded.extra.groups_a_row > 0 && takes_extra(dtype);
   }
-  static size_t few_index(DType dtype) { return group_weights(dtype) == 16 ? 0 : 1; }
+  [[nodiscard]] size_t few_form(DType dtype) const {
+    return table_.few.form(static_cast<unsigned>(dtype));
+  }
   std::byte* scratch(int thread, size_t bytes) {
     return grown(scratch_[static_cast<size_t>(thread)], bytes);
   }
@@ -227,7 +229,7 @@ class CpuBackend final : public Backend {
   cpu::PowerBuffer power_buffer_;
   cpu::PowerSteps power_steps_ = {};
   AlignedBuffer<std::byte> packed_;
-  AlignedBuffer<std::byte> few_packed_[2];  // by few_index
+  AlignedBuffer<std::byte> few_packed_[kFewForms];  // by few_form
   std::vector<AlignedBuffer<std::byte>> scratch_;
 };
 

@@ -29,6 +29,20 @@ inline __m512i quad_lanes(int first) {
                           _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3));
 }
 
+inline __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+
+/// `bias`, a power of two, times each lane.
+template <int bias>
+inline __m512i bias_times(__m512i values) {
+  static_assert((bias & (bias - 1)) == 0);
+  return _mm512_slli_epi32(values, __builtin_ctz(bias));
+}
+template <int bias>
+inline __m256i bias_times(__m256i values) {
+  static_assert((bias & (bias - 1)) == 0);
+  return _mm256_slli_epi32(values, __builtin_ctz(bias));
+}
+
 inline __m512i dot64(__m512i codes, const int8_t* x) {
   return _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, load512(x));
 }
@@ -41,9 +55,11 @@ inline __m512i sum_quads(__m512i d0, __m512i d1, __m512i d2, __m512i d3) {
 }
 
 // The float sums of a decode row have one order, whatever kernel forms them: sum g % 16 (g % 8 for
-// super-blocks of 8 groups) takes group g's integer sum times both scales, then its offset times
-// the sum of its activations, each with one FMA; in the end neighbours at distance 2, 1, 4 and 8
-// are added. The 16 sums lie in lanes here and are vectors in few_vnni_avx512.inl.
+// super-blocks of 8 groups) takes group g's integer sum times both scales and then, where offsets
+// are stored, its offset times the sum of its activations, each with one FMA. Where all codes have
+// one bias the integer sum is without it: sum of code * x - bias * sum of x. In the end neighbours
+// at distance 2, 1, 4 and 8 are added. The 16 sums lie in lanes here and are vectors in
+// few_vnni_avx512.inl.
 
 /// All 16 lanes, neighbours at distance 2, 1, 4 and 8: the order of Vec::sum_rows.
 inline float sum_lanes(__m512 v) {

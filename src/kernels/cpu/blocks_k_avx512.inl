@@ -33,7 +33,7 @@ inline __m512 factors_of_k45(const uint8_t* p) {
 }
 
 struct K4 {
-  static constexpr int kBytes = 144;
+  static constexpr int kBytes = 144, kBias = 0;
   static __m512 factors(const uint8_t* p) { return factors_of_k45(p); }
   static __m512i codes(const uint8_t* p, int i, __m512i) {
     const __m512i chunk = _mm512_broadcast_i64x4(
@@ -43,7 +43,7 @@ struct K4 {
   static __m512i high(const uint8_t*) { return _mm512_setzero_si512(); }
 };
 struct K5 {
-  static constexpr int kBytes = 176;
+  static constexpr int kBytes = 176, kBias = 0;
   static __m512 factors(const uint8_t* p) { return factors_of_k45(p); }
   static __m512i high(const uint8_t* p) {
     return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16)));
@@ -62,7 +62,7 @@ struct K5 {
 
 /// Like the other two with -128 times the scale as the offset, since its codes carry that bias.
 struct Iq4Xs {
-  static constexpr int kBytes = 136;
+  static constexpr int kBytes = 136, kBias = 128;
   static __m512 factors(const uint8_t* p) {
     // Group g: nibble g of `low`, two bits at 2g of `high`; each lane shifts out its own.
     const uint32_t high = load_u32(p) >> 16;
@@ -87,7 +87,7 @@ struct Iq4Xs {
 };
 
 struct I3 {
-  static constexpr int kBytes = 108;
+  static constexpr int kBytes = 108, kBias = 0;
   static __m512 factors(const uint8_t* p) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 4));
     const __m128i both = _mm_unpacklo_epi64(bytes, _mm_srli_epi16(bytes, 4));
@@ -120,7 +120,7 @@ struct I3 {
 // Groups of 16: Q2_K, Q3_K, Q6_K. factors() gives 16 scales (times d), offsets() what multiplies
 // sums16.
 struct K6 {
-  static constexpr int kBytes = 210;
+  static constexpr int kBytes = 210, kBias = 32;
   static void factors(const uint8_t* p, __m512& scale, __m512& offset) {
     const __m128i s = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 192));
     scale =
@@ -144,7 +144,7 @@ struct K6 {
   }
 };
 struct K2 {
-  static constexpr int kBytes = 84;
+  static constexpr int kBytes = 84, kBias = 0;
   static void factors(const uint8_t* p, __m512& scale, __m512& offset) {
     const __m512i s = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     scale = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_and_si512(s, _mm512_set1_epi32(15))),
@@ -161,7 +161,7 @@ struct K2 {
   }
 };
 struct K3 {
-  static constexpr int kBytes = 110;
+  static constexpr int kBytes = 110, kBias = 4;
   static void factors(const uint8_t* p, __m512& scale, __m512& offset) {
     const uint8_t* s = p + 96;
     const uint32_t low[2] = {load_u32(s), load_u32(s + 4)};

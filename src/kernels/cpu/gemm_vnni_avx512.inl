@@ -206,9 +206,8 @@ inline size_t add_extra_groups(const AnyPanel* panels, size_t first, size_t coun
       const __m512i four_even = four(j);
       const __m512i four_odd = four(j + 1);
       for (int p = 0; p < kPanels; ++p) {
-        const uint8_t* lines = panels[p].codes + 64 * (8 * group + j);
-        even[p] = _mm512_dpbusd_epi32(even[p], load512(lines), four_even);
-        odd[p] = _mm512_dpbusd_epi32(odd[p], load512(lines + 64), four_odd);
+        even[p] = _mm512_dpbusd_epi32(even[p], panel_line(panels[p], group, j), four_even);
+        odd[p] = _mm512_dpbusd_epi32(odd[p], panel_line(panels[p], group, j + 1), four_odd);
       }
     }
     const size_t at = 16 * group;

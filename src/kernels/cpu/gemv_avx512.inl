@@ -54,12 +54,14 @@ void gemv_k45_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sin
         const size_t at = row * x.group_stride + b * 8;
         const __m512i quads = sum_quads(dot64(codes[0], xc), dot64(codes[1], xc + 64),
                                         dot64(codes[2], xc + 128), dot64(codes[3], xc + 192));
-        const __m512i groups = _mm512_permutexvar_epi32(
-            in_order, _mm512_add_epi32(quads, _mm512_shuffle_i32x4(quads, quads, 0xb1)));
-        const __m256 dots = _mm256_cvtepi32_ps(_mm512_castsi512_si256(groups));
+        __m256i groups = _mm512_castsi512_si256(_mm512_permutexvar_epi32(
+            in_order, _mm512_add_epi32(quads, _mm512_shuffle_i32x4(quads, quads, 0xb1))));
+        if constexpr (Format::kBias != 0)
+          groups = _mm256_add_epi32(groups, bias_times<Format::kBias>(load256(x.minus32 + at)));
         const __m256 both = _mm256_mul_ps(scale, _mm256_loadu_ps(x.scales + at));
-        sum[t] = _mm256_fmadd_ps(dots, both, sum[t]);
-        sum[t] = _mm256_fmadd_ps(offset, _mm256_loadu_ps(x.sums32 + at), sum[t]);
+        sum[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(groups), both, sum[t]);
+        if constexpr (Format::kBias == 0)
+          sum[t] = _mm256_fmadd_ps(offset, _mm256_loadu_ps(x.sums32 + at), sum[t]);
       }
     }
     for (int t = 0; t < kRows; ++t) finish(sink, t0 + static_cast<size_t>(t), r, sum_lanes(sum[t]));
@@ -91,9 +93,12 @@ void gemv_k16_rows(const PackedRows& w, const QuantRows& x, size_t t0, const Sin
         const __m512 both = _mm512_mul_ps(scale, _mm512_permutexvar_ps(twice, xs));
         const __m512i quads = sum_quads(dot64(codes[0], xc), dot64(codes[1], xc + 64),
                                         dot64(codes[2], xc + 128), dot64(codes[3], xc + 192));
-        const __m512 dots = _mm512_cvtepi32_ps(_mm512_permutexvar_epi32(in_order, quads));
-        sum[t] = _mm512_fmadd_ps(dots, both, sum[t]);
-        sum[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(x.sums16 + 2 * at), sum[t]);
+        __m512i groups = _mm512_permutexvar_epi32(in_order, quads);
+        if constexpr (Format::kBias != 0)
+          groups = _mm512_add_epi32(groups, bias_times<Format::kBias>(load512(x.minus16 + 2 * at)));
+        sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(groups), both, sum[t]);
+        if constexpr (Format::kBias == 0)
+          sum[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(x.sums16 + 2 * at), sum[t]);
       }
     }
     for (int t = 0; t < kRows; ++t) finish(sink, t0 + static_cast<size_t>(t), r, sum_lanes(sum[t]));

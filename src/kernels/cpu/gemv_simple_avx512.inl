@@ -164,12 +164,9 @@ inline void add_rests(const PackedRows& w, const uint8_t* p, size_t rows, size_t
       codes[j] = pair_codes<Format, kInPlace>(a, a + Format::kBytes);
     }
     const __m512 scale = load_parts<kRest>(scales + r0 * blocks + full, blocks);
-    __m512 offset;
-    if constexpr (Format::kBias == 0) {
+    __m512 offset = _mm512_setzero_ps();
+    if constexpr (Format::kBias == 0)
       offset = load_parts<kRest>(offsets + r0 * blocks + full, blocks);
-    } else {
-      offset = _mm512_mul_ps(scale, _mm512_set1_ps(-static_cast<float>(Format::kBias)));
-    }
     for (int t = 0; t < kRows; ++t) {
       const size_t row = t0 + static_cast<size_t>(t);
       const int8_t* c = x.codes + row * x.code_stride + full * 32;
@@ -177,12 +174,18 @@ inline void add_rests(const PackedRows& w, const uint8_t* p, size_t rows, size_t
       const auto dot = [&](size_t j) { return dot64(codes[j], c + 64 * (j % kPairs)); };
       const __m512i low = pair_quads<kInPlace>(dot(0), dot(1), dot(2), dot(3));
       const __m512i high = pair_quads<kInPlace>(dot(4), dot(5), dot(6), dot(7));
-      const __m512 dots = _mm512_cvtepi32_ps(block_sums(low, high));
+      __m512i dots = block_sums(low, high);
+      if constexpr (Format::kBias != 0) {
+        const auto* minus = reinterpret_cast<const float*>(x.minus32 + at);
+        dots = _mm512_add_epi32(
+            dots, bias_times<Format::kBias>(_mm512_castps_si512(repeat_part<kRest>(minus))));
+      }
       const __m512 both = _mm512_mul_ps(scale, repeat_part<kRest>(x.scales + at));
       float* lanes = sums[t] + 16 * r0;
       __m512 sum = load_parts<kRest>(lanes, 16);
-      sum = _mm512_fmadd_ps(dots, both, sum);
-      sum = _mm512_fmadd_ps(offset, repeat_part<kRest>(x.sums32 + at), sum);
+      sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), both, sum);
+      if constexpr (Format::kBias == 0)
+        sum = _mm512_fmadd_ps(offset, repeat_part<kRest>(x.sums32 + at), sum);
       store_parts<kRest>(sum, lanes, 16);
     }
   }
@@ -199,17 +202,17 @@ __attribute__((always_inline)) inline void sum_row(const uint8_t* p, size_t bloc
   const int8_t* xc = x.codes + t0 * x.code_stride + first * 32;
   const float* xs = x.scales + t0 * x.group_stride + first;
   const float* xo = x.sums32 + t0 * x.group_stride + first;
+  const int32_t* minus = x.minus32 + t0 * x.group_stride + first;
   /// Adds groups: dots of 16 blocks for one activation row.
-  const auto add = [&](int t, __m512i dots, __m512 scale, __m512 offset)
-                       __attribute__((always_inline)) {
-                         const size_t at = static_cast<size_t>(t) * x.group_stride;
-                         const __m512 both = _mm512_mul_ps(scale, _mm512_loadu_ps(xs + at));
-                         sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), both, sums[t]);
-                         sums[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(xo + at), sums[t]);
-                       };
-  const auto offset_of = [](__m512 scale, __m512 stored) __attribute__((always_inline)) {
-    if constexpr (Format::kBias == 0) return stored;
-    return _mm512_mul_ps(scale, _mm512_set1_ps(-static_cast<float>(Format::kBias)));
+  const auto add = [&](int t, __m512i dots, __m512 scale,
+                       __m512 offset) __attribute__((always_inline)) {
+    const size_t at = static_cast<size_t>(t) * x.group_stride;
+    const __m512 both = _mm512_mul_ps(scale, _mm512_loadu_ps(xs + at));
+    if constexpr (Format::kBias != 0)
+      dots = _mm512_add_epi32(dots, bias_times<Format::kBias>(load512(minus + at)));
+    sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), both, sums[t]);
+    if constexpr (Format::kBias == 0)
+      sums[t] = _mm512_fmadd_ps(offset, _mm512_loadu_ps(xo + at), sums[t]);
   };
   const auto codes_of = [](const uint8_t* a, const uint8_t* b) __attribute__((always_inline)) {
     return pair_codes<Format, kInPlace>(a, b);
@@ -218,8 +221,7 @@ __attribute__((always_inline)) inline void sum_row(const uint8_t* p, size_t bloc
     for (int line = 0; line < (16 * Format::kBytes + 63) / 64; ++line)
       _mm_prefetch(reinterpret_cast<const char*>(p + kAheadBytes + 64 * line), _MM_HINT_T1);
     const __m512 scale = _mm512_loadu_ps(scales);
-    const __m512 offset =
-        offset_of(scale, Format::kBias == 0 ? _mm512_loadu_ps(offsets) : _mm512_setzero_ps());
+    const __m512 offset = Format::kBias == 0 ? _mm512_loadu_ps(offsets) : _mm512_setzero_ps();
     __m512i codes[8];
 #pragma GCC unroll 8
     for (int j = 0; j < 8; ++j)
@@ -238,6 +240,7 @@ __attribute__((always_inline)) inline void sum_row(const uint8_t* p, size_t bloc
     xc += 512;
     xs += 16;
     xo += 16;
+    minus += 16;
   }
   const int rest = static_cast<int>(blocks % 16);
   if (rest == 0) return;
@@ -248,8 +251,8 @@ __attribute__((always_inline)) inline void sum_row(const uint8_t* p, size_t bloc
   }
   const auto valid = static_cast<__mmask16>((1U << rest) - 1);
   const __m512 scale = _mm512_maskz_loadu_ps(valid, scales);
-  const __m512 offset = offset_of(
-      scale, Format::kBias == 0 ? _mm512_maskz_loadu_ps(valid, offsets) : _mm512_setzero_ps());
+  const __m512 offset =
+      Format::kBias == 0 ? _mm512_maskz_loadu_ps(valid, offsets) : _mm512_setzero_ps();
   const __m512i zero = _mm512_setzero_si512();
   // Pair j of the rest; the second scale of a last, single block is 0.
   const auto pair = [&](int j) __attribute__((always_inline)) {

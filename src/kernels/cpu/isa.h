@@ -16,6 +16,10 @@ struct QuantRows {
   float* scales;  // [count][group_stride]: one for 32 values
   float* sums16;  // [count][2 * group_stride]: scale * sum of 16 codes, for offsets of groups of 16
   float* sums32;  // [count][group_stride]: scale * sum of 32 codes
+  // Minus the sums of 16 and 32 codes, for weights whose codes have a constant added. AVX-512's
+  // alone.
+  int32_t* minus16;     // [count][2 * group_stride]
+  int32_t* minus32;     // [count][group_stride]
   size_t code_stride;   // bytes, a multiple of 64
   size_t group_stride;  // floats, a multiple of 16
   size_t count;
@@ -23,9 +27,9 @@ struct QuantRows {
 
 /// What that rounding left of the coarsest groups of each row, at 1 / 254 of their steps.
 struct ExtraRows {
-  QuantRows rows;       // group e of row t is group groups[t * groups_a_row + e] of the row; sums16
-                        // is null; zeros after the last scale and sum
-  uint32_t* groups;     // [count][groups_a_row], ascending in a row
+  QuantRows rows;    // group e of row t is group groups[t * groups_a_row + e] of the row; sums16,
+                     // minus16 and minus32 are null; zeros after the last scale and sum
+  uint32_t* groups;  // [count][groups_a_row], ascending in a row
   size_t groups_a_row;  // even
 };
 
@@ -87,16 +91,20 @@ struct WideRows {
 using GemmWide = void (*)(unsigned dtype, const PackedRows& weights, const WideRows& x,
                           const Sink& sink, void* scratch);
 
+constexpr size_t kFewForms = 7;  // of packed activations, see few_vnni_avx512.inl
 /// Decode rows, several at a time: kernels that pay for a preparation of the activations. A row of
 /// the result has the bits that GemvQuant gives it.
 struct FewKernels {
   size_t (*rows_min)(unsigned dtype);  // fewer are left to GemvQuant
-  /// Bytes of what pack makes for all rows. `group` is that of the weights: 16 or 32.
-  size_t (*packed_bytes)(size_t length, size_t count, size_t group);
+  /// How the activations are packed for a type, less than kFewForms: by the weights' groups and
+  /// what is added to their codes.
+  size_t (*form)(unsigned dtype);
+  /// Bytes of what pack makes for all rows.
+  size_t (*packed_bytes)(size_t length, size_t count, size_t form);
   /// Packs rows [block * rows_a_block, + rows_a_block) of x.
   size_t rows_a_block;
-  void (*pack)(const QuantRows& x, size_t length, size_t group, size_t block, void* packed);
-  /// As GemvQuant. `packed` is for the group of `dtype`. `extra` is null unless the type
+  void (*pack)(const QuantRows& x, size_t length, size_t form, size_t block, void* packed);
+  /// As GemvQuant. `packed` is in the form of `dtype`. `extra` is null unless the type
   /// has it; its products are added with GemvExtra's bits.
   void (*multiply)(unsigned dtype, const PackedRows& weights, const QuantRows& x,
                    const ExtraRows* extra, const void* packed, const Sink& sink, void* scratch);

@@ -18,7 +18,8 @@ constexpr KernelTable make_table() {
   table.quantize_power_row = quantize_power_row;
   table.gemm_strip = 64;
   table.gemm_scratch_bytes = vnni_scratch_bytes;
-  table.few = {few_rows_min, few_packed_bytes, kFewRows, few_pack, few_multiply, few_scratch_bytes};
+  table.few = {few_rows_min, few_form,     few_packed_bytes, kFewRows,
+               few_pack,     few_multiply, few_scratch_bytes};
   return table;
 }
 constexpr KernelTable kTable = make_table();

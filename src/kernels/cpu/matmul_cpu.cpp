@@ -137,7 +137,7 @@ void CpuBackend::decode_rows(ConstRows x, size_t first_row, std::span<const Matm
     if (table_.gemv[type] == nullptr) {
       table_.gemv_float[type](weights, x.data, x.stride, x.count, sink);
     } else if (takes_few(target, x.count)) {
-      const void* packed = few_packed_[few_index(target.weight.dtype)].data();
+      const void* packed = few_packed_[few_form(target.weight.dtype)].data();
       const bool is_extra_taken = few_takes_plane(target);
       table_.few.multiply(static_cast<unsigned>(type), weights, rounded_.rows,
                           is_extra_taken ? &rounded_.extra : nullptr, packed, sink,
@@ -191,20 +191,18 @@ void CpuBackend::expect(std::span<const TensorView> weights) {
   }
 }
 
-/// For each group length that the targets have: the activations as few.multiply wants them.
+/// For each form that the targets have: the activations as few.multiply wants them.
 void CpuBackend::pack_few(ConstRows x, std::span<const MatmulTarget> targets) {
   const size_t blocks = (x.count + table_.few.rows_a_block - 1) / table_.few.rows_a_block;
-  for (const size_t index : {size_t{0}, size_t{1}}) {
+  for (size_t form = 0; form < kFewForms; ++form) {
     const bool is_used = std::any_of(targets.begin(), targets.end(), [&](const MatmulTarget& t) {
-      return takes_few(t, x.count) && few_index(t.weight.dtype) == index;
+      return takes_few(t, x.count) && few_form(t.weight.dtype) == form;
     });
     if (!is_used) continue;
-    const size_t group = index == 0 ? 16 : 32;
-    std::byte* packed =
-        grown(few_packed_[index], table_.few.packed_bytes(x.length, x.count, group));
+    std::byte* packed = grown(few_packed_[form], table_.few.packed_bytes(x.length, x.count, form));
     pool_.parallel_for(blocks, grain(8 * x.length), [&](size_t begin, size_t end, int) {
       for (size_t block = begin; block < end; ++block)
-        table_.few.pack(rounded_.rows, x.length, group, block, packed);
+        table_.few.pack(rounded_.rows, x.length, form, block, packed);
     });
   }
 }

@@ -15,6 +15,23 @@ struct Panel {
   float* offset;
 };
 
+/// One whose groups of 32 lie in four lines: columns 0 to 15 in the low nibbles, 16 to 31 in the
+/// high ones.
+struct NibblePanel : Panel {};
+
+/// Columns [4 j, 4 j + 4) of group g of 32.
+inline __m512i panel_line(const Panel& panel, size_t g, size_t j) {
+  return load512(panel.codes + 64 * (8 * g + j));
+}
+/// The same of a group's four lines of nibbles.
+inline __m512i nibble_line(const uint8_t* lines, size_t j) {
+  const __m512i both = load512(lines + 64 * (j % 4));
+  return _mm512_and_si512(j < 4 ? both : _mm512_srli_epi16(both, 4), _mm512_set1_epi8(15));
+}
+inline __m512i panel_line(const NibblePanel& panel, size_t g, size_t j) {
+  return nibble_line(panel.codes + 64 * 4 * g, j);
+}
+
 /// Columns [0, depth) of the rows at `rows`, whole blocks.
 using MakePanel = void (*)(const uint8_t* const* rows, size_t depth, const Panel& out);
 
@@ -93,23 +110,26 @@ inline void store_nibbles(__m512i bytes, uint8_t* low, uint8_t* high) {
   _mm512_store_si512(high, _mm512_and_si512(_mm512_srli_epi16(bytes, 4), mask));
 }
 
-/// Four groups of a super-block: byte i of `bytes` times `unit`.
-inline void store_bytes_times(__m512i bytes, __m512 unit, float* out) {
+/// Four groups of a super-block: byte i of `bytes` times `even` or `odd`.
+inline void store_bytes_times(__m512i bytes, __m512 even, __m512 odd, float* out) {
   const __m512i byte = _mm512_set1_epi32(255);
-  const auto store = [&](__m512i values, float* to) {
+  const auto store = [&](__m512i values, __m512 unit, float* to) {
     _mm512_store_ps(to, _mm512_mul_ps(_mm512_cvtepi32_ps(values), unit));
   };
-  store(_mm512_and_si512(bytes, byte), out);
-  store(_mm512_and_si512(_mm512_srli_epi32(bytes, 8), byte), out + 16);
-  store(_mm512_and_si512(_mm512_srli_epi32(bytes, 16), byte), out + 32);
-  store(_mm512_srli_epi32(bytes, 24), out + 48);
+  store(_mm512_and_si512(bytes, byte), even, out);
+  store(_mm512_and_si512(_mm512_srli_epi32(bytes, 8), byte), odd, out + 16);
+  store(_mm512_and_si512(_mm512_srli_epi32(bytes, 16), byte), even, out + 32);
+  store(_mm512_srli_epi32(bytes, 24), odd, out + 48);
 }
 
-/// The scales and mins of a Q4_K or Q5_K block of 16 rows: factors_of_k45 with rows as lanes.
+/// The scales and mins of a Q4_K or Q5_K block of 16 rows: factors_of_k45 with rows as lanes. The
+/// scales of odd groups are multiplied by 2^-odd_shift.
+template <int odd_shift = 0>
 inline void panel_factors_k45(const uint8_t* const* rows, size_t at, float* scale, float* offset) {
   __m512i head[4];
   dwords_of_rows(rows, at, head);
   const __m512 d = low_halves(head[0]);
+  const __m512 odd = _mm512_mul_ps(d, _mm512_set1_ps(1.0F / (1 << odd_shift)));
   const __m512 minus = high_halves(_mm512_xor_si512(head[0], _mm512_set1_epi32(INT32_MIN)));
   const __m512i six = _mm512_set1_epi8(0x3f);
   const __m512i four = _mm512_set1_epi8(0x0f);
@@ -117,10 +137,10 @@ inline void panel_factors_k45(const uint8_t* const* rows, size_t at, float* scal
   const auto upper = [&](__m512i low, __m512i six_bits) {
     return or_masked(_mm512_and_si512(low, four), _mm512_srli_epi32(six_bits, 2), top);
   };
-  store_bytes_times(_mm512_and_si512(head[1], six), d, scale);
-  store_bytes_times(_mm512_and_si512(head[2], six), minus, offset);
-  store_bytes_times(upper(head[3], head[1]), d, scale + 64);
-  store_bytes_times(upper(_mm512_srli_epi32(head[3], 4), head[2]), minus, offset + 64);
+  store_bytes_times(_mm512_and_si512(head[1], six), d, odd, scale);
+  store_bytes_times(_mm512_and_si512(head[2], six), minus, minus, offset);
+  store_bytes_times(upper(head[3], head[1]), d, odd, scale + 64);
+  store_bytes_times(upper(_mm512_srli_epi32(head[3], 4), head[2]), minus, minus, offset + 64);
 }
 
 template <class Format>
@@ -171,6 +191,21 @@ void panel_k4(const uint8_t* const* rows, size_t depth, const Panel& out) {
   }
 }
 
+/// The same with the nibbles of both groups of 64 weights in one line (NibblePairs): half the
+/// stores.
+void panel_k4_nibbles(const uint8_t* const* rows, size_t depth, const Panel& out) {
+  for (size_t b = 0; b < depth / 256; ++b) {
+    const size_t at = b * K4::kBytes;
+    panel_factors_k45<4>(rows, at, out.scale + 128 * b, out.offset + 128 * b);
+    for (size_t half = 0; half < 2; ++half) {
+      __m512i lines[16];
+#pragma GCC unroll 16
+      for (size_t r = 0; r < 16; ++r) lines[r] = load512(rows[r] + at + 16 + 64 * half);
+      store_lines(lines, out.codes + 64 * (32 * b + 16 * half), 16);
+    }
+  }
+}
+
 template <class Format>
 void panel_k16(const uint8_t* const* rows, size_t depth, const Panel& out) {
   for (size_t b = 0; b < depth / 256; ++b) {
@@ -200,7 +235,8 @@ void panel_k16(const uint8_t* const* rows, size_t depth, const Panel& out) {
   }
 }
 
-/// 16 scales of a Q6_K block of 16 rows.
+/// 16 scales of a Q6_K block of 16 rows; offsets where somebody reads them.
+template <bool has_offsets>
 inline void panel_factors_k6(const uint8_t* const* rows, size_t at, float* scale, float* offset) {
   __m512i bytes[4];
   dwords_of_rows(rows, at + 192, bytes);
@@ -211,17 +247,18 @@ inline void panel_factors_k6(const uint8_t* const* rows, size_t at, float* scale
     const __m512i value = _mm512_srai_epi32(_mm512_slli_epi32(bytes[g / 4], 24 - 8 * (g % 4)), 24);
     const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(value), d);
     _mm512_store_ps(scale + 16 * g, product);
-    _mm512_store_ps(offset + 16 * g, _mm512_mul_ps(product, bias));
+    if constexpr (has_offsets) _mm512_store_ps(offset + 16 * g, _mm512_mul_ps(product, bias));
   }
 }
 
 /// As panel_k4: 192 bytes are transposed, not 256, 32 at a time, so that all stay in registers.
+template <bool has_offsets>
 void panel_k6(const uint8_t* const* rows, size_t depth, const Panel& out) {
   const __m512i low = _mm512_set1_epi8(15);
   const __m512i two = _mm512_set1_epi8(0x30);
   for (size_t b = 0; b < depth / 256; ++b) {
     const size_t at = b * K6::kBytes;
-    panel_factors_k6(rows, at, out.scale + 256 * b, out.offset + 256 * b);
+    panel_factors_k6<has_offsets>(rows, at, out.scale + 256 * b, out.offset + 256 * b);
     for (size_t half = 0; half < 2; ++half) {
       // Two bits of four columns that are 32 apart, beginning with the lowest.
       __m512i high[8];
@@ -278,7 +315,35 @@ void panel_simple(const uint8_t* const* rows, size_t depth, const Panel& out) {
   panel_blocks<Format>(rows, 0, depth / 32, out);
 }
 
-/// Q5_0 and Q5_1. Four columns' fifth bits are spread to their bytes by a multiplication.
+/// Blocks [first, blocks) of a NibblePanel.
+template <class Format>
+inline void panel_nibble_blocks(const uint8_t* const* rows, size_t first, size_t blocks,
+                                const Panel& out) {
+  for (size_t b = first; b < blocks; ++b) {
+    const size_t at = b * Format::kBytes;
+    store_factors_of_rows<Format>(rows, at, out.scale + 16 * b, out.offset + 16 * b);
+    __m512i lines[4];
+    dwords_of_rows(rows, at + Format::kBytes - 16, lines);
+    for (size_t j = 0; j < 4; ++j) _mm512_store_si512(out.codes + 64 * (4 * b + j), lines[j]);
+  }
+}
+
+template <class Format>
+void panel_nibbles(const uint8_t* const* rows, size_t depth, const Panel& out) {
+  panel_nibble_blocks<Format>(rows, 0, depth / 32, out);
+}
+
+/// Four columns' fifth bits, the low four of each lane, where they belong in four bytes.
+inline __m512i spread_fifth_bits(__m512i bits) {
+  // A permutation reads no more of an index than four bits.
+  const __m512i spread =
+      _mm512_setr_epi32(0x00000000, 0x00000010, 0x00001000, 0x00001010, 0x00100000, 0x00100010,
+                        0x00101000, 0x00101010, 0x10000000, 0x10000010, 0x10001000, 0x10001010,
+                        0x10100000, 0x10100010, 0x10101000, 0x10101010);
+  return _mm512_permutexvar_epi32(bits, spread);
+}
+
+/// Q5_0 and Q5_1.
 template <class Format>
 void panel_five(const uint8_t* const* rows, size_t depth, const Panel& out) {
   const __m512i fifteen = _mm512_set1_epi8(15);
@@ -299,10 +364,8 @@ void panel_five(const uint8_t* const* rows, size_t depth, const Panel& out) {
                                             : _mm512_or_si512(_mm512_srli_epi32(head[0], 16),
                                                               _mm512_slli_epi32(head[1], 16));
     const auto store = [&](unsigned j, __m512i nibbles) {
-      const __m512i four = _mm512_and_si512(_mm512_srli_epi32(bits, 4 * j), _mm512_set1_epi32(15));
-      const __m512i spread = _mm512_mullo_epi32(four, _mm512_set1_epi32(0x02040810));
-      _mm512_store_si512(out.codes + 64 * (8 * b + j), or_masked(_mm512_and_si512(nibbles, fifteen),
-                                                                 spread, _mm512_set1_epi8(16)));
+      const __m512i fifth = spread_fifth_bits(_mm512_srli_epi32(bits, 4 * j));
+      _mm512_store_si512(out.codes + 64 * (8 * b + j), or_masked(fifth, nibbles, fifteen));
     };
 #pragma GCC unroll 4
     for (unsigned j = 0; j < 4; ++j) {
@@ -313,6 +376,8 @@ void panel_five(const uint8_t* const* rows, size_t depth, const Panel& out) {
 }
 
 /// Blocks of five dwords, d and m before 4 of nibbles: 16 blocks are five times 16 dwords.
+/// `keeps_nibbles`: to a NibblePanel.
+template <bool keeps_nibbles>
 void panel_q4_1(const uint8_t* const* rows, size_t depth, const Panel& out) {
   const size_t blocks = depth / 32;
   size_t b = 0;
@@ -330,6 +395,8 @@ void panel_q4_1(const uint8_t* const* rows, size_t depth, const Panel& out) {
         if (dword == 0) {
           _mm512_store_ps(out.scale + 16 * block, low_halves(lines[j]));
           _mm512_store_ps(out.offset + 16 * block, high_halves(lines[j]));
+        } else if constexpr (keeps_nibbles) {
+          _mm512_store_si512(out.codes + 64 * (4 * block + dword - 1), lines[j]);
         } else {
           uint8_t* low = out.codes + 64 * (8 * block + dword - 1);
           store_nibbles(lines[j], low, low + 64 * 4);
@@ -342,7 +409,11 @@ void panel_q4_1(const uint8_t* const* rows, size_t depth, const Panel& out) {
     part(Index<3>());
     part(Index<4>());
   }
-  panel_blocks<Simple4_1>(rows, b, blocks, out);
+  if constexpr (keeps_nibbles) {
+    panel_nibble_blocks<Simple4_1>(rows, b, blocks, out);
+  } else {
+    panel_blocks<Simple4_1>(rows, b, blocks, out);
+  }
 }
 
 // In the order of DType.
@@ -351,7 +422,7 @@ constexpr MakePanel kMakePanel[kDTypes] = {
     nullptr,
     nullptr,
     panel_simple<Simple4_0>,
-    panel_q4_1,
+    panel_q4_1<false>,
     panel_five<Simple5_0>,
     panel_five<Simple5_1>,
     panel_simple<Simple8_0>,
@@ -359,7 +430,7 @@ constexpr MakePanel kMakePanel[kDTypes] = {
     panel_k16<K3>,
     panel_k4,
     panel_k45<K5>,
-    panel_k6,
+    panel_k6<true>,
     panel_simple<SimpleIq4Nl>,
     panel_k45<Iq4Xs>,
     panel_k45<I3>,
@@ -367,14 +438,18 @@ constexpr MakePanel kMakePanel[kDTypes] = {
 
 /// Columns [column, column + depth) of 16 rows of `w` from `first` on, whole blocks. Rows past the
 /// matrix repeat the last one; nobody stores their results.
-inline void make_native_panel(unsigned dtype, const PackedRows& w, size_t first, size_t column,
-                              size_t depth, const Panel& out) {
+inline void make_panel_with(MakePanel make, unsigned dtype, const PackedRows& w, size_t first,
+                            size_t column, size_t depth, const Panel& out) {
   const UnpackEntry& entry = kUnpack[dtype];
   const size_t at = column / entry.block_weights * entry.block_bytes;
   const uint8_t* rows[kPanelRows];
   for (size_t r = 0; r < kPanelRows; ++r)
     rows[r] = w.data + (first + r < w.count ? first + r : w.count - 1) * w.row_bytes + at;
-  kMakePanel[dtype](rows, depth, out);
+  make(rows, depth, out);
+}
+inline void make_native_panel(unsigned dtype, const PackedRows& w, size_t first, size_t column,
+                              size_t depth, const Panel& out) {
+  make_panel_with(kMakePanel[dtype], dtype, w, first, column, depth, out);
 }
 
 }  // namespace

@@ -23,6 +23,8 @@ struct QuantBuffer {
   AlignedBuffer<float> scales;
   AlignedBuffer<float> sums16;
   AlignedBuffer<float> sums32;
+  AlignedBuffer<int32_t> minus16;
+  AlignedBuffer<int32_t> minus32;
 
   QuantRows prepare(size_t count, size_t length) {
     QuantRows rows = {};
@@ -33,6 +35,8 @@ struct QuantBuffer {
     rows.scales = grown(scales, count * rows.group_stride);
     rows.sums16 = grown(sums16, 2 * count * rows.group_stride);
     rows.sums32 = grown(sums32, count * rows.group_stride);
+    rows.minus16 = grown(minus16, 2 * count * rows.group_stride);
+    rows.minus32 = grown(minus32, count * rows.group_stride);
     return rows;
   }
 };

@@ -81,23 +81,26 @@ inline __m256i whole_sums(__m512i halves) {
       _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 0, 0, 0, 0, 0, 0, 0), pairs));
 }
 
-inline void sum_groups(const int8_t* codes, size_t bytes, const float* scales, float* sums16,
-                       float* sums32) {
-  const __m512i sums = half_sums(codes, bytes);
-  const __m256 scale = _mm256_loadu_ps(scales);
+/// The sums of groups [g, g + 8) of row t, of which the first `bytes` codes are there.
+inline void sum_groups(const QuantRows& out, size_t t, size_t g, size_t bytes) {
+  const size_t at = t * out.group_stride + g;
+  const __m512i sums = half_sums(out.codes + t * out.code_stride + 32 * g, bytes);
+  const __m256i whole = whole_sums(sums);
+  _mm512_storeu_si512(out.minus16 + 2 * at, _mm512_sub_epi32(_mm512_setzero_si512(), sums));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out.minus32 + at),
+                      _mm256_sub_epi32(_mm256_setzero_si256(), whole));
+  const __m256 scale = _mm256_loadu_ps(out.scales + at);
   const __m512 twice =
       _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
                             _mm512_castps256_ps512(scale));
-  _mm512_storeu_ps(sums16, _mm512_mul_ps(twice, _mm512_cvtepi32_ps(sums)));
-  _mm256_storeu_ps(sums32, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(whole_sums(sums))));
+  _mm512_storeu_ps(out.sums16 + 2 * at, _mm512_mul_ps(twice, _mm512_cvtepi32_ps(sums)));
+  _mm256_storeu_ps(out.sums32 + at, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(whole)));
 }
 
 /// codes = round(x * 127 / max|x|), ties to even. A group of zeros gets scale 0.
 void quantize_row(const float* x, size_t length, const QuantRows& out, size_t t) {
   int8_t* codes = out.codes + t * out.code_stride;
   float* scales = out.scales + t * out.group_stride;
-  float* sums16 = out.sums16 + 2 * t * out.group_stride;
-  float* sums32 = out.sums32 + t * out.group_stride;
   const size_t groups = length / 32;
   for (size_t g = 0; g < groups; g += 16)
     quantize_groups(x + 32 * g, groups - g < 16 ? groups - g : 16, codes + 32 * g, scales + g);
@@ -105,8 +108,7 @@ void quantize_row(const float* x, size_t length, const QuantRows& out, size_t t)
   for (size_t g = groups; g < out.group_stride; ++g) scales[g] = 0;
   for (size_t g = 0; g < out.group_stride; g += 8) {
     const size_t at = 32 * g;
-    sum_groups(codes + at, at < out.code_stride ? out.code_stride - at : 0, scales + g,
-               sums16 + 2 * g, sums32 + g);
+    sum_groups(out, t, g, at < out.code_stride ? out.code_stride - at : 0);
   }
 }
 
