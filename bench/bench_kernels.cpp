@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "base/cpu_count.h"
 #include "kernels/backend.h"
 #include "kernels/testing/random_tensor.h"
 #include "kernels/testing/random_trellis.h"

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "base/cpu_count.h"
 #include "base/hash.h"
 #include "base/strings.h"
 #include "compress/trellis_feedback.h"

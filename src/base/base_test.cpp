@@ -1,17 +1,20 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <numeric>
 #include <thread>
 #include <vector>
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
 #include "base/channel.h"
+#include "base/cpu_count.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/strings.h"
@@ -172,6 +175,71 @@ TEST(Hash, sha256_of_abc) {
   Sha256 hash;
   hash.update(as_bytes("abc"));
   EXPECT_EQ(hash.finish(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+/// A copy of /sys with what is said of each CPU.
+class FakeSystem {
+ public:
+  void write(const std::string& path, const std::string& text) {
+    const std::filesystem::path file = directory_.path + "/" + path;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file) << text << "\n";
+  }
+  void write_cpu(int cpu, const std::string& path, const std::string& text) {
+    write(fmt::format("devices/system/cpu/cpu{}/{}", cpu, path), text);
+  }
+  [[nodiscard]] int fast_cores(std::vector<int> allowed) const {
+    return count_fast_cores(directory_.path, allowed);
+  }
+
+ private:
+  TemporaryDirectory directory_;
+};
+
+TEST(CpuCount, two_threads_of_a_core_are_one_core) {
+  FakeSystem system;
+  for (int cpu = 0; cpu < 8; ++cpu)
+    system.write_cpu(cpu, cpu < 4 ? "topology/core_cpus_list" : "topology/thread_siblings_list",
+                     fmt::format("{},{}", cpu % 4, cpu % 4 + 4));
+  EXPECT_EQ(system.fast_cores({0, 1, 2, 3, 4, 5, 6, 7}), 4);
+  EXPECT_EQ(system.fast_cores({0, 4}), 1);
+  EXPECT_EQ(system.fast_cores({0, 1, 5}), 2);
+}
+
+TEST(CpuCount, slow_cores_are_left_out_unless_there_are_no_others) {
+  FakeSystem intel;  // two cores of two threads each, four slow ones
+  for (int cpu = 0; cpu < 8; ++cpu)
+    intel.write_cpu(
+        cpu, "topology/core_cpus_list",
+        cpu < 4 ? fmt::format("{}-{}", cpu / 2 * 2, cpu / 2 * 2 + 1) : fmt::to_string(cpu));
+  EXPECT_EQ(intel.fast_cores({0, 1, 2, 3, 4, 5, 6, 7}), 6) << "nothing tells which are slow";
+  intel.write("devices/cpu_core/cpus", "0-3");
+  EXPECT_EQ(intel.fast_cores({0, 1, 2, 3, 4, 5, 6, 7}), 2);
+  EXPECT_EQ(intel.fast_cores({5, 6}), 2);
+  FakeSystem arm;
+  for (int cpu = 0; cpu < 8; ++cpu) {
+    arm.write_cpu(cpu, "topology/core_cpus_list", fmt::to_string(cpu));
+    arm.write_cpu(cpu, "cpu_capacity", cpu < 4 ? "530" : cpu < 6 ? "900" : "1024");
+  }
+  EXPECT_EQ(arm.fast_cores({0, 1, 2, 3, 4, 5, 6, 7}), 4);
+  EXPECT_EQ(arm.fast_cores({0, 1}), 2);
+}
+
+TEST(CpuCount, what_cannot_be_read_counts_as_cores) {
+  FakeSystem system;
+  EXPECT_EQ(system.fast_cores({0, 1, 2}), 3);
+  EXPECT_EQ(system.fast_cores({}), 1);
+  for (const char* text : {"", "3-1", "x", "0-99999", "0-1-2", "-1"}) {
+    system.write("devices/cpu_core/cpus", text);
+    EXPECT_EQ(system.fast_cores({0, 1, 2}), 3) << text;
+  }
+  system.write_cpu(0, "cpu_capacity", "much");
+  EXPECT_EQ(system.fast_cores({0, 1, 2}), 3);
+}
+
+TEST(CpuCount, this_process_computes_with_no_more_threads_than_it_may_use) {
+  EXPECT_GE(compute_thread_count(), 1);
+  EXPECT_LE(compute_thread_count(), usable_cpu_count());
 }
 
 TEST(ThreadPool, parallel_for_visits_each_index_once) {

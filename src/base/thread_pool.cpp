@@ -2,18 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
-#include <fstream>
-#include <string>
 #include <thread>
 #include <vector>
 
-#include <fmt/format.h>
-#include <sched.h>
-
 #include "base/check.h"
 #include "base/limits.h"
-#include "base/strings.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -30,26 +23,6 @@ void relax() {
 #endif
 }
 
-/// CPUs allowed by the cgroup quota, rounded up, or a large number when there is none.
-int cgroup_cpu_count() {
-  constexpr int kNone = limits::kThreadsMax;
-  std::string line;
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 && std::getline(v2, line)) {
-    const auto fields = split(line, ' ');
-    if (fields.size() != 2) return kNone;
-    const auto quota = parse_double(fields[0]);
-    const auto period = parse_double(fields[1]);
-    if (!quota || !period || *period <= 0) return kNone;
-    return std::max(1, static_cast<int>(std::ceil(*quota / *period)));
-  }
-  double quota = -1;
-  double period = 0;
-  if (std::ifstream q("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"); q) q >> quota;
-  if (std::ifstream p("/sys/fs/cgroup/cpu/cpu.cfs_period_us"); p) p >> period;
-  if (quota <= 0 || period <= 0) return kNone;
-  return std::max(1, static_cast<int>(std::ceil(quota / period)));
-}
-
 // Spinning helps between the jobs of one layer, a few us apart. It must not steal the time of the
 // thread that is waited for when there are fewer CPUs than threads, so it is bounded: 2,000 pauses
 // are 20 to 80 us. The first ones are without a pause, which is 40 ns on recent processors and as
@@ -58,14 +31,6 @@ constexpr int kSpinCount = 2000;
 constexpr int kEagerCount = 100;
 
 }  // namespace
-
-int usable_cpu_count() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int count = static_cast<int>(std::thread::hardware_concurrency());
-  if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
-  return std::clamp(std::min(count, cgroup_cpu_count()), 1, limits::kThreadsMax);
-}
 
 struct ThreadPool::State {
   int thread_count = 1;

@@ -7,10 +7,6 @@
 
 namespace squish {
 
-/// Threads this process may use: the smallest of the affinity mask and the cgroup CPU quota (v1 or
-/// v2), at least 1.
-int usable_cpu_count();
-
 /// A fixed team. Nothing is pinned. After a job the helpers spin for about 20 us, so that the next
 /// of the several jobs of one layer starts at once, then sleep on a futex: an idle program uses 0 %
 /// CPU. While they spin they can fetch what their next job reads (fetch_after).

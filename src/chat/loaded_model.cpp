@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/cpu_count.h"
 #include "base/limits.h"
 
 namespace squish {
@@ -36,7 +37,7 @@ Result<std::unique_ptr<Backend>> choose_backend(const LoadOptions& options, Thre
 Result<std::unique_ptr<LoadedModel>> LoadedModel::open(const std::string& path,
                                                        const LoadOptions& options,
                                                        StartupTrace* trace) {
-  const int threads = options.threads == 0 ? usable_cpu_count() : options.threads;
+  const int threads = options.threads == 0 ? compute_thread_count() : options.threads;
   if (threads < 1 || threads > limits::kThreadsMax) {
     return Error{
         ErrorCode::invalid_argument,

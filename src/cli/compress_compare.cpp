@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "base/cpu_count.h"
 #include "base/strings.h"
 #include "cli/count_progress.h"
 #include "cli/eval_run.h"
@@ -153,7 +154,7 @@ Result<int> compare_two(Context& context, const Arguments& arguments, const std:
   SQ_TRY(const hub::LocalModel local_a, find_local_model(context, reference).at("--compare"));
   SQ_TRY(const hub::LocalModel local_b, find_local_model(context, other));
   SQ_TRY(const LoadOptions load, load_options(context, arguments));
-  ThreadPool pool(load.threads == 0 ? usable_cpu_count() : load.threads);
+  ThreadPool pool(load.threads == 0 ? compute_thread_count() : load.threads);
   SQ_TRY(const std::unique_ptr<Backend> backend, make_cpu_backend(pool, load.isa));
   SQ_TRY(const std::unique_ptr<EvalModel> a, EvalModel::open(local_a, *backend, kContextTokens));
   SQ_TRY(const std::unique_ptr<EvalModel> b, EvalModel::open(local_b, *backend, kContextTokens));

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/buffer.h"
+#include "base/cpu_count.h"
 #include "base/limits.h"
 #include "base/strings.h"
 #include "base/thread_pool.h"
@@ -341,7 +342,7 @@ Result<int> run_kernel_bench(Context& context, const Arguments& arguments) {
                        "is for a MODEL; a single product takes --batch, --iters and --warmup"));
   SQ_TRY(const KernelPlan plan, make_kernel_plan(arguments));
   SQ_TRY(const LoadOptions load, load_options(context, arguments));
-  ThreadPool pool(load.threads == 0 ? usable_cpu_count() : load.threads);
+  ThreadPool pool(load.threads == 0 ? compute_thread_count() : load.threads);
   SQ_TRY(const std::unique_ptr<Backend> backend, backend_for(arguments, load, pool));
   SQ_TRY(const KernelTimes times, measure_kernel(plan, *backend, pool));
   SQ_TRY(const double bandwidth, measure_read_bandwidth(pool));

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/cpu_count.h"
 #include "base/file.h"
 #include "base/strings.h"
 #include "cli/compress_progress.h"

@@ -1,6 +1,7 @@
 // squish check: bits per kind of tensor, and whether the weights are sound.
 #include <fmt/format.h>
 
+#include "base/cpu_count.h"
 #include "base/strings.h"
 #include "chat/loaded_model.h"
 #include "cli/check_model.h"

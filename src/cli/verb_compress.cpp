@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/cpu_count.h"
 #include "base/strings.h"
 #include "cli/byte_size.h"
 #include "cli/compress_compare.h"

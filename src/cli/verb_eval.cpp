@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/cpu_count.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/strings.h"
@@ -210,7 +211,7 @@ Result<int> run(Context& context, const Arguments& arguments) {
   if (const auto directory = arguments.text("--output-dir"))
     SQ_TRY_STATUS(make_directories(*directory));
   SQ_TRY(const LoadOptions load, load_options(context, arguments));
-  ThreadPool pool(load.threads == 0 ? usable_cpu_count() : load.threads);
+  ThreadPool pool(load.threads == 0 ? compute_thread_count() : load.threads);
   SQ_TRY(const std::unique_ptr<Backend> backend, choose_backend(load, pool));
   const int tokens = std::max(kQuestionTokens, static_cast<int>(options.length_max));
   SQ_TRY(const std::unique_ptr<EvalModel> model, EvalModel::open(local, *backend, tokens));

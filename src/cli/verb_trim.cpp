@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/cpu_count.h"
 #include "base/strings.h"
 #include "cli/compress_progress.h"
 #include "cli/json.h"

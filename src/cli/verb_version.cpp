@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <sys/utsname.h>
 
+#include "base/cpu_count.h"
 #include "base/strings.h"
 #include "base/thread_pool.h"
 #include "cli/help.h"
@@ -16,7 +17,7 @@ namespace squish::cli {
 namespace {
 
 Result<int> print_version(Context& context, const Arguments& arguments) {
-  ThreadPool pool(usable_cpu_count());  // what a run without --threads gets
+  ThreadPool pool(compute_thread_count());  // what a run without --threads gets
   const auto backend = make_backend("", pool);
   const std::string isa = available_isas().empty() ? "" : std::string(available_isas().front());
   const std::string description =
@@ -33,6 +34,7 @@ Result<int> print_version(Context& context, const Arguments& arguments) {
                             {"isas", Value::list(std::move(isas))},
                             {"backend", json_text(description)},
                             {"usable_cpus", usable_cpu_count()},
+                            {"compute_threads", compute_thread_count()},
                             {"system", json_text(system.sysname)},
                             {"release", json_text(system.release)},
                             {"machine", json_text(system.machine)}}));
@@ -44,7 +46,8 @@ Result<int> print_version(Context& context, const Arguments& arguments) {
   facts.add("compiler", kCompiler);
   facts.add("isa", isa);
   facts.add("backend", description);
-  facts.add("cpus", fmt::format("{} usable", usable_cpu_count()));
+  facts.add("cpus", fmt::format("{} usable, {} threads compute", usable_cpu_count(),
+                                compute_thread_count()));
   facts.add("system", fmt::format("{} {} {}", system.sysname, system.release, system.machine));
   print(facts.text(context.terminal));
   return 0;

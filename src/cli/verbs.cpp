@@ -23,7 +23,7 @@ constexpr std::array kLoadOptions = {
     OptionRow{.flag = "--threads",
               .short_flag = "-t",
               .value = "N",
-              .help = "threads that compute; 0 = all that this process may use"},
+              .help = "threads that compute; 0 = one for each fast core that this process may use"},
     OptionRow{.flag = "--context",
               .short_flag = "-c",
               .value = "N",

@@ -1,3 +1,4 @@
+#include "base/cpu_count.h"
 #include "quant/sqint2.h"
 
 #include <cmath>
