@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "base/strings.h"
+#include "chat/model_memory.h"
 #include "cli/answer.h"
 #include "cli/bandwidth.h"
 #include "cli/json.h"
@@ -13,6 +14,7 @@
 #include "cli/model_choice.h"
 #include "cli/table.h"
 #include "cli/verb_rows.h"
+#include "model/arch_table.h"
 
 namespace squish::cli {
 namespace {
@@ -71,6 +73,54 @@ Result<Plan> make_plan(const Arguments& arguments) {
                  "bench: --prompt 0 and --generate 0 leave nothing to measure"};
   }
   return plan;
+}
+
+/// Tokens of the longest sequence that `plan` makes. The last token of an answer is in no cache.
+int32_t tokens_needed(const Plan& plan) {
+  const int32_t answered = plan.generate > 1 ? std::max(1, plan.depth) + plan.generate - 1 : 0;
+  return std::max(plan.prompt, answered);
+}
+
+/// The flags that ask for the longest sequence, with their values.
+std::string longest_flags(const Plan& plan) {
+  if (plan.prompt >= tokens_needed(plan)) return fmt::format("--prompt {}", plan.prompt);
+  if (plan.depth == 0) return fmt::format("--generate {}", plan.generate);
+  return fmt::format("--depth {} with --generate {}", plan.depth, plan.generate);
+}
+
+/// Errors: invalid_argument for a sequence beyond the context, which the engine would refuse or
+/// cut, and for sequences whose caches are not all held at a time: the engine would measure their
+/// waiting.
+Status check_lengths(const Plan& plan, const std::string& path, const EngineOptions& engine) {
+  const int32_t needed = tokens_needed(plan);
+  SQ_TRY(const ModelFiles files, ModelFiles::open(path));
+  SQ_TRY(const Network network, read_network(files, {.context_length = engine.context_tokens}));
+  const int32_t trained = network.config.context_length;
+  const bool is_set = engine.context_tokens > 0;
+  const int32_t limit = is_set ? engine.context_tokens : trained;
+  if (limit > 0 && needed > limit) {
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("{} takes a context of {} tokens, {} {}; ask for fewer, or for more "
+                             "with --context {}",
+                             longest_flags(plan), needed,
+                             is_set ? "the context is set to" : "the model's is", limit, needed)};
+  }
+  EngineOptions wanted = engine;
+  wanted.context_tokens = needed;
+  wanted.sequences_max = plan.sequences;
+  SQ_TRY(const ModelFootprint footprint, measure_footprint(path, wanted));
+  const uint64_t cache_bytes = static_cast<uint64_t>(footprint.pages_least) *
+                               static_cast<uint64_t>(plan.sequences) * footprint.page;
+  const uint64_t memory_bytes = machine_memory_bytes();
+  const auto share_bytes =
+      static_cast<uint64_t>(kKvMemoryShare * static_cast<double>(memory_bytes));
+  const uint64_t limit_bytes = plan.sequences > 1 ? share_bytes : memory_bytes;
+  if (cache_bytes <= limit_bytes) return {};
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("--sequences {} of {} tokens each ({}) take {} of cache, this machine "
+                           "gives {}; ask for fewer sequences or tokens",
+                           plan.sequences, needed, longest_flags(plan), human_bytes(cache_bytes),
+                           human_bytes(limit_bytes))};
 }
 
 /// The same ordinary tokens for the same `seed`: what they are does not matter for the time, but
@@ -274,9 +324,9 @@ Result<int> run(Context& context, const Arguments& arguments) {
   SQ_TRY(const hub::LocalModel local,
          find_local_model(context, arguments.text("MODEL").value_or("")));
   SQ_TRY(LoadOptions options, load_options(context, arguments));
+  SQ_TRY_STATUS(check_lengths(plan, local.path, options.engine));
   if (options.engine.context_tokens == 0)
-    options.engine.context_tokens =
-        std::max(plan.prompt, std::max(1, plan.depth) + plan.generate) + kWarmUpTokens + 1;
+    options.engine.context_tokens = tokens_needed(plan) + kWarmUpTokens + 1;
   options.engine.sequences_max = plan.sequences;
   // Only what comes before generating may be kept from run to run; prompts differ.
   options.engine.prefix_cache = plan.depth > 0;

@@ -71,6 +71,29 @@ def test_impossible_batches_are_refused(squish, words):
     assert result.returncode == 2 and words[0] in result.stderr
 
 
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (("--prompt", "1000000"), "--prompt 1000000 takes a context of 1000000 tokens, the model's is 8192"),
+        (("--generate", "8193", "--prompt", "0"), "--generate 8193 takes a context of 8193 tokens, the model's is 8192"),
+        (("--depth", "8000", "--generate", "500"), "--depth 8000 with --generate 500 takes a context of 8499 tokens"),
+        (("--context", "100"), "--prompt 512 takes a context of 512 tokens, the context is set to 100; ask for fewer, or for more with --context 512"),
+        (("--sequences", "256", "--context", "900000", "--depth", "890000"), "--sequences 256 of 890127 tokens each"),
+    ],
+)
+def test_more_tokens_than_the_context_or_memory_holds_are_wrong_usage(squish, chat_model, words, says):
+    result = squish("bench", chat_model, *words, "--repeat", "1", timeout=60)
+    assert result.returncode == 2 and says in result.stderr and len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_a_context_that_is_asked_for_is_measured_to_its_last_token(squish, chat_model):
+    words = ("--prompt", "32", "--depth", "30", "--generate", "3", "--context", "32", "--repeat", "1", "--json")
+    result = squish("bench", chat_model, *words)
+    assert result.returncode == 0, result.stderr
+    facts = json.loads(result.stdout)
+    assert facts["prompt"]["tokens"] == 32 and facts["generate"]["tokens_per_second"] > 0
+
+
 KV = ("benchmark", "--ctx", "64", "--n-heads", "2")
 
 
