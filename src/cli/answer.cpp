@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/strings.h"
+#include "chat/stop_matcher.h"
 
 namespace squish::cli {
 namespace {
@@ -118,7 +119,7 @@ std::string token_hash(const std::vector<TokenId>& tokens) {
   return fmt::format("{:016x}", hash64(std::as_bytes(std::span(tokens))));
 }
 
-Result<AnswerOptions> answer_options(const Arguments& arguments) {
+Result<AnswerOptions> answer_options(const Arguments& arguments, int32_t vocabulary_size) {
   AnswerOptions options;
   for (const ParameterInfo& info : sampling_parameters()) {
     if (info.flag.empty()) continue;
@@ -130,7 +131,9 @@ Result<AnswerOptions> answer_options(const Arguments& arguments) {
     options.sampling.logit_bias.push_back(bias);
   }
   options.stops = arguments.all("--stop");
-  SQ_TRY_STATUS(options.sampling.validate());
+  if (const auto matcher = StopMatcher::create(options.stops); !matcher)
+    return matcher.error().at("--stop");
+  SQ_TRY_STATUS(options.sampling.validate(vocabulary_size, "--logit-bias"));
   return options;
 }
 

@@ -38,8 +38,9 @@ double decode_rate(const RequestStats& stats);
 /// XXH3 of the token ids: equal answers have equal ones.
 std::string token_hash(const std::vector<TokenId>& tokens);
 
-/// Sampling flags, --stop and --logit-bias. Errors: invalid_argument.
-Result<AnswerOptions> answer_options(const Arguments& arguments);
+/// Sampling flags, --stop and --logit-bias, whose tokens are looked at once there is a
+/// `vocabulary_size`. Errors: invalid_argument that names the flag.
+Result<AnswerOptions> answer_options(const Arguments& arguments, int32_t vocabulary_size = 0);
 /// --think and --no-think. Errors: both.
 Result<std::optional<bool>> think_option(const Arguments& arguments);
 

@@ -290,7 +290,8 @@ Status check_chat_flags(const Arguments& arguments) {
 
 Result<int> chat_loop(Context& context, const Arguments& arguments, const hub::LocalModel& local,
                       LoadedModel& model) {
-  SQ_TRY(const AnswerOptions options, answer_options(arguments));
+  SQ_TRY(const AnswerOptions options,
+         answer_options(arguments, static_cast<int32_t>(model.config().vocabulary_size)));
   SQ_TRY(const auto think, think_option(arguments));
   SQ_TRY(const auto history, arguments.integer("--max-history", 1, kHistoryMax));
   SQ_TRY(const ChatTemplate* const chat_template, model.chat_template());

@@ -87,7 +87,8 @@ void print_json_answer(const hub::LocalModel& local, const Answer& answer,
 
 Result<int> answer_once(Context& context, const Arguments& arguments, const hub::LocalModel& local,
                         LoadedModel& model, const std::string& prompt) {
-  SQ_TRY(const AnswerOptions options, answer_options(arguments));
+  SQ_TRY(const AnswerOptions options,
+         answer_options(arguments, static_cast<int32_t>(model.config().vocabulary_size)));
   const double load_ms = startup_trace().total_ms();
   const ChatService service(model);
   SQ_TRY(PreparedPrompt prepared, prepare(context, arguments, model, service, prompt));

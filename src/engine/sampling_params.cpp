@@ -42,14 +42,15 @@ bool is_inside(const ParameterValue& value, const ParameterInfo& info) {
   return !(value < info.minimum) && !(info.maximum < value) && !(value != value);
 }
 
-Error range_error(const ParameterInfo& info, std::string_view value) {
+/// `name`: as the caller spells the parameter.
+Error range_error(const ParameterInfo& info, std::string_view name, std::string_view value) {
   if (info.is_bool()) {
     return {ErrorCode::invalid_argument,
-            fmt::format("{} is \"{}\"; it must be true or false", info.name, value)};
+            fmt::format("{} is \"{}\"; it must be true or false", name, value)};
   }
   const char* kind = info.is_integer() ? "a whole number" : "a number";
   return {ErrorCode::invalid_argument,
-          fmt::format("{} is {}; it must be {} from {} to {}", info.name, value, kind,
+          fmt::format("{} is {}; it must be {} from {} to {}", name, value, kind,
                       to_string(info.minimum), to_string(info.maximum))};
 }
 
@@ -121,20 +122,20 @@ ParameterValue parameter_value(const SamplingParams& params, const ParameterInfo
   return info.initial;
 }
 
-Status SamplingParams::validate(int32_t vocabulary_size) const {
+Status SamplingParams::validate(int32_t vocabulary_size, std::string_view bias_name) const {
   for (const ParameterInfo& info : kParameters) {
     const ParameterValue value = parameter_value(*this, info);
-    if (!is_inside(value, info)) return range_error(info, to_string(value));
+    if (!is_inside(value, info)) return range_error(info, info.name, to_string(value));
   }
   for (const LogitBias& entry : logit_bias) {
     if (entry.token < 0 || (vocabulary_size > 0 && entry.token >= vocabulary_size)) {
       return Error{ErrorCode::invalid_argument,
-                   fmt::format("logit_bias names token {}; the vocabulary has tokens 0 to {}",
+                   fmt::format("{} names token {}; the vocabulary has tokens 0 to {}", bias_name,
                                entry.token, vocabulary_size > 0 ? vocabulary_size - 1 : INT32_MAX)};
     }
     if (!(entry.bias >= kLogitBiasMin && entry.bias <= kLogitBiasMax)) {
       return Error{ErrorCode::invalid_argument,
-                   fmt::format("logit_bias of token {} is {}; it must be from {} to {}",
+                   fmt::format("{} of token {} is {}; it must be from {} to {}", bias_name,
                                entry.token, entry.bias, kLogitBiasMin, kLogitBiasMax)};
     }
   }
@@ -146,7 +147,7 @@ Status SamplingParams::set(std::string_view name, std::string_view value) {
   if (info == nullptr) return unknown_parameter(name);
   const auto parsed = parse(*info, trim(value));
   if (!parsed.has_value() || !is_inside(*parsed, *info))
-    return range_error(*info, printable(value));
+    return range_error(*info, name, printable(value));
 #define SQ_PARAMETER(parameter, type, initial, minimum, maximum, openai, ollama, flag, help) \
   if (info->name == #parameter) store(parameter, *parsed);
 #include "engine/sampling_params.def"

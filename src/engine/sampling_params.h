@@ -29,13 +29,14 @@ struct SamplingParams {
 
   /// Every value against its range (a NaN or infinity is outside) and each bias against its own;
   /// token ids of the bias against [0, vocabulary_size) when that is not 0. Errors:
-  /// invalid_argument with name, value and range.
-  [[nodiscard]] Status validate(int32_t vocabulary_size = 0) const;
+  /// invalid_argument with name, value and range; `bias_name` is what the caller calls the biases.
+  [[nodiscard]] Status validate(int32_t vocabulary_size = 0,
+                                std::string_view bias_name = "logit_bias") const;
 
   /// Parses and sets one parameter. `name` may be the name of any surface: "max_tokens",
   /// "num_predict",
-  /// "--max-tokens". Errors: invalid_argument (unknown name, with the list; not a number; out of
-  /// range).
+  /// "--max-tokens"; errors spell it as it was given. Errors: invalid_argument (unknown name, with
+  /// the list; not a number; out of range).
   [[nodiscard]] Status set(std::string_view name, std::string_view value);
 };
 

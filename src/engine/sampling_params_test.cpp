@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 TEST(SamplingParams, defaults_are_valid_and_equal_the_table) {
   const SamplingParams params;
@@ -51,6 +52,20 @@ TEST(SamplingParams, values_just_outside_the_limits_are_refused_with_name_value_
     }
     EXPECT_EQ(parameter_value(params, info), info.initial) << "a refused value changes nothing";
   }
+}
+
+TEST(SamplingParams, errors_spell_a_parameter_as_the_caller_did) {
+  for (const ParameterInfo& info : sampling_parameters()) {
+    for (const std::string_view name : {info.name, info.openai_name, info.ollama_name, info.flag}) {
+      if (name.empty()) continue;
+      SamplingParams params;
+      EXPECT_THAT(params.set(name, "x").error().message, StartsWith(std::string(name) + " is "))
+          << info.name;
+    }
+  }
+  SamplingParams params;
+  params.logit_bias = {{5, 0}};
+  EXPECT_THAT(params.validate(5, "--logit-bias").error().message, StartsWith("--logit-bias names"));
 }
 
 TEST(SamplingParams, validate_refuses_fields_outside_their_ranges) {
