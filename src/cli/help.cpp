@@ -131,7 +131,9 @@ std::string markdown() {
       "Ctrl-C. With --json a failure is on standard\n"
       "output too: `{\"error\": {\"code\", \"message\", \"exit_code\"}}`, and as the last event "
       "where "
-      "--json gives events.\n\n## Flags for all verbs\n\n";
+      "--json gives events.\n"
+      "Verbs that write files go on when nobody reads their output any more (`squish export ... "
+      "--json | head -1`), and are done with 0.\n\n## Flags for all verbs\n\n";
   append_markdown_options(out, global_options());
   for (const Verb& verb : verbs()) {
     out += fmt::format("\n## squish {}\n\n{}\n\n```\n{}\n```\n", verb.name, verb.summary,

@@ -109,6 +109,7 @@ Result<int> run_verb(const Verb& verb, const std::vector<std::string>& words, Gl
     print(verb_help(context.terminal, verb));
     return 0;
   }
+  if (verb.writes_files) finish_without_readers();
   return verb.run(context, arguments);
 }
 
@@ -195,7 +196,7 @@ int run(int count, char** words) {
   catch_interrupt();
   set_utf8_locale();
   const Result<int> code = dispatch({words + 1, words + count});
-  return code ? code.value() : report(code.error());
+  return code ? exit_code_of_work(code.value()) : report(code.error());
 }
 
 }  // namespace

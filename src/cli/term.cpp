@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 
@@ -114,6 +116,10 @@ int columns_of(int descriptor) {
 }
 
 /// False when the stream cannot take it; errno says why.
+std::atomic<bool> finishes_without_readers{false};
+std::atomic<bool> output_is_over{false};     // a print failed: the rest is dropped
+std::atomic<bool> output_has_failed{false};  // and not because its reader left
+
 bool write_all(int descriptor, std::string_view text) {
   while (!text.empty()) {
     const ssize_t count = write(descriptor, text.data(), text.size());
@@ -190,12 +196,23 @@ std::string Terminal::gradient(std::string_view text) const {
 }
 
 void print(std::string_view text) {
-  if (write_all(STDOUT_FILENO, text)) return;
-  if (errno == EPIPE) _exit(kExitBrokenPipe);
+  if (output_is_over || write_all(STDOUT_FILENO, text)) return;
+  const int number = errno;
+  output_is_over = true;
+  if (number == EPIPE && finishes_without_readers) return;
+  if (number == EPIPE) _exit(kExitBrokenPipe);
   write_all(STDERR_FILENO,
-            fmt::format("✗ cannot write to standard output: {}\n", std::strerror(errno)));
-  _exit(1);
+            fmt::format("✗ cannot write to standard output: {}\n", std::strerror(number)));
+  output_has_failed = true;
+  if (!finishes_without_readers) _exit(1);
 }
+
+void finish_without_readers() {
+  finishes_without_readers = true;
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+int exit_code_of_work(int code) { return code == 0 && output_has_failed ? 1 : code; }
 
 void talk(std::string_view text) { write_all(STDERR_FILENO, text); }
 

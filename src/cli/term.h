@@ -47,8 +47,14 @@ class Terminal {
 
 /// Writes all of `text` to stdout at once. A reader that has gone (`| head -1`) ends the program
 /// silently with 141, the status that the shell gives a program killed by SIGPIPE; any other
-/// failure ends it with 1 and one line.
+/// failure ends it with 1 and one line. After finish_without_readers() it does not end the program.
 void print(std::string_view text);
+/// For verbs that write files: from now on the work goes on when nobody reads what is said of it
+/// (`squish export ... --json | head -1`), on stdout and stderr. Ending in the middle would leave
+/// half a file and its lock.
+void finish_without_readers();
+/// `code`, or 1 for 0 when stdout took less than it got for another reason than a reader that left.
+int exit_code_of_work(int code);
 /// Writes to stderr; a failure is ignored.
 void talk(std::string_view text);
 /// One line "✗ message" on stderr.

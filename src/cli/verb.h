@@ -26,7 +26,8 @@ struct Verb {
   std::vector<ArgumentRow> arguments = {};
   std::vector<OptionRow> options = {};
   std::vector<OptionGroup> groups = {};
-  bool events = false;  // --json gives an event a line instead of one document
+  bool events = false;        // --json gives an event a line instead of one document
+  bool writes_files = false;  // goes on when nobody reads its output: see finish_without_readers()
   /// The exit code, or an error whose code gives it.
   Result<int> (*run)(Context& context, const Arguments& arguments) = nullptr;
 };

@@ -389,6 +389,7 @@ Verb make_compress_verb() {
            {.flag = "--json", .help = "events as JSON lines on standard output"}},
       .groups = {},
       .events = true,
+      .writes_files = true,
       .run = run,
   };
 }

@@ -112,6 +112,7 @@ Verb make_export_verb() {
                   {.flag = "--json", .help = "events as JSON lines on standard output"}},
       .groups = {},
       .events = true,
+      .writes_files = true,
       .run = run,
   };
 }

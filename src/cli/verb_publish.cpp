@@ -145,6 +145,7 @@ Verb make_publish_verb() {
            {.flag = "--json", .help = "events as JSON lines on standard output"}},
       .groups = {OptionGroup::load},
       .events = true,
+      .writes_files = true,
       .run = run,
   };
 }

@@ -80,6 +80,7 @@ Verb make_pull_verb() {
                   {.flag = "--json", .help = "events as JSON lines on standard output"}},
       .groups = {},
       .events = true,
+      .writes_files = true,
       .run = run,
   };
 }

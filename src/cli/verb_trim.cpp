@@ -227,6 +227,7 @@ Verb make_trim_verb() {
                    .help = "threads that compute; 0 = all that this process may use"},
                   {.flag = "--json", .help = "the answer as a JSON object"}},
       .groups = {},
+      .writes_files = true,
       .run = trim,
   };
 }
@@ -258,6 +259,7 @@ Verb make_merge_verb() {
                    .completion = Completion::file},
                   {.flag = "--json", .help = "the answer as a JSON object"}},
       .groups = {},
+      .writes_files = true,
       .run = merge,
   };
 }
@@ -295,6 +297,7 @@ Verb make_masks_verb() {
                    .help = "threads that compute; 0 = all that this process may use"},
                   {.flag = "--json", .help = "the answer as a JSON object"}},
       .groups = {},
+      .writes_files = true,
       .run = gen_masks,
   };
 }

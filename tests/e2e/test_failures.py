@@ -127,6 +127,43 @@ def test_a_full_output_is_never_a_success(squish, chat_model, tmp_path):
     assert process.returncode == 1 and "No space left" in errors
 
 
+@pytest.mark.parametrize(
+    "words, made",
+    [
+        (["export", "MODEL", "--gguf", "out.gguf", "--json"], "out.gguf"),
+        (["export", "MODEL", "--gguf", "out.gguf"], "out.gguf"),
+        (["export", "MODEL", "--npy", "out", "--type", "fp16", "--json"], "out"),
+        (["compress", "MODEL", "--format", "int8", "-o", "out", "--compare-tokens", "0", "--json"], "out"),
+        (["sparsity-trim", "MODEL", "-o", "out", "--json"], "out"),
+        (["gen-masks", "MODEL", "-o", "out.npz", "--samples", "1"], "out.npz"),
+        (["pull", "MODEL", "--json"], None),
+    ],
+)
+def test_what_writes_files_finishes_them_when_nobody_reads_its_output(squish, chat_model, tmp_path, words, made):
+    """`... --json | head -1` ended by SIGPIPE in the middle of the file: it and its lock stayed."""
+    below = tmp_path / "below"
+    below.mkdir()
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    words = [chat_model if word == "MODEL" else word for word in words]
+    process = squish.start(*words, cwd=below, stdout=write_end, stderr=write_end, stdin=subprocess.DEVNULL)
+    os.close(write_end)
+    assert process.wait(timeout=120) == 0
+    assert [path.name for path in below.iterdir()] == ([made] if made else [])
+    models = squish.home / "squish/models"
+    assert made or [path.name for path in models.iterdir() if not path.name.startswith(".")] == [chat_model.name[:-5]]
+
+
+def test_a_full_disk_behind_the_events_ends_no_work_in_the_middle_and_is_no_success(squish, chat_model, tmp_path):
+    with open("/dev/full", "w") as full:
+        words = ("export", chat_model, "--gguf", tmp_path / "out.gguf", "--type", "q8_0", "--json")
+        process = squish.start(*words, stdout=full, stderr=subprocess.PIPE)
+        errors = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1 and errors.count("No space left") == 1
+    assert not [path.name for path in tmp_path.iterdir() if path.suffix in (".partial", ".lock")]
+    assert squish("check", tmp_path / "out.gguf").returncode == 0
+
+
 def test_a_target_that_no_types_reach_is_refused_before_it_is_measured(squish, chat_model):
     result = squish("compress", chat_model, "--target-bits", "0.5", "--dry-run", timeout=20)
     assert result.returncode == 2 and "the smallest that the types of this model allow" in result.stderr
