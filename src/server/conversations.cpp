@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/strings.h"
+#include "server/includes.h"
 #include "server/item_pages.h"
 #include "server/json_writer.h"
 #include "server/random_id.h"
@@ -63,11 +64,6 @@ Parsed<Value> read_items(ResponseStore& store, const Value& body, bool is_needed
     if (!checked) return checked.error();
   }
   return kept_items(*resolved);
-}
-
-std::string object_json(const Value& object) {
-  auto text = to_json(object);
-  return text ? std::move(text).value() : "{}";
 }
 
 /// The metadata of the body; absent and null are none. Errors: 400.
@@ -191,11 +187,13 @@ asio::awaitable<void> handle_conversation_items(Exchange& exchange, const Value&
 
 asio::awaitable<void> handle_conversation_item(Exchange& exchange, const Value& /*body*/) {
   co_await reply_with(exchange, [&]() -> Parsed<std::string> {
+    const Parsed<Included> included = queried_includes(exchange.request());
+    if (!included) return included.error();
     const auto items = items_of(exchange.services().responses, exchange.path_argument());
     if (!items) return items.error();
     const Value* item = find_item(*items, exchange.path_argument(1));
     if (item == nullptr) return no_item(exchange.path_argument(1));
-    return object_json(*item);
+    return object_json(with_included(Value::list({*item}), *included).items().front());
   });
 }
 
@@ -227,6 +225,9 @@ asio::awaitable<void> handle_add_to_conversation(Exchange& exchange, const Value
   co_await reply_with(exchange, [&]() -> Parsed<std::string> {
     const std::string& id = exchange.path_argument();
     ResponseStore& store = exchange.services().responses;
+    // Before anything is kept.
+    if (const auto included = queried_includes(exchange.request()); !included)
+      return included.error();
     auto items = read_items(store, body, true);
     if (!items) return items.error();
     const Status kept = store.update(id, [&](StoredResponse& conversation) -> Status {
@@ -236,7 +237,7 @@ asio::awaitable<void> handle_add_to_conversation(Exchange& exchange, const Value
       return {};
     });
     if (!kept) return conversation_error(kept.error(), id);
-    return whole_page_json(*items);
+    return whole_page_json(exchange.request(), *items);
   });
 }
 

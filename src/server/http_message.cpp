@@ -74,6 +74,24 @@ std::optional<std::string> HttpRequest::query_value(std::string_view name) const
   return std::nullopt;
 }
 
+std::vector<std::string> HttpRequest::query_list(std::string_view name) const {
+  std::vector<std::string> out;
+  for (const std::string_view part : split(query, '&')) {
+    const size_t equals = part.find('=');
+    const auto key = percent_decode(part.substr(0, equals), true);
+    if (!key || !key->starts_with(name)) continue;
+    const std::string_view index = std::string_view(*key).substr(name.size());
+    const bool is_item = index.starts_with('[') && index.ends_with(']') &&
+                         index.find_first_not_of("0123456789", 1) == index.size() - 1;
+    if (!index.empty() && !is_item) continue;
+    const std::string_view value =
+        equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1);
+    auto decoded = percent_decode(value, true);
+    out.push_back(decoded ? std::move(*decoded) : std::string(value));
+  }
+  return out;
+}
+
 std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space) {
   std::string out;
   out.reserve(text.size());

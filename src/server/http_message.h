@@ -25,6 +25,9 @@ struct HttpRequest {
   [[nodiscard]] bool has_header(std::string_view name) const;
   /// A parameter of the query, decoded; nothing when absent or malformed.
   [[nodiscard]] std::optional<std::string> query_value(std::string_view name) const;
+  /// All values of a parameter that is a list: NAME, NAME[] and NAME[0], decoded, in the order in
+  /// which they came; one that is malformed as it came.
+  [[nodiscard]] std::vector<std::string> query_list(std::string_view name) const;
 };
 
 /// %XX to bytes; with `plus_is_space` '+' too. Nothing for an incomplete escape or a NUL.

@@ -238,6 +238,13 @@ TEST(HttpParser, targets_are_paths) {
     EXPECT_EQ(path_of(bad), "") << bad;
 }
 
+TEST(HttpMessage, lists_in_a_query_are_read_as_clients_write_them) {
+  HttpRequest request;
+  request.query = "n=a&n[]=b&n%5B1%5D=c%20d&names=x&n[x]=y&n[=z&n&n=%2";
+  EXPECT_EQ(request.query_list("n"), (std::vector<std::string>{"a", "b", "c d", "", "%2"}));
+  EXPECT_TRUE(request.query_list("m").empty());
+}
+
 TEST(HttpMessage, query_values_are_decoded) {
   HttpRequest request;
   request.query = "a=1&b&c=%41+b&d=%zz&a=2";

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "server/includes.h"
 #include "server/json_writer.h"
 #include "server/response_items.h"
 #include "server/responses.h"
@@ -28,6 +29,7 @@ constexpr std::array kPageFields = {
     Field{.name = "after",
           .type = FieldType::text,
           .help = "the id behind which the page begins: last_id of the page before"},
+    kIncludeField,
 };
 
 std::string json_of(const Value& items, bool has_more) {
@@ -49,9 +51,15 @@ std::string json_of(const Value& items, bool has_more) {
 
 std::span<const Field> page_fields() { return kPageFields; }
 
-std::string whole_page_json(const Value& items) { return json_of(items, false); }
+Parsed<std::string> whole_page_json(const HttpRequest& request, const Value& items) {
+  const Parsed<Included> included = queried_includes(request);
+  if (!included) return included.error();
+  return json_of(with_included(items, *included), false);
+}
 
 Parsed<std::string> page_json(const HttpRequest& request, const Value& items) {
+  const Parsed<Included> included = queried_includes(request);
+  if (!included) return included.error();
   Value query = Value::dict();
   for (const Field& field : kPageFields) {
     if (auto value = request.query_value(field.name)) query.set(std::string(field.name), *value);
@@ -74,7 +82,8 @@ Parsed<std::string> page_json(const HttpRequest& request, const Value& items) {
     ++begin;
   }
   const auto count = std::min<int64_t>(all.end() - begin, limit->value_or(kPageDefault));
-  return json_of(Value::list(Value::List(begin, begin + count)), begin + count != all.end());
+  const Value page = Value::list(Value::List(begin, begin + count));
+  return json_of(with_included(page, *included), begin + count != all.end());
 }
 
 }  // namespace squish::server

@@ -10,13 +10,13 @@
 
 namespace squish::server {
 
-/// limit, order, after.
+/// limit, order, after, include.
 std::span<const Field> page_fields();
 
 /// The page of `items` that the request's query asks for: {"object":"list","data","first_id",
 /// "last_id","has_more"}. Errors: 400 naming the parameter.
 Parsed<std::string> page_json(const HttpRequest& request, const Value& items);
-/// The same with all of them.
-std::string whole_page_json(const Value& items);
+/// The same with all of them; of the query only `include` is read.
+Parsed<std::string> whole_page_json(const HttpRequest& request, const Value& items);
 
 }  // namespace squish::server

@@ -67,6 +67,14 @@ Value kept_item(const Value& item) {
 
 }  // namespace
 
+std::string thought_of(const Value& item) {
+  std::string out = joined_texts(find_present(item, "content"));
+  if (out.empty()) out = joined_texts(find_present(item, "summary"));
+  const std::string sealed = text_of(item, "encrypted_content");
+  if (out.empty() && sealed.starts_with(kThoughtMark)) out = sealed.substr(kThoughtMark.size());
+  return out;
+}
+
 Value kept_items(const Value& items) {
   Value out = Value::list();
   for (const Value& item : items.items()) out.push_back(kept_item(item));
@@ -160,15 +168,8 @@ Checked ItemReader::add_message(const Value& item, const std::string& where) {
   return Nothing{};
 }
 
-/// The text of a thought, or what `include` gave for it. One that only another server can read is
-/// left out: a talk that began there goes on here.
-void ItemReader::add_thought(const Value& item) {
-  reasoning_ = joined_texts(find_present(item, "content"));
-  if (reasoning_.empty()) reasoning_ = joined_texts(find_present(item, "summary"));
-  const std::string sealed = text_of(item, "encrypted_content");
-  if (reasoning_.empty() && sealed.starts_with(kThoughtMark))
-    reasoning_ = sealed.substr(kThoughtMark.size());
-}
+/// One that only another server can read is left out: a talk that began there goes on here.
+void ItemReader::add_thought(const Value& item) { reasoning_ = thought_of(item); }
 
 /// What /v1/responses/compact made of the talk before.
 Checked ItemReader::add_summary(const Value& item, const std::string& where) {

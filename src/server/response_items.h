@@ -42,6 +42,9 @@ class ItemReader {
   std::string reasoning_;  // of the message that comes next
 };
 
+/// The text of a reasoning item: its own, that of its summary or what `include` gave for it.
+std::string thought_of(const Value& item);
+
 /// The items as they are kept: each with an id and a type, messages and calls with a status, and
 /// content as a list of parts. `items` is a list of objects.
 Value kept_items(const Value& items);

@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/strings.h"
+#include "server/includes.h"
 #include "server/response_items.h"
 #include "server/structured_output.h"
 #include "server/tool_fields.h"
@@ -196,27 +197,19 @@ Checked read_truncation(const Value& body, ResponsesCall& out) {
   return Nothing{};
 }
 
-/// What `include` may name. The first two are told; this server has no items for the others.
-constexpr std::array<std::string_view, 8> kIncludable = {
-    "message.output_text.logprobs",   "reasoning.encrypted_content",
-    "file_search_call.results",       "web_search_call.results",
-    "web_search_call.action.sources", "message.input_image.image_url",
-    "code_interpreter_call.outputs",  "computer_call_output.output.image_url"};
-
 Checked read_include(const Value& body, ResponsesCall& out) {
   const auto top = read_integer(body, "top_logprobs", 0, 20);
   if (!top) return top.error();
   const Value* include = find_present(body, "include");
   if (include == nullptr) return Nothing{};
   if (!include->is_list()) return bad_field("include", "include must be a list of names");
-  for (const Value& item : include->items()) {
-    const std::string name = item.is_string() ? item.as_string() : list_json(item);
-    if (std::ranges::find(kIncludable, name) == kIncludable.end())
-      return bad_field("include", fmt::format("include has {}, which is none of {}",
-                                              printable(name, 60), fmt::join(kIncludable, ", ")));
-    out.wants_logprobs = out.wants_logprobs || name == kIncludable[0];
-    out.wants_thought = out.wants_thought || name == kIncludable[1];
-  }
+  std::vector<std::string> names;
+  for (const Value& item : include->items())
+    names.push_back(item.is_string() ? item.as_string() : list_json(item));
+  const Parsed<Included> included = read_includes(names);
+  if (!included) return included.error();
+  out.wants_logprobs = included->logprobs;
+  out.wants_thought = included->thought;
   SamplingParams& sampling = out.request.options.sampling;
   sampling.logprobs = out.wants_logprobs;
   if (out.wants_logprobs) sampling.top_logprobs = static_cast<int32_t>(top->value_or(0));

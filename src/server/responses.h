@@ -64,6 +64,7 @@ std::vector<std::vector<size_t>> truncation_steps(std::span<const ChatMessage> m
 std::string responses_usage_json(const Usage& usage);
 /// JSON of a list's items, in brackets.
 std::string list_json(const Value& items);
+std::string object_json(const Value& object);
 /// Two lists as JSON, one behind the other.
 std::string joined_lists(std::string first, std::string_view second);
 

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "server/includes.h"
 #include "server/item_pages.h"
 #include "server/json_writer.h"
 #include "server/prepared_call.h"
@@ -172,7 +173,19 @@ constexpr std::array kRetrieveFields = {
           .help = "with stream: the number of the last event that is not wanted",
           .minimum = 0,
           .maximum = INT32_MAX},
+    kIncludeField,
 };
+
+/// A stored response with what is included. Errors: 500 for one that is no JSON.
+Parsed<std::string> told(std::string body, const Included& included) {
+  if (!included.thought) return body;
+  auto response = parse_json(body);
+  if (!response) return to_api_error(response.error());
+  const Value* output = find_present(*response, "output");
+  if (output == nullptr || !output->is_list()) return body;
+  response->set("output", with_included(*output, included));
+  return object_json(*response);
+}
 
 }  // namespace
 
@@ -216,6 +229,11 @@ asio::awaitable<void> handle_get_response(Exchange& exchange, const Value& /*bod
     co_await exchange.fail(number.error());
     co_return;
   }
+  const Parsed<Included> included = queried_includes(exchange.request());
+  if (!included) {
+    co_await exchange.fail(included.error());
+    co_return;
+  }
   if (number->has_value()) {
     co_await follow_stored(exchange, **number);
     co_return;
@@ -226,8 +244,14 @@ asio::awaitable<void> handle_get_response(Exchange& exchange, const Value& /*bod
     co_await exchange.reply_json(out);
     co_return;
   }
-  const auto found = co_await stored_or_fail(exchange);
-  if (found) co_await exchange.reply_json(found->body);
+  auto found = co_await stored_or_fail(exchange);
+  if (!found) co_return;
+  const Parsed<std::string> out = told(std::move(found->body), *included);
+  if (out) {
+    co_await exchange.reply_json(*out);
+  } else {
+    co_await exchange.fail(out.error());
+  }
 }
 
 asio::awaitable<void> handle_response_items(Exchange& exchange, const Value& /*body*/) {

@@ -355,6 +355,11 @@ std::string list_json(const Value& items) {
   return text ? std::move(text).value() : "[]";
 }
 
+std::string object_json(const Value& object) {
+  auto text = to_json(object);
+  return text ? std::move(text).value() : "{}";
+}
+
 std::string joined_lists(std::string first, std::string_view second) {
   first.pop_back();
   if (first.size() > 1 && second.size() > 2) first += ',';

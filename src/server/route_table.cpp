@@ -2,6 +2,7 @@
 
 #include "server/anthropic_messages.h"
 #include "server/embeddings.h"
+#include "server/includes.h"
 #include "server/item_pages.h"
 #include "server/ollama_call.h"
 #include "server/openai_chat.h"
@@ -218,11 +219,13 @@ constexpr std::array kRoutes = {
           .handle = handle_add_to_conversation,
           .summary = "Adds to it",
           .has_body = true,
-          .fields = conversation_item_fields},
+          .fields = conversation_item_fields,
+          .query = include_fields},
     Route{.method = "GET",
           .path = "/v1/conversations/{id}/items/{item_id}",
           .handle = handle_conversation_item,
-          .summary = "One item of a conversation"},
+          .summary = "One item of a conversation",
+          .query = include_fields},
     Route{.method = "DELETE",
           .path = "/v1/conversations/{id}/items/{item_id}",
           .handle = handle_delete_conversation_item,

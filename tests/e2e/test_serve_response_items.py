@@ -189,6 +189,38 @@ def test_a_thought_comes_back_without_being_stored(client):
     assert ask(client, "thought").output[0].encrypted_content is None
 
 
+def test_what_is_read_again_has_what_it_includes(client):
+    """The query's `include` was not looked at: neither was a thought's content given nor a wrong name refused."""
+    sealed = ask(client, "thought", include=["reasoning.encrypted_content"]).output[0].encrypted_content
+    made = ask(client, "thought")
+    assert client.responses.retrieve(made.id).output[0].encrypted_content is None
+    told = client.responses.retrieve(made.id, include=["reasoning.encrypted_content", "message.output_text.logprobs"])
+    assert told.output[0].encrypted_content == sealed and told.output[1:] == made.output[1:]
+    first = made.output[0].to_dict() | {"encrypted_content": None}
+    again = ask(client, [says("user", "q"), first, says("assistant", "a"), says("user", "done")])
+    for words, expected in (({}, [None]), ({"include": ["reasoning.encrypted_content"]}, [sealed])):
+        items = client.responses.input_items.list(again.id, **words).data
+        assert [item.encrypted_content for item in items if item.type == "reasoning"] == expected
+    talk = client.conversations.create(items=[first])
+    items = client.conversations.items
+    assert items.list(talk.id, include=["reasoning.encrypted_content"]).data[0].encrypted_content == sealed
+    assert items.retrieve(made.output[0].id, conversation_id=talk.id, include=["reasoning.encrypted_content"]).encrypted_content == sealed
+    with_probabilities = ask(client, "text", include=LOGPROBS)
+    assert client.responses.retrieve(with_probabilities.id, include=LOGPROBS).output == with_probabilities.output
+
+
+@pytest.mark.parametrize("query", ["include=nothing", "include[]=nothing", "include%5B0%5D=nothing", "include=file_search_call.results,nothing"])
+def test_a_query_that_includes_what_there_is_not_is_refused_by_name(client, query):
+    made = ask(client, "text")
+    talk = client.conversations.create(items=[says("user", "q")])
+    item = client.conversations.items.list(talk.id).data[0].id
+    for path in (f"/responses/{made.id}", f"/responses/{made.id}/input_items", f"/conversations/{talk.id}/items",
+                 f"/conversations/{talk.id}/items/{item}"):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.get(f"{path}?{query}", cast_to=object)
+        assert caught.value.param == "include" and "include has nothing, which is none of" in caught.value.message
+
+
 def test_a_thought_without_an_answer_is_not_that_of_a_later_one(client):
     thought = {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]}
     told = [says("user", "q"), thought, says("user", "q"), says("assistant", "a"), says("user", "done")]
