@@ -208,6 +208,21 @@ asio::awaitable<void> handle_ollama_version(Exchange& exchange, const Value& /*b
   co_await exchange.reply_json(out);
 }
 
+asio::awaitable<void> handle_ollama_status(Exchange& exchange, const Value& /*body*/) {
+  // "env" is what Ollama says of a server whose owner turned its cloud off: no client can change
+  // it.
+  co_await exchange.reply_json(R"({"cloud":{"disabled":true,"source":"env"}})");
+}
+
+asio::awaitable<void> handle_ollama_me(Exchange& exchange, const Value& /*body*/) {
+  // Clients open the address if there is one; signing in at Ollama's would change nothing here.
+  co_await exchange.reply(401, kJson, R"({"error":"unauthorized","signin_url":""})");
+}
+
+asio::awaitable<void> handle_ollama_signout(Exchange& exchange, const Value& /*body*/) {
+  co_await exchange.reply(401, kJson, R"({"error":"you are not currently signed in"})");
+}
+
 asio::awaitable<void> handle_ollama_tags(Exchange& exchange, const Value& /*body*/) {
   const auto models = co_await exchange.offload(
       [&manager = exchange.services().models] { return shown_models(manager, false); });

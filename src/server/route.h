@@ -97,6 +97,9 @@ asio::awaitable<void> handle_quality(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_root(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_version(Exchange& exchange, const Value& body);
 // ollama_*.cpp
+asio::awaitable<void> handle_ollama_status(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_me(Exchange& exchange, const Value& body);
+asio::awaitable<void> handle_ollama_signout(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_ollama_generate(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_ollama_chat(Exchange& exchange, const Value& body);
 asio::awaitable<void> handle_ollama_embed(Exchange& exchange, const Value& body);

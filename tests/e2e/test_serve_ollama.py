@@ -65,6 +65,20 @@ def test_other_routes_want_the_key(server):
     assert reply.status == 401 and set(reply.json) == {"error"}
 
 
+def test_there_is_no_cloud_and_nobody_is_signed_in_to_it(server):
+    """What Ollama's clients ask before they offer its cloud: 404 is an error there, these answers are none."""
+    status = server.get("/api/status")
+    assert status.status == 200 and status.json == {"cloud": {"disabled": True, "source": "env"}}
+    for path, answer in (
+        ("/api/me", {"error": "unauthorized", "signin_url": ""}),
+        ("/api/signout", {"error": "you are not currently signed in"}),
+    ):
+        for body in (None, b"", b"{}"):
+            reply = server.request("POST", path, body=body, headers={"Content-Type": "application/json"})
+            assert (reply.status, reply.json) == (401, answer)
+    assert {"/api/status", "/api/me", "/api/signout"} <= set(server.get("/openapi.json").json["paths"])
+
+
 # --- models
 
 
