@@ -115,11 +115,11 @@ int columns_of(int descriptor) {
   return size.ws_col;
 }
 
-/// False when the stream cannot take it; errno says why.
 std::atomic<bool> finishes_without_readers{false};
 std::atomic<bool> output_is_over{false};     // a print failed: the rest is dropped
 std::atomic<bool> output_has_failed{false};  // and not because its reader left
 
+/// False when the stream cannot take it; errno says why.
 bool write_all(int descriptor, std::string_view text) {
   while (!text.empty()) {
     const ssize_t count = write(descriptor, text.data(), text.size());
