@@ -118,7 +118,9 @@ class Backend {
   /// cpu/extra_rows.h) or to bf16 (prefill with AMX): |error| <= sum_i |w_i| * step_i / 2 +
   /// 2^-20 * sum |w_i x_i|. Prefill with AVX-512 or AVX-VNNI doubles the steps at most (Q8_0 keeps
   /// them) and rounds super-blocks of 256 to 1/255 of what 128 weights can reach, off by that at
-  /// most. Cost: streams each weight once for decode; once per kPrefillRows rows for prompts.
+  /// most. Prefill of K-quants with AVX2 alone adds to a step, at most, an eighth of the coarsest
+  /// of its 256 columns. Cost: streams each weight once for decode; once per kPrefillRows rows for
+  /// prompts.
   virtual void matmul(ConstRows x, std::span<const MatmulTarget> targets,
                       size_t prefill_row_count) = 0;
 

@@ -36,9 +36,12 @@ struct Target {
 
 class BackendTest : public ::testing::TestWithParam<std::string> {};
 
-/// int8: activations to steps of their groups; powers: to up to twice those, and offsets of their
-/// own are rounded; shared: so, and weights too.
-enum class Rounding { none, int8, powers, shared, bf16 };
+/// int8: activations to steps of their groups; multiples: to up to an eighth more than those of the
+/// largest in 256; powers: to up to twice those, and offsets of their own are rounded; shared: so,
+/// and weights too.
+enum class Rounding { none, int8, multiples, powers, shared, bf16 };
+
+bool is_k_quant(DType dtype) { return dtype >= DType::q2_k && dtype <= DType::q6_k; }
 
 Rounding rounding_of(const Backend& backend, DType dtype, bool is_prompt) {
   const TypeInfo& info = type_info(dtype);
@@ -47,6 +50,7 @@ Rounding rounding_of(const Backend& backend, DType dtype, bool is_prompt) {
   };
   if (is_prompt && has("amx") && (info.is_quantized || dtype == DType::bf16)) return Rounding::bf16;
   if (!info.is_quantized) return Rounding::none;
+  if (is_prompt && has("avx2,") && is_k_quant(dtype)) return Rounding::multiples;
   const bool takes_powers = is_prompt && (has("avx512") || has("avxvnni"));
   if (!takes_powers || dtype == DType::q8_0) return Rounding::int8;
   return info.block_weights == 256 ? Rounding::shared : Rounding::powers;
@@ -68,11 +72,23 @@ double shared_step_bound(const std::vector<float>& w, const float* x) {
   return bound;
 }
 
+/// The step of a group of 32 with that largest |x|, at most: group `start` / 32 of x.
+double group_step(const float* x, size_t start, double largest, Rounding rounding) {
+  const bool is_power = rounding == Rounding::powers || rounding == Rounding::shared;
+  double step = largest / 127 * (is_power ? 2 : 1);
+  if (rounding == Rounding::multiples) {
+    const float* block = x + start / 256 * 256;
+    float top = 0;
+    for (size_t i = 0; i < 256; ++i) top = std::max(top, std::fabs(block[i]));
+    step += static_cast<double>(top) / 127 / 8;
+  }
+  return step;
+}
+
 /// What rounding activations (int8 steps of a group, or bf16) and f32 sums may change in one
 /// product with weights `w`.
 double product_bound(const std::vector<float>& w, double largest_step, const float* x,
                      Rounding rounding) {
-  const bool is_power = rounding == Rounding::powers || rounding == Rounding::shared;
   double bound = rounding == Rounding::shared ? shared_step_bound(w, x) : 0;
   double largest_sum = 0;
   for (size_t start = 0; start < w.size(); start += 32) {
@@ -90,9 +106,11 @@ double product_bound(const std::vector<float>& w, double largest_step, const flo
     // Codes are unsigned inside: partial sums are up to step * 256 * |x| however small the product
     // is.
     bound += 0x1p-21 * (products + largest_step * 256 * inputs);
-    const double half_step = static_cast<double>(largest) / 127.0 * 0.5001;
-    if (rounding == Rounding::int8 || is_power) bound += weights * half_step * (is_power ? 2 : 1);
-    if (rounding == Rounding::bf16) bound += 0x1.02p-8 * products;
+    if (rounding == Rounding::bf16) {
+      bound += 0x1.02p-8 * products;
+    } else if (rounding != Rounding::none) {
+      bound += weights * 0.5001 * group_step(x, start, static_cast<double>(largest), rounding);
+    }
     // Offsets to 1 / 16382 of their largest, which is a step of random matrices.
     if (rounding == Rounding::powers) bound += largest_step / 16382 * 1.02 * inputs;
     largest_sum = std::max(largest_sum, inputs * 1.02);
@@ -235,8 +253,8 @@ TEST_P(BackendTest, integer_kernels_equal_the_scalar_ones_up_to_float_rounding) 
 
 TEST_P(BackendTest, a_row_does_not_depend_on_the_other_rows_of_its_batch) {
   Target target(GetParam());
-  for (const DType dtype :
-       {DType::q4_k, DType::q6_k, DType::q5_0, DType::q4_1, DType::q8_0, DType::f32, DType::bf16}) {
+  for (const DType dtype : {DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k, DType::q6_k,
+                            DType::q5_0, DType::q4_1, DType::q8_0, DType::f32, DType::bf16}) {
     const RandomMatrix weight(dtype, 50, 768, 11);
     const size_t rows = 45;
     const std::vector<float> x = random_floats(rows * 768, 12);

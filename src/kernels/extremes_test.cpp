@@ -148,6 +148,35 @@ TEST_P(ExtremesTest, codes_that_eight_bits_hold_stay_exact_in_prompts) {
   }
 }
 
+/// Every product -32 * -128 times a largest activation: prompts with AVX2 add 256 of these up in 32
+/// bits.
+TEST_P(ExtremesTest, sums_of_the_largest_scales_and_codes_of_a_super_block_do_not_overflow) {
+  ThreadPool pool(1);
+  const auto backend = make_cpu_backend(pool, GetParam()).value();
+  const size_t length = 768;
+  const size_t block_bytes = type_info(DType::q6_k).block_bytes;
+  std::vector<std::byte> bytes(row_bytes(DType::q6_k, length));  // codes of 0
+  for (size_t at = 0; at < bytes.size(); at += block_bytes) {
+    for (size_t i = 192; i < 208; ++i) bytes[at + i] = std::byte{0x80};
+    const uint16_t one = f16_from_float(1.0F);
+    std::memcpy(bytes.data() + at + 208, &one, 2);
+  }
+  const std::vector<float> x = extreme_rows(length);
+  const size_t rows = x.size() / length;
+  const TensorView weight = {bytes.data(), DType::q6_k, {{1, length, 1, 1}, 2}};
+  for (const bool prompt : {false, true}) {
+    std::vector<float> out(rows);
+    const MatmulTarget target = {weight, nullptr, {out.data(), rows, 1, 1}, false};
+    backend->matmul({x.data(), rows, length, length}, std::span(&target, 1), prompt ? rows : 0);
+    for (size_t t = 0; t < rows; ++t) {
+      double expected = 0;
+      for (size_t i = 0; i < length; ++i)
+        expected += 32 * 128 * static_cast<double>(x[t * length + i]);
+      ASSERT_NEAR(out[t], expected, 32 * 128 * 768 * 0x1p-18) << (prompt ? "prompt" : "decode");
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(EachIsa, ExtremesTest, ::testing::ValuesIn([] {
                            std::vector<std::string> names;
                            for (const std::string_view name : available_isas())

@@ -20,8 +20,8 @@
 
 namespace squish::cpu {
 
-/// Prompt rows that one pass over the weights serves; gemm_amx.inl sizes its scratch by it.
-constexpr size_t kPrefillRows = 1024;
+/// Prompt rows that one pass over the weights serves.
+constexpr size_t kPrefillRows = kPromptRows;
 /// Work below this many multiply-adds is not worth waking the pool for (about 2 us).
 constexpr size_t kParallelWork = 20'000;
 
@@ -181,6 +181,7 @@ class CpuBackend final : public Backend {
   };
   /// For the targets that want PowerSteps, or with steps of any size for all.
   void quantize(ConstRows x, std::span<const MatmulTarget> targets, bool is_power);
+  void quantize_multiples(ConstRows x);
   [[nodiscard]] bool takes_powers(DType dtype) const {
     return table_.gemm_takes_powers != nullptr &&
            table_.gemm_takes_powers(static_cast<unsigned>(dtype));
@@ -228,6 +229,7 @@ class CpuBackend final : public Backend {
   Rounded power_rounded_;  // a batch may need both forms
   cpu::PowerBuffer power_buffer_;
   cpu::PowerSteps power_steps_ = {};
+  AlignedBuffer<MultipleBlock> multiple_blocks_;  // in place of both, where the table makes them
   AlignedBuffer<std::byte> packed_;
   AlignedBuffer<std::byte> few_packed_[kFewForms];  // by few_form
   std::vector<AlignedBuffer<std::byte>> scratch_;

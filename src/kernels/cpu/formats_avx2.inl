@@ -8,7 +8,10 @@
 //   kLargest            largest code; 128 stands for signed codes, whose offset is 0
 //   factors(p, n, ...)  scales and offsets of the span (n: its valid blocks of 32)
 //   codes<i>(p)         codes of weights 32 i to 32 i + 31
-// with w = scale * code + offset. vpmaddubsw adds two products of an unsigned and a signed byte in
+// with w = scale * code + offset; super-blocks of K-quants also
+//   kZero               the code of 0 where the offset is but so many steps, else 0
+//   integers(p)         scales and offsets as small integers, and their factors
+// vpmaddubsw adds two products of an unsigned and a signed byte in
 // 16 bits, saturating: exact up to code 129 (2 * 129 * 127 < 2^15). Formats of 2 to 6 bits keep
 // unsigned codes, their bias moves into the offset. Q8_0 and IQ4 keep signed codes; |code| <= 128
 // takes the unsigned side and the sign goes to the activation. (A bias of 128 would give codes up
@@ -155,8 +158,17 @@ struct Iq4Nl : Simple<18, kSignedCodes, 0, false> {
   }
 };
 
-/// Scales and offsets of Q4_K and Q5_K: d, dmin, then 12 bytes of 8 scales and 8 mins.
-inline void factors_of_k45(const uint8_t* p, __m256* scale, __m256* offset) {
+/// Scales and offsets of a super-block: w = scale * scales[group] * (code - kZero) + offset *
+/// offsets[group].
+struct Integers {
+  __m256i scales;  // 16 words, of which the first 8 count where groups have 32 weights
+  __m256i offsets;
+  float scale;
+  float offset;
+};
+
+/// 8 scales and 8 mins of Q4_K and Q5_K from the 12 bytes behind d and dmin.
+inline void bytes_of_k45(const uint8_t* p, __m128i& scale, __m128i& min) {
   const uint32_t w0 = load_u32(p + 4);
   const uint32_t w1 = load_u32(p + 8);
   const uint32_t w2 = load_u32(p + 12);
@@ -166,12 +178,22 @@ inline void factors_of_k45(const uint8_t* p, __m256* scale, __m256* offset) {
   const uint64_t mins =
       (w1 & 0x3f3f3f3fU) |
       (static_cast<uint64_t>(((w2 >> 4) & 0x0f0f0f0fU) | ((w1 >> 2) & 0x30303030U)) << 32);
-  const auto floats = [](uint64_t bytes) {
-    return _mm256_cvtepi32_ps(
-        _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes))));
-  };
+  scale = _mm_cvtsi64_si128(static_cast<long long>(scales));
+  min = _mm_cvtsi64_si128(static_cast<long long>(mins));
+}
+inline void factors_of_k45(const uint8_t* p, __m256* scale, __m256* offset) {
+  __m128i scales;
+  __m128i mins;
+  bytes_of_k45(p, scales, mins);
+  const auto floats = [](__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)); };
   *scale = _mm256_mul_ps(floats(scales), _mm256_set1_ps(f16_at(p)));
   *offset = _mm256_mul_ps(floats(mins), _mm256_set1_ps(-f16_at(p + 2)));
+}
+inline Integers integers_of_k45(const uint8_t* p) {
+  __m128i scales;
+  __m128i mins;
+  bytes_of_k45(p, scales, mins);
+  return {_mm256_cvtepu8_epi16(scales), _mm256_cvtepu8_epi16(mins), f16_at(p), -f16_at(p + 2)};
 }
 
 struct Q4K {
@@ -179,6 +201,8 @@ struct Q4K {
   static void factors(const uint8_t* p, int, __m256* scale, __m256* offset) {
     factors_of_k45(p, scale, offset);
   }
+  static constexpr int kZero = 0;
+  static Integers integers(const uint8_t* p) { return integers_of_k45(p); }
   template <int i>
   static __m256i codes(const uint8_t* p) {
     return and8(shift<-4 * (i % 2)>(load256(p + 16 + 32 * (i / 2))), 15);
@@ -189,6 +213,8 @@ struct Q5K {
   static void factors(const uint8_t* p, int, __m256* scale, __m256* offset) {
     factors_of_k45(p, scale, offset);
   }
+  static constexpr int kZero = 0;
+  static Integers integers(const uint8_t* p) { return integers_of_k45(p); }
   template <int i>
   static __m256i codes(const uint8_t* p) {
     const __m256i low = and8(shift<-4 * (i % 2)>(load256(p + 48 + 32 * (i / 2))), 15);
@@ -215,6 +241,12 @@ struct Q2K {
     widen16(_mm_and_si128(bytes, mask), f16_at(p + 80), scale);
     widen16(_mm_and_si128(_mm_srli_epi16(bytes, 4), mask), -f16_at(p + 82), offset);
   }
+  static constexpr int kZero = 0;
+  static Integers integers(const uint8_t* p) {
+    const __m256i words = _mm256_cvtepu8_epi16(load128(p));
+    return {_mm256_and_si256(words, _mm256_set1_epi16(15)), _mm256_srli_epi16(words, 4),
+            f16_at(p + 80), -f16_at(p + 82)};
+  }
   template <int i>
   static __m256i codes(const uint8_t* p) {
     return and8(shift<-2 * (i % 4)>(load256(p + 16 + 32 * (i / 4))), 3);
@@ -222,7 +254,7 @@ struct Q2K {
 };
 struct Q3K {
   static constexpr int kBytes = 110, kBlock = 256, kGroup = 16, kLargest = 7;
-  static void factors(const uint8_t* p, int, __m256* scale, __m256* offset) {
+  static __m128i six_bits(const uint8_t* p) {
     const uint32_t low[2] = {load_u32(p + 96), load_u32(p + 100)};
     const uint32_t high = load_u32(p + 104);
     const auto word = [high](uint32_t nibbles, int by) {
@@ -230,8 +262,15 @@ struct Q3K {
     };
     const __m128i six = _mm_setr_epi32(word(low[0], 0), word(low[1], 2), word(low[0] >> 4, 4),
                                        word(low[1] >> 4, 6));
-    widen16(_mm_sub_epi8(six, _mm_set1_epi8(32)), f16_at(p + 108), scale);
+    return _mm_sub_epi8(six, _mm_set1_epi8(32));
+  }
+  static void factors(const uint8_t* p, int, __m256* scale, __m256* offset) {
+    widen16(six_bits(p), f16_at(p + 108), scale);
     offsets_from_bias(scale, 4, offset);
+  }
+  static constexpr int kZero = 4;
+  static Integers integers(const uint8_t* p) {
+    return {_mm256_cvtepi8_epi16(six_bits(p)), _mm256_setzero_si256(), f16_at(p + 108), 0};
   }
   template <int i>
   static __m256i codes(const uint8_t* p) {
@@ -244,6 +283,10 @@ struct Q6K {
   static void factors(const uint8_t* p, int, __m256* scale, __m256* offset) {
     widen16(load128(p + 192), f16_at(p + 208), scale);
     offsets_from_bias(scale, 32, offset);
+  }
+  static constexpr int kZero = 32;
+  static Integers integers(const uint8_t* p) {
+    return {_mm256_cvtepi8_epi16(load128(p + 192)), _mm256_setzero_si256(), f16_at(p + 208), 0};
   }
   template <int i>
   static __m256i codes(const uint8_t* p) {

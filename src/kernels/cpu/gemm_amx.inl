@@ -33,9 +33,8 @@ void amx_begin() { _tile_loadconfig(&kTileConfig); }
 void amx_end() { _tile_release(); }
 
 /// Results of a strip for the largest chunk, decoded weights, one row's codes and scales.
-constexpr size_t kAmxPromptRows = 1024;
 size_t amx_scratch_bytes(size_t) {
-  return kAmxStrip * kAmxPromptRows * sizeof(float) + kAmxStrip * kDepth * 2 + kDepth +
+  return kAmxStrip * kPromptRows * sizeof(float) + kAmxStrip * kDepth * 2 + kDepth +
          2 * (kDepth / 16) * sizeof(float) + 256;
 }
 
@@ -152,13 +151,13 @@ inline void store_results(const AmxScratch& s, const PackedRows& w, size_t promp
   }
 }
 
-/// At most kAmxStrip weight rows and kAmxPromptRows prompt rows a call.
+/// At most kAmxStrip weight rows and kPromptRows prompt rows a call.
 void gemm_amx(unsigned dtype, const PackedRows& w, const WideRows& x, const Sink& sink,
               void* scratch) {
   const UnpackEntry& entry = kUnpack[dtype];
   AmxScratch s = {};
   s.results = static_cast<float*>(scratch);
-  s.weights = reinterpret_cast<uint8_t*>(s.results + kAmxStrip * kAmxPromptRows);
+  s.weights = reinterpret_cast<uint8_t*>(s.results + kAmxStrip * kPromptRows);
   s.codes = s.weights + kAmxStrip * kDepth * 2;
   s.scale = reinterpret_cast<float*>(s.codes + kDepth);
   s.offset = s.scale + kDepth / 16;

@@ -14,7 +14,7 @@
 // 32 weights of 8 rows, now 35. GMAC/s of 256 prompt rows on one Zen 5 core, before and now, in
 // turns: Q4_K 110, 131; Q5_K 95, 130; Q4_1 95, 113; Q5_0 84, 110; Q2_K and Q3_K 80, 100; Q8_0 69,
 // 77; Q6_K 88, 92. Lost: 8 weight rows at a time for Q6_K and Q8_0 (a third slower); sums of floats
-// in memory alone (GCC stores them twice; no faster).
+// in memory alone (GCC stores them twice; no faster). K-quants went on in gemm_scales_avx2.inl.
 //
 // With AVX-VNNI vpdpbusd multiplies and adds in 32 bits at once, and unsigned codes may have 8
 // bits: signed ones get 128, which their offset takes back. Only Q8_0 takes it from here; the other
@@ -80,6 +80,18 @@ constexpr bool kHasVnni = true;  // signed codes get 128 in the panel, which the
 constexpr bool kHasVnni = false;
 #endif
 
+/// 32 codes of 16 rows, `stride` apart, to 8 lines of a panel, each vector through `change`.
+template <class Change>
+inline void lay_lines(const uint8_t* rows, size_t stride, uint8_t* out, const Change& change) {
+  for (size_t half = 0; half < 2; ++half) {
+    __m256i lines[8];
+    for (size_t r = 0; r < 8; ++r) lines[r] = load256(rows + (8 * half + r) * stride);
+    transpose8(lines);
+    for (size_t j = 0; j < 8; ++j)
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 64 * j + 32 * half), change(lines[j]));
+  }
+}
+
 inline Panel make_panel(UnpackRow unpack, size_t group, bool is_signed, const PackedRows& w,
                         void* scratch) {
   const bool is_biased = kHasVnni && is_signed;
@@ -100,17 +112,9 @@ inline Panel make_panel(UnpackRow unpack, size_t group, bool is_signed, const Pa
     unpack(row, w.length, rows + r * code_stride, row_scale + r * factor_stride,
            row_offset + r * factor_stride);
   }
-  for (size_t k = 0; k < w.length; k += 32) {
-    for (size_t half = 0; half < 2; ++half) {
-      __m256i lines[8];
-      for (size_t r = 0; r < 8; ++r) lines[r] = load256(rows + (8 * half + r) * code_stride + k);
-      transpose8(lines);
-      uint8_t* out = panel.codes + 16 * k + 32 * half;
-      for (size_t j = 0; j < 8; ++j)
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 64 * j),
-                            _mm256_xor_si256(lines[j], bias));
-    }
-  }
+  for (size_t k = 0; k < w.length; k += 32)
+    lay_lines(rows + k, code_stride, panel.codes + 16 * k,
+              [bias](__m256i codes) { return _mm256_xor_si256(codes, bias); });
   for (size_t g = 0; g < groups; ++g) {
     for (size_t r = 0; r < kStripRows; ++r) {
       panel.scale[kStripRows * g + r] = row_scale[r * factor_stride + g];

@@ -33,6 +33,18 @@ struct ExtraRows {
   size_t groups_a_row;  // even
 };
 
+/// 256 columns of a prompt row whose groups' steps are 1 to kMultiplesMax times one of theirs, so
+/// that sums with weights whose scales are integers, too, stay integers over all of them.
+struct alignas(32) MultipleBlock {
+  int8_t codes[256];
+  uint32_t places[8];  // of 32 columns: 64 * (multiple - 1)
+  int32_t starts[16];  // of 16: two words, -32 times the sum of codes 4 i and 4 i + 1, and that of
+                       // the others
+  int16_t half_sums[16];  // of 16: multiple times the sum of codes
+  int16_t sums[8];        // of 32
+  float step;             // of multiple 1
+};
+
 /// Prompt rows whose groups' steps differ by powers of two only, so that going from one group to
 /// the next costs no multiplication. They stand beside QuantRows, whose codes and scales are made
 /// so and whose sums are left alone: the step of group g of row t is factors[t] * 2^e, 0 <= e
@@ -84,7 +96,8 @@ struct WideRows {
   size_t length;
   const QuantRows* quant;  // set when the wide kernel works on int8 activations
   const ExtraRows* extra;  // their second plane where the weights' type takes one, else null
-  const PowerSteps* powers = nullptr;  // of `quant`, where gemm_takes_powers says so, else null
+  const PowerSteps* powers = nullptr;     // of `quant`, where gemm_takes_powers says so, else null
+  const MultipleBlock* blocks = nullptr;  // [length / 256][count], where the table makes them
 };
 /// Decodes a strip of weight rows into `scratch` and multiplies all rows of x with it. Leaves
 /// `extra` to GemvExtra unless the table says gemm_takes_extra.
@@ -204,12 +217,15 @@ struct TrellisKernels {
 };
 
 constexpr size_t kGemvRows = 8;
-constexpr size_t kDTypes = 19;  // as DType; dtype.h is not included here
+constexpr size_t kPromptRows = 1024;  // of a call of GemmWide, at most
+constexpr size_t kDTypes = 19;        // as DType; dtype.h is not included here
 
 // Prompts whose activations have PowerSteps. A finer step than the coarsest by more adds nothing to
 // a sum.
 constexpr int kPowersMax = 24;
 constexpr float kFinestPower = 1.0F / (1 << kPowersMax);
+// What AVX2 takes instead. The sum of 32 codes times 8 is at most 32 * 127 * 8 < 2^15.
+constexpr int kMultiplesMax = 8;
 // Weights of some types are rounded to 8 bits with one step for so many columns: the largest code
 // of those, in the order of DType, 0 of the others.
 constexpr size_t kSharedColumns = 128;
@@ -230,10 +246,13 @@ struct KernelTable {
   GemmWide gemm;
   bool gemm_uses_bf16;  // WideRows.data filled by pack_wide; else WideRows.quant
   bool gemm_takes_extra;
-  /// Whether gemm wants PowerSteps for weights of a type; null: for none.
+  /// Whether gemm wants PowerSteps, or the blocks that quantize_multiples makes where it is set,
+  /// for weights of a type; null: for none.
   bool (*gemm_takes_powers)(unsigned dtype);
   void (*quantize_power_row)(const float* x, size_t length, const QuantRows& out,
                              const PowerSteps& steps, size_t t);
+  /// Fills the blocks of one row, which lie `stride` apart. `length` is a multiple of 256.
+  void (*quantize_multiples)(const float* x, size_t length, MultipleBlock* out, size_t stride);
   size_t gemm_strip;  // weight rows a call is best given (a multiple of 16)
   size_t (*gemm_scratch_bytes)(size_t length);
   /// Packs rows [first, first + 16) of x into `packed` (see WideRows); rows at or past `count`

@@ -6,11 +6,17 @@
 namespace squish::cpu {
 // clang-format off: each needs those before it.
 #include "kernels/cpu/avx2_bodies.inl"
+#include "kernels/cpu/quantize_multiple_avx2.inl"
+#include "kernels/cpu/gemm_scales_avx2.inl"
 // clang-format on
 namespace {
 constexpr KernelTable make_table() {
   KernelTable table = avx2_base_table();
   table.name = "avx2";
+  table.gemm = gemm_scales;
+  table.gemm_takes_powers = takes_multiples;
+  table.gemm_scratch_bytes = gemm_scales_scratch_bytes;
+  table.quantize_multiples = quantize_multiples;
   return table;
 }
 constexpr KernelTable kTable = make_table();

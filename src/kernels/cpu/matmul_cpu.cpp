@@ -103,6 +103,14 @@ void CpuBackend::quantize(ConstRows x, std::span<const MatmulTarget> targets, bo
   });
 }
 
+void CpuBackend::quantize_multiples(ConstRows x) {
+  MultipleBlock* blocks = grown(multiple_blocks_, x.length / 256 * x.count);
+  pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {
+    for (size_t t = begin; t < end; ++t)
+      table_.quantize_multiples(x.row(t), x.length, blocks + t, x.count);
+  });
+}
+
 void CpuBackend::pack(ConstRows x) {
   const size_t tiles = round_up(x.count, 32) / 16;
   const size_t tile_bytes = x.length * 16 * 2;
@@ -226,7 +234,11 @@ void CpuBackend::prepare_prompt(ConstRows x, std::span<const MatmulTarget> targe
   } else if (is_any_other) {
     quantize(x, targets, false);
   }
-  if (is_any_power) quantize(x, targets, true);
+  if (is_any_power && table_.quantize_multiples != nullptr) {
+    quantize_multiples(x);
+  } else if (is_any_power) {
+    quantize(x, targets, true);
+  }
 }
 
 size_t CpuBackend::strip_rows(size_t total) const {
@@ -250,7 +262,8 @@ void CpuBackend::multiply_strip(ConstRows x, const TensorView& weight, size_t ro
                          x.length,
                          &rounded.rows,
                          is_extra ? &rounded.extra : nullptr,
-                         is_power ? &power_steps_ : nullptr};
+                         is_power ? &power_steps_ : nullptr,
+                         is_power ? multiple_blocks_.data() : nullptr};
   table_.gemm(static_cast<unsigned>(type), weights, wide, sink, memory);
   if (is_extra && !table_.gemm_takes_extra) table_.gemv_extra[type](weights, rounded.extra, sink);
 }

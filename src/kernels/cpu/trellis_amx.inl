@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kTrellisDepth = 1024;
 
 size_t trellis_wide_scratch_bytes() {
-  return kTrellisRows * kAmxPromptRows * sizeof(float) + kTrellisRows * kTrellisDepth * 2;
+  return kTrellisRows * kPromptRows * sizeof(float) + kTrellisRows * kTrellisDepth * 2;
 }
 
 /// Sums of two bytes in each 16-bit lane, less `offset`, as bf16.
@@ -137,7 +137,7 @@ void trellis_wide(const TrellisBlock& w, const WideRows& x, const TrellisSink& s
                   void* scratch) {
   AmxScratch s = {};
   s.results = static_cast<float*>(scratch);
-  s.weights = reinterpret_cast<uint8_t*>(s.results + kTrellisRows * kAmxPromptRows);
+  s.weights = reinterpret_cast<uint8_t*>(s.results + kTrellisRows * kPromptRows);
   const auto* packed = static_cast<const uint8_t*>(x.data);
   const size_t prompt_tiles = (x.count + 31) / 32 * 2;
   const size_t prompt_tile_bytes = x.length / 32 * kTileBytes;
