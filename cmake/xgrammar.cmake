@@ -73,6 +73,35 @@ squish_correct_xgrammar(json_schema_converter.cc [==[  if (can_use_fsm) {
     auto fsm_result = GrammarFSMBuilder::Regex(regex, json_string);]==] [==[  if (can_use_fsm && json_string) return builder_.AddRegex(regex, json_string);
   if (can_use_fsm) {
     auto fsm_result = GrammarFSMBuilder::Regex(regex, json_string);]==])
+# Numbers as automata that number_automaton.h writes: multiples of fractions, and of whole numbers within bounds, which it only warns of.
+squish_correct_xgrammar(json_schema_converter.cc [==[  // Check for format
+  if (spec.format.has_value()) {]==] [==[  if (spec.format.has_value() && spec.format->rfind("\x01number:", 0) == 0) {
+    const char* at = spec.format->c_str() + 8;
+    std::vector<int32_t> states(std::count(spec.format->begin(), spec.format->end(), ';'));
+    for (size_t i = 0; i < states.size(); ++i) {
+      states[i] = builder_.AddEmptyRuleWithHint(rule_name + "_number_" + std::to_string(i));
+    }
+    for (int32_t state : states) {
+      std::vector<int32_t> cases;
+      if (*at == '!') {
+        cases.push_back(Empty());
+        ++at;
+      }
+      while (*at != ';') {
+        std::vector<GrammarBuilder::CharacterClassElement> characters;
+        for (; *at != '>'; ++at) characters.push_back({*at, *at});
+        char* end = nullptr;
+        const int32_t next = states.at(std::strtol(at + 1, &end, 10));
+        cases.push_back(Sequence({builder_.AddCharacterClass(characters), RuleRef(next)}));
+        at = end + 1;
+      }
+      ++at;
+      builder_.UpdateRuleBody(state, Choice(cases));
+    }
+    return RuleRef(states.at(0));
+  }
+  // Check for format
+  if (spec.format.has_value()) {]==])
 # Masks of a long repetition take seconds to minutes (25 ms a state at 150,000 tokens): the thread asks before each (mask_engine.cpp).
 squish_correct_xgrammar(grammar_compiler.cc [==[    for (int i : reachable_states) {
       cur_stack_element.element_id = i;]==] [==[    void SquishMayStopCompiling();

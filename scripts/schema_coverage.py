@@ -12,9 +12,10 @@ import sys
 import tempfile
 import time
 
-import jsonschema
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from exact_validator import exact_validator  # noqa: E402
+
 DATA = ROOT.parent / "shared" / "data" / "json"
 MODELS = pathlib.Path(os.environ.get("SQUISH_TEST_MODELS", pathlib.Path.home() / ".cache" / "squish-test-models"))
 BUILD = pathlib.Path(os.environ.get("SQUISH_BUILD_DIR", ROOT / "build" / "release"))
@@ -81,8 +82,7 @@ def judge(rows, answers):
         compile_ms.append(answer["compile_ms"])
         if answer["compile_ms"] > 5000:
             print(f"{answer['compile_ms']:.0f} ms {row['file']}: {len(json.dumps(row['schema']))} bytes", file=sys.stderr)
-        schema = row["schema"]
-        validator = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)(schema)
+        validator = exact_validator(row["schema"])
         for text in answer["outputs"]:
             if text is None:
                 count["cut"] += 1

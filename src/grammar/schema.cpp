@@ -45,6 +45,8 @@ Result<Value> Normalizer::run() {
     if (definition.is_bool()) return wrong(place, "no value can be valid");
     definitions.set(fmt::format("d{}", i), std::move(definition));
   }
+  for (size_t i = 0; i < shared_.size(); ++i)
+    definitions.set(fmt::format("s{}", i), shared_[i].second);
   SQ_TRY_STATUS(check_loops(out, definitions));
   if (definitions.size() > 0) {
     if (out.contains("$ref")) out = Value::dict({{"anyOf", Value::list({out})}});
@@ -171,12 +173,15 @@ Result<Value> Normalizer::finish(const Value& raw, const std::string& place) {
   if (type->as_string() == "object") return finish_object(raw, place);
   if (type->as_string() == "array") return finish_array(raw, place);
   if (type->as_string() == "string") return finish_string(raw, place);
+  if (raw.contains("multipleOf")) return finish_number(raw, place);
   return raw;
 }
 
 Result<Value> Normalizer::finish_array(const Value& raw, const std::string& place) {
   int64_t least = count_of(raw.find("minItems")).value_or(0);
   auto most = count_of(raw.find("maxItems"));
+  const bool is_unique = raw.contains("uniqueItems") && (!most || *most > 1);
+  if (raw.contains(kContained) && !is_unique) return finish_contained(raw, place);
   Value out = Value::dict({{"type", "array"}});
   Value::List first;
   if (const Value* list = raw.find("prefixItems"); list != nullptr) {
@@ -204,8 +209,9 @@ Result<Value> Normalizer::finish_array(const Value& raw, const std::string& plac
   if (least > 0) out.set("minItems", least);
   if (most && *most > prefix) out.set("maxItems", *most);
   if (most && *most == 0) out.set("maxItems", int64_t{0});
-  if (raw.contains("uniqueItems") && (!most || *most > 1))
-    return finish_unique(raw, least, most, place);
+  if (is_unique && (!most || *most > 1)) return finish_unique(raw, least, most, place);
+  if (raw.contains(kContained))
+    return wrong(place, "contains is not supported beside these uniqueItems");
   return out;
 }
 

@@ -137,6 +137,11 @@ Status SchemaWalk::check_words(const Value& schema, const std::string& place) {
     if (use == Use::unknown && strict_ && !word.starts_with("x-"))
       return wrong(place,
                    fmt::format("{} is not a keyword of JSON Schema (strict)", printable(word)));
+    // A note before 2020-12: `items` is about all of them there.
+    if (word == "prefixItems" && draft_ < 2020 && schema.contains("items"))
+      return wrong(place,
+                   "prefixItems is a word of draft 2020-12, and $schema names an older one: give "
+                   "items as a list, or the newer draft");
     if (word == "$id" && place != "#" && entry.value.is_string())
       return wrong(place, "the keyword $id is not supported below the root");
   }
@@ -172,7 +177,7 @@ std::optional<Value> SchemaWalk::values_within(const Value& values, const Value&
   Value schema = Value::dict();
   for (const Value::Entry& entry : raw.entries()) {
     const std::string& word = entry.key.as_string();
-    if (word == kExcept || word == kMatched) return std::nullopt;
+    if (word == kExcept || word == kMatched || word == kContained) return std::nullopt;
     if (word != kConditions && word != "format") schema.set(word, entry.value);
   }
   Value::List kept;

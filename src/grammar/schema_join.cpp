@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "grammar/decimal.h"
 #include "grammar/pattern.h"
 #include "grammar/pattern_automaton.h"
 #include "grammar/schema_rules_internal.h"
@@ -105,6 +106,18 @@ Result<Value> conjoin_objects(const Value& a, const Value& b) {
   return out;
 }
 
+/// Each of the items once.
+Value united(const Value::List& a, const Value::List& b) {
+  Value::List out;
+  for (const Value::List* list : {&a, &b}) {
+    for (const Value& item : *list) {
+      if (std::ranges::none_of(out, [&](const Value& other) { return are_equal(other, item); }))
+        out.push_back(item);
+    }
+  }
+  return Value::list(std::move(out));
+}
+
 Value conjoin_arrays(const Value& a, const Value& b) {
   Value out = Value::dict({{"type", "array"}});
   const Value none = Value::list();
@@ -124,19 +137,12 @@ Value conjoin_arrays(const Value& a, const Value& b) {
     }
     if (raw->contains("uniqueItems")) out.set("uniqueItems", true);
   }
+  const auto contained = [](const Value& raw) {
+    return raw.contains(kContained) ? raw.find(kContained)->items() : Value::List();
+  };
+  Value all = united(contained(a), contained(b));
+  if (all.size() > 0) out.set(std::string(kContained), std::move(all));
   return out;
-}
-
-/// Each of the items once.
-Value united(const Value::List& a, const Value::List& b) {
-  Value::List out;
-  for (const Value::List* list : {&a, &b}) {
-    for (const Value& item : *list) {
-      if (std::ranges::none_of(out, [&](const Value& other) { return are_equal(other, item); }))
-        out.push_back(item);
-    }
-  }
-  return Value::list(std::move(out));
 }
 
 /// What both patterns match as a whole.
@@ -187,6 +193,12 @@ Result<Value> conjoin_plain(const Value& a, const Value& b, const std::string& p
       out.set(word, entry.value);
     } else if (word == kExcept) {
       out.set(word, united(own->items(), entry.value.items()));
+    } else if (word == "multipleOf") {
+      const auto first = decimal_of(*own);
+      const auto second = decimal_of(entry.value);
+      const auto both = first && second ? common_multiple(*first, *second) : std::nullopt;
+      if (!both) return wrong(place, "two values of multipleOf together have too many digits");
+      out.set(word, value_of(*both));
     } else if (word == "pattern" && !are_equal(*own, entry.value)) {
       SQ_TRY(Value both, joined_pattern(own->as_string(), entry.value.as_string(), place));
       out.set(word, std::move(both));

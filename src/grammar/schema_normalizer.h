@@ -28,6 +28,10 @@ class Normalizer {
   /// The schemas inside a raw alternative; `false` when nothing can be valid.
   Result<Value> finish(const Value& raw, const std::string& place);
   Result<Value> finish_array(const Value& raw, const std::string& place);
+  /// An array that must contain some items: what it is, case by case.
+  Result<Value> finish_contained(const Value& raw, const std::string& place);
+  /// `finished`, or a $ref to it where it is large: the engine then has it once.
+  Result<Value> shared(Value finished);
   /// An array of distinct items, written out.
   Result<Value> finish_unique(const Value& raw, int64_t least, std::optional<int64_t> most,
                               const std::string& place);
@@ -53,11 +57,14 @@ class Normalizer {
   SchemaWalk walk_;
   // Pointers, or schemas as JSON that come back to themselves; [i] is the definition "d<i>".
   std::vector<std::string> used_;
-  std::vector<std::string> open_;  // schemas on the way to this one, as JSON
+  std::vector<std::pair<std::string, Value>> shared_;  // normal forms by their JSON: "s<i>"
+  std::vector<std::string> open_;                      // schemas on the way to this one, as JSON
 };
 
 /// A pattern of what a text of one line is, except for these; nothing: too many.
 std::optional<std::string> pattern_except(const Value::List& texts);
+/// A raw number alternative without multipleOf, where the engine has none; `false`: no number.
+Result<Value> finish_number(const Value& raw, const std::string& place);
 /// A raw string alternative without patterns and excluded texts beside lengths; `false`: no text is
 /// left.
 Result<Value> finish_string(const Value& raw, const std::string& place);

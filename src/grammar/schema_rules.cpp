@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "grammar/decimal.h"
 #include "grammar/mask_engine.h"
 #include "grammar/pattern.h"
 #include "grammar/schema_rules_internal.h"
@@ -28,14 +29,15 @@ Result<Value> read_number_word(const Value& schema, std::string_view word, bool 
 /// Bounds of numbers, in draft 4's form (exclusiveMinimum true) or later ones.
 Status add_number_words(const Value& schema, std::string& type, const std::string& place,
                         Value& out) {
-  if (const Value* factor = schema.find("multipleOf"); factor != nullptr) {
-    if (!is_number(*factor) || number_of(*factor) <= 0)
-      return wrong(place, "multipleOf must be a number above 0");
-    if (!has_type(*factor, "integer") || number_of(*factor) > 1024)
-      return wrong(place, "multipleOf is supported for whole numbers up to 1024");
-    type = "integer";
-    const auto whole = static_cast<int64_t>(number_of(*factor));
-    if (whole > 1) out.set("multipleOf", whole);
+  if (const Value* given = schema.find("multipleOf"); given != nullptr) {
+    auto factor = decimal_of(*given);
+    if (!factor || factor->digits <= 0)
+      return wrong(place, "multipleOf must be a number above 0, of up to 17 digits");
+    if (type == "integer") factor = common_multiple(*factor, Decimal{.digits = 1});
+    if (!factor) return wrong(place, "multipleOf has too many digits");
+    if (factor->is_whole()) type = "integer";
+    const bool is_every = factor->digits == 1 && factor->exponent == 0;
+    if (!is_every) out.set("multipleOf", value_of(*factor));
   }
   const bool is_integer = type == "integer";
   for (const std::string_view word :
@@ -150,6 +152,17 @@ Status add_array_words(const Value& schema, const std::string& place, Value& out
     if (!unique->is_bool()) return wrong(place, "uniqueItems must be true or false");
     if (unique->as_bool()) out.set("uniqueItems", true);
   }
+  if (const Value* contained = schema.find("contains"); contained != nullptr) {
+    Value one = Value::dict({{"schema", *contained}});
+    for (const auto& [word, name] : {std::pair("minContains", "least"), {"maxContains", "most"}}) {
+      const Value* value = schema.find(word);
+      if (value == nullptr) continue;
+      if (!count_of(value) || *count_of(value) > INT32_MAX)
+        return wrong(place, fmt::format("{} must be a whole number that is not negative", word));
+      one.set(name, *count_of(value));
+    }
+    out.set(std::string(kContained), Value::list({std::move(one)}));
+  }
   return {};
 }
 
@@ -224,8 +237,13 @@ std::optional<bool> holds(const Value& value, const Value& raw) {
                              : word == "maximum"          ? x <= y
                              : word == "exclusiveMinimum" ? x > y
                              : word == "exclusiveMaximum" ? x < y
-                                                          : std::fmod(x, y) == 0;
+                                                          : true;
       if (!is_within) return false;
+      if (word != "multipleOf") continue;
+      const auto number = decimal_of(value);
+      const auto factor = decimal_of(bound);
+      const auto is_factor = number && factor ? is_multiple(*number, *factor) : std::nullopt;
+      if (is_factor != true) return is_factor;
     } else if (value.is_string() && word != "pattern") {
       const int64_t length = std::ranges::count_if(value.as_string(), [](char c) {
         return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;

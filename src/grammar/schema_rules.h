@@ -20,8 +20,9 @@ inline constexpr std::array<std::string_view, 6> kTypes = {"object", "array",   
 
 /// Words of raw alternatives and of the schemas made from them; no JSON text of a user has them,
 /// since SchemaWalk refuses names that begin so. Conditions: schema_walk.h. Except: texts that a
-/// string must not be. Matched: names to which patternProperties and additionalProperties have been
-/// applied.
+/// string must not be. Contained: what an array contains, as a list of {"schema", "least", "most"},
+/// the last two as they were written. Matched: names to which patternProperties and
+/// additionalProperties have been applied.
 inline constexpr char kOwnWord = '\x01';
 inline constexpr std::string_view kConditions =
     "\x01"
@@ -32,6 +33,9 @@ inline constexpr std::string_view kExcept =
 inline constexpr std::string_view kMatched =
     "\x01"
     "matched";
+inline constexpr std::string_view kContained =
+    "\x01"
+    "contained";
 
 enum class Use : uint8_t {
   note,         // says nothing about what is valid

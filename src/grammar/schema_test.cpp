@@ -22,12 +22,71 @@ TEST(Schema, closes_an_object_with_properties_and_leaves_one_without_open) {
 
 TEST(Schema, names_the_place_and_the_keyword_that_it_does_not_support) {
   for (const std::string word :
-       {"contains", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "extends"}) {
+       {"unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "extends"}) {
     const std::string out = normal(R"({"type":"object","properties":{"a":{"type":"array",")" +
                                    word + R"(":{"b":[]}}}})");
     EXPECT_THAT(out, HasSubstr("#/properties/a"));
     EXPECT_THAT(out, HasSubstr("the keyword " + word + " is not supported"));
   }
+}
+
+TEST(Schema, makes_an_automaton_of_multiples_that_the_engine_does_not_know) {
+  EXPECT_EQ(normal(R"({"type":"number","multipleOf":5})"),
+            R"({"type": "integer", "multipleOf": 5})");
+  EXPECT_EQ(normal(R"({"type":"integer","multipleOf":0.5,"minimum":1})"),
+            R"({"type": "integer", "minimum": 1})");
+  EXPECT_EQ(normal(R"({"allOf":[{"multipleOf":0.4},{"multipleOf":0.6}],"type":"integer"})"),
+            R"({"type": "integer", "multipleOf": 6})");
+  for (const char* schema : {R"({"type":"number","multipleOf":0.01})",
+                             R"({"type":"integer","multipleOf":7,"minimum":2})"})
+    EXPECT_THAT(normal(schema), HasSubstr("number:")) << schema;
+  EXPECT_EQ(normal(R"({"enum":[0.3,0.25,"a",19.99],"type":"number","multipleOf":0.01})"),
+            R"({"enum": [0.3, 0.25, 19.99]})");
+  EXPECT_THAT(normal(R"({"type":"number","multipleOf":0.5,"minimum":0.1,"maximum":0.4})"),
+              HasSubstr("no value can be valid"));
+  for (const char* factor : {"0", "-0.5", "true", "1e-12", "0.00012347"})
+    EXPECT_THAT(normal(R"({"type":"number","multipleOf":)" + std::string(factor) + "}"),
+                HasSubstr("multipleOf"))
+        << factor;
+}
+
+TEST(Schema, places_the_items_that_an_array_must_contain) {
+  EXPECT_EQ(normal(R"({"type":"array","items":{"enum":["a","b"]},"contains":{"const":"b"},)"
+                   R"("maxItems":2})"),
+            R"({"anyOf": [{"type": "array", "prefixItems": [{"enum": ["b"]}], "items": )"
+            R"({"enum": ["a", "b"]}, "minItems": 1, "maxItems": 2}, {"type": "array", )"
+            R"("prefixItems": [{"enum": ["a", "b"]}, {"enum": ["b"]}], "items": false, )"
+            R"("minItems": 2}]})");
+  // With maxContains the others are none of them.
+  EXPECT_EQ(normal(R"({"type":"array","items":{"enum":["a","b"]},"contains":{"const":"b"},)"
+                   R"("minContains":0,"maxContains":0})"),
+            R"({"type": "array", "items": {"enum": ["a"]}})");
+  EXPECT_EQ(normal(R"({"type":"array","contains":{"const":"b"},"minContains":0})"),
+            R"({"type": "array", "items": {}})");
+  // Its counts came with 2019-09.
+  EXPECT_THAT(normal(R"({"$schema":"http://json-schema.org/draft-07/schema#","type":"array",)"
+                     R"("contains":{"const":"b"},"minContains":0})"),
+              HasSubstr(R"({"enum": ["b"]})"));
+  EXPECT_EQ(
+      normal(R"({"type":"array","items":{"enum":["a","b"]},"uniqueItems":true,)"
+             R"("contains":{"const":"b"},"maxItems":2,"minItems":2,"allOf":[)"
+             R"({"contains":{"const":"c"},"minContains":0}]})"),
+      normal(R"({"type":"array","items":{"enum":["a","b"]},"uniqueItems":true,"minItems":2})"));
+  EXPECT_THAT(normal(R"({"type":"array","items":{"type":"null"},"contains":{"type":"string"}})"),
+              HasSubstr("no value can be valid"));
+  // What is no email cannot be said, so that there are no others.
+  EXPECT_EQ(normal(R"({"type":"array","contains":{"format":"email"},"maxContains":1})"),
+            R"({"type": "array", "prefixItems": [{"type": "string", "format": "email"}], )"
+            R"("items": false, "minItems": 1})");
+  EXPECT_THAT(normal(R"({"type":"array","contains":{"format":"email"},"minContains":-1})"),
+              HasSubstr("minContains must be a whole number"));
+}
+
+TEST(Schema, refuses_prefixItems_beside_items_in_a_draft_that_does_not_know_it) {
+  const std::string words = R"("prefixItems":[{"type":"string"}],"items":{"type":"null"}})";
+  EXPECT_THAT(normal(R"({"$schema":"http://json-schema.org/draft-07/schema#",)" + words),
+              HasSubstr("prefixItems is a word of draft 2020-12"));
+  EXPECT_THAT(normal("{" + words), HasSubstr("prefixItems\": ["));
 }
 
 TEST(Schema, refuses_words_that_are_no_keyword_only_when_strict) {

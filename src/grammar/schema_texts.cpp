@@ -163,7 +163,15 @@ Result<Value> Normalizer::finish_unique(const Value& raw, int64_t least,
   if (lists.size() > kSequencesMax) return refusal;
   Value::List out;
   for (const Value::List& list : lists) {
-    if (static_cast<int64_t>(list.size()) >= least) out.push_back(array_of(list));
+    bool is_valid = static_cast<int64_t>(list.size()) >= least;
+    const Value* contained = raw.find(kContained);
+    for (const Value& one : contained == nullptr ? Value::List() : contained->items()) {
+      const auto contains = walk_.contains_as_asked(Value::list(list), *one.find("schema"),
+                                                    one.find("least"), one.find("most"));
+      if (!contains) return wrong(place, "contains is not supported beside these uniqueItems");
+      is_valid = is_valid && *contains;
+    }
+    if (is_valid) out.push_back(array_of(list));
   }
   if (out.empty()) return Value(false);
   return out.size() == 1 ? out.front() : Value::dict({{"anyOf", Value::list(std::move(out))}});

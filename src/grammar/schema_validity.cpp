@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "grammar/decimal.h"
 #include "grammar/pattern.h"
 #include "grammar/schema_rules_internal.h"
 #include "grammar/schema_walk.h"
@@ -44,8 +45,13 @@ Truth is_valid_number(const Value& value, const Value& schema, const std::string
   const double y = number_of(bound);
   if (std::abs(x) > kExactMax || std::abs(y) > kExactMax) return std::nullopt;
   if (word == "multipleOf") {
-    if (!has_type(bound, "integer") || y <= 0) return std::nullopt;
-    return std::fmod(x, y) == 0;
+    const auto number = decimal_of(value);
+    const auto factor = decimal_of(bound);
+    if (!number || !factor || factor->digits <= 0) return std::nullopt;
+    const Truth is_exact = is_multiple(*number, *factor);
+    // Some divide doubles: 0.3 / 0.1 is not quite 3.
+    const double ratio = x / y;
+    return is_exact == (std::floor(ratio) == ratio) ? is_exact : std::nullopt;
   }
   const bool is_lower = word.ends_with("inimum");
   const Value* draft4 = schema.find(is_lower ? "exclusiveMinimum" : "exclusiveMaximum");
@@ -249,10 +255,11 @@ std::optional<bool> SchemaWalk::is_valid_object(const Value& value, const Value&
 }
 
 std::optional<bool> SchemaWalk::is_valid_array(const Value& value, const Value& schema, int depth) {
-  for (const std::string_view word : {"contains", "unevaluatedItems"}) {
-    if (schema.contains(word)) return std::nullopt;
-  }
+  if (schema.contains("unevaluatedItems")) return std::nullopt;
   Truth out = true;
+  if (const Value* contained = schema.find("contains"); contained != nullptr)
+    out = contains_as_asked(value, *contained, schema.find("minContains"),
+                            schema.find("maxContains"), depth);
   if (const Value* unique = schema.find("uniqueItems"); unique != nullptr && unique->is_bool())
     out = !unique->as_bool() || are_distinct(value.items());
   if (const Value* least = schema.find("minItems"))
@@ -264,6 +271,27 @@ std::optional<bool> SchemaWalk::is_valid_array(const Value& value, const Value& 
     out = both_of(out, item ? is_valid(value.items()[i], *item, depth + 1) : Truth());
   }
   return out;
+}
+
+std::optional<bool> SchemaWalk::contains_as_asked(const Value& list, const Value& contained,
+                                                  const Value* least, const Value* most,
+                                                  int depth) {
+  if (draft_ < 6) return std::nullopt;  // no word yet
+  // The counts came later; 1 at least is what stands without them.
+  const bool has_counts = draft_ >= 2019;
+  const auto from = has_counts && least != nullptr ? count_of(least) : std::optional(int64_t{1});
+  const auto to = has_counts && most != nullptr ? count_of(most)
+                                                : std::optional(static_cast<int64_t>(list.size()));
+  if (!from || !to) return std::nullopt;
+  int64_t yes = 0;
+  int64_t maybe = 0;
+  for (const Value& item : list.items()) {
+    const Truth is_one = is_valid(item, contained, depth + 1);
+    yes += is_one == true ? 1 : 0;
+    maybe += is_one ? 0 : 1;
+  }
+  if (yes + maybe < *from || yes > *to) return false;
+  return yes >= *from && yes + maybe <= *to ? Truth(true) : std::nullopt;
 }
 
 SchemaWalk::SchemaOfName SchemaWalk::schema_of_name(const Value& schema, const std::string& name) {

@@ -60,6 +60,11 @@ class SchemaWalk {
 
   /// Is `value` valid? Nothing: not decided here.
   std::optional<bool> is_valid(const Value& value, const Value& schema, int depth = 0);
+  /// Does the list have as many items of `contained` as `least` and `most` (null: absent) ask, in
+  /// the draft of the schema? Nothing: not decided here.
+  std::optional<bool> contains_as_asked(const Value& list, const Value& contained,
+                                        const Value* least, const Value* most, int depth = 0);
+  [[nodiscard]] int draft() const { return draft_; }
   /// Does `text` match as patterns of schemas do, anywhere? Nothing: not decided here.
   std::optional<bool> matches(const std::string& pattern, const std::string& text);
   /// True when no text that `own` matches as a whole has what `other` matches.

@@ -5,6 +5,7 @@ import subprocess
 
 import jsonschema
 import pytest
+from exact_validator import exact_validator
 from scripted_model import write_scripted_model
 from squish_program import BUILD
 
@@ -71,8 +72,65 @@ def model(tmp_path_factory):
     return path
 
 
+def random_list(chance):
+    """Arrays that ask how many of their items are what, and numbers that are multiples."""
+    number = lambda: {"type": chance.choice(["number", "integer"])} | {
+        word: value for word, value in (
+            ("multipleOf", chance.choice([0.01, 0.1, 0.5, 0.25, 2.5, 0.3, 1, 2, 7, 10])),
+            ("minimum", chance.choice([-3, 0, 0.5, 2.25, 100])),
+            ("maximum", chance.choice([-1, 3, 9.99, 250])),
+            ("exclusiveMinimum", chance.choice([-7, 0, 1.5])),
+            ("exclusiveMaximum", chance.choice([0.1, 20])),
+        ) if chance.random() < (0.9 if word == "multipleOf" else 0.25)
+    }
+    if chance.random() < 0.3:
+        return number()
+    few = lambda: chance.choice([{"enum": ["x", "y", 1, 0.3, None]}, {"type": "boolean"}, {"enum": [1, 2, 3, 4]}])
+    item = lambda: chance.choice([few, number, lambda: chance.choice(LEAVES)])()
+    out = {"type": "array", "contains": item()}
+    words = {
+        "items": item,
+        "minContains": lambda: chance.randint(0, 3),
+        "maxContains": lambda: chance.randint(0, 3),
+        "minItems": lambda: chance.randint(0, 4),
+        "maxItems": lambda: chance.randint(1, 5),
+        "allOf": lambda: [{"contains": item()}],
+        "prefixItems": lambda: [item(), item()],
+        "not": lambda: {"contains": item()},
+        "uniqueItems": lambda: True,
+    }
+    out |= {word: make() for word, make in words.items() if chance.random() < (0.6 if word == "items" else 0.2)}
+    if out.get("uniqueItems"):
+        out["items"] = few()
+    return out
+
+
+def valid_schemas_of_lists(count):
+    chance, out = random.Random(7), []
+    while len(out) < count:
+        schema = {"$schema": chance.choice(DRAFTS), **random_list(chance), "definitions": {"d": {"type": "object"}}}
+        validator = exact_validator(schema)
+        try:
+            validator.check_schema(schema)
+        except jsonschema.SchemaError:
+            continue
+        out.append((schema, validator))
+    return out
+
+
+def test_texts_of_the_masks_of_random_lists_and_multiples_validate(model):
+    """contains and fractions as multipleOf were refused."""
+    compiled = draw_and_validate(model, valid_schemas_of_lists(600))
+    assert sum("contains" in schema for schema in compiled) > 150
+    assert sum(isinstance(schema.get("multipleOf"), float) for schema in compiled) > 50
+
+
 def test_texts_of_the_masks_of_random_schemas_validate(model):
-    schemas = valid_schemas(600)
+    assert len(draw_and_validate(model, valid_schemas(600))) > 300
+
+
+def draw_and_validate(model, schemas):
+    """Those that compile; every text of theirs must be valid."""
     lines = [json.dumps({"id": i, "schema": schema, "outputs": 3, "seed": i}) for i, (schema, _) in enumerate(schemas)]
     run = subprocess.run([BUILD / "tests" / "grammar" / "constrain_lines", model], input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
@@ -86,4 +144,4 @@ def test_texts_of_the_masks_of_random_schemas_validate(model):
             drawn += 1
             assert validator.is_valid(json.loads(text)), (json.dumps(schema), text)
     assert drawn > 600
-    assert sum("error" not in answer for answer in answers) > 300
+    return [schema for (schema, _), answer in zip(schemas, answers) if "error" not in answer]

@@ -37,6 +37,8 @@ SCHEMAS = {
         "type": "object", "properties": {"k": {"enum": ["x", "y"]}, "n": {"type": "integer"}}, "required": ["k"],
         "if": {"properties": {"k": {"const": "x"}}}, "then": {"required": ["n"]}, "else": {"not": {"required": ["n"]}},
     },
+    "contains": {"type": "array", "items": {"enum": ["red", "green", "blue"]}, "contains": {"const": "green"}, "maxContains": 1, "maxItems": 3},
+    "half": {"type": "object", "properties": {"n": {"type": "number", "multipleOf": 0.5, "minimum": 0, "maximum": 20}}, "required": ["n"]},
     "unique": {"type": "array", "items": {"enum": ["red", "green", "blue"]}, "uniqueItems": True, "minItems": 2},
 }
 
@@ -139,7 +141,8 @@ def test_a_required_tool_is_called_with_valid_arguments(client, server):
     [
         ({"type": "array", "items": {"type": "integer"}, "uniqueItems": True}, "uniqueItems"),
         ({"type": "number", "not": {"type": "integer"}}, "keyword not is not supported here"),
-        ({"type": "array", "contains": {"type": "null"}}, "contains"),
+        ({"type": "array", "unevaluatedItems": {"type": "null"}}, "unevaluatedItems"),
+        ({"type": "number", "multipleOf": 0.00012347}, "multipleOf 0.00012347 is not supported here"),
         ({"type": "object", "properties": {"a": {"type": "string", "pattern": "a", "minLength": 3}}}, "pattern"),
         ({"type": "string", "minlength": 3}, "minlength"),
         ({"$ref": "#/$defs/missing"}, "leads nowhere"),
