@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/cpu_count.h"
 #include "base/limits.h"
 #include "evaluate/perplexity.h"
 #include "model/model_files.h"
@@ -59,7 +60,7 @@ Result<json> answer(const json& job, Model& model, const Tokenizer& tokenizer) {
 
 int main(int argc, char** argv) {
   std::string backend_name;
-  int threads = usable_cpu_count();
+  int threads = compute_thread_count();
   for (int i = 2; i + 1 < argc; i += 2) {
     if (std::string_view(argv[i]) == "--backend") backend_name = argv[i + 1];
     if (std::string_view(argv[i]) == "--threads") threads = std::atoi(argv[i + 1]);
