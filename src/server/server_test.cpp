@@ -245,8 +245,9 @@ TEST(Openapi, every_part_of_a_path_that_takes_anything_is_a_parameter) {
   const Value* item = find_below(
       document, {"paths", "/v1/conversations/{id}/items/{item_id}", "get", "parameters"});
   ASSERT_NE(item, nullptr);
-  ASSERT_EQ(item->size(), 2U);
+  ASSERT_EQ(item->size(), 3U);
   EXPECT_EQ(text_below(item->items()[1], {"name"}), "item_id");
+  EXPECT_EQ(text_below(item->items()[2], {"name"}), "include");
   const Value* page =
       find_below(document, {"paths", "/v1/responses/{id}/input_items", "get", "parameters"});
   ASSERT_NE(page, nullptr);
