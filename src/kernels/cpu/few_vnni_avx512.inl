@@ -11,11 +11,12 @@
 // neighbours at distance 2, 1, 4 and 8), so that every row has the bits of the one-row kernel.
 //
 // A Zen 4 multiplies 64 bytes a cycle and stores them in two and a half: what multiplies bounds the
-// products there, and stores the panel. Hence nibbles stay in pairs where a mask takes one out while
-// other ports multiply (Q4_K, Q4_0, Q4_1), biases are what integer sums begin with, and offsets that
-// nobody reads are not stored. Nanoseconds for 256 columns of 16 rows with 8 activation rows, before
-// and now: Q4_K 290, 266; Q6_K 377, 338; Q4_1 379, 346; Q4_0 443, 342; Q5_0 461, 455. With 4: Q4_K
-// 255, 212; Q4_1 242, 219; Q4_0 307, 211; Q5_0 355, 297.
+// products there, and stores the panel. Hence nibbles stay in pairs where a mask takes one out
+// while other ports multiply (Q4_K, Q4_0, Q4_1), biases are what integer sums begin with, and
+// offsets that nobody reads are not stored. Nanoseconds for 256 columns of 16 rows with 8
+// activation rows, before and now: Q4_K 290, 266; Q6_K 377, 338; Q4_1 379, 346; Q4_0 443, 342; Q5_0
+// 461, 455. With 4: Q4_K 255, 212; Q4_1 242, 219; Q4_0 307, 211; Q5_0 355, 297. Odd numbers of rows
+// have kernels of their own: Q4_K with 7 rows 267, 246; with 5 216, 188; with 3 164, 145.
 //
 // Where the time goes, Zen 5, cycles for 256 columns of 16 rows of Q4_K with 8 activation rows: 376
 // for the products (the ports that multiply are taken for 352, those that load for 376), 134 to 215
@@ -201,15 +202,16 @@ template <class Layout>
 inline void few_block(const FewScratch& s, bool is_first, const uint8_t* codes, const float* xs,
                       const float* xo, size_t groups, size_t rows, RowFetch& fetch,
                       float (*sums)[kFewRows][16]) {
-  if (rows > 6) {
-    few_products<Layout, 8>(s, is_first, codes, xs, xo, groups, fetch, sums);
-  } else if (rows > 4) {
-    few_products<Layout, 6>(s, is_first, codes, xs, xo, groups, fetch, sums);
-  } else if (rows > 2) {
-    few_products<Layout, 4>(s, is_first, codes, xs, xo, groups, fetch, sums);
-  } else {
-    few_products<Layout, 2>(s, is_first, codes, xs, xo, groups, fetch, sums);
-  }
+  const auto take = [&](auto count) {
+    few_products<Layout, decltype(count)::value>(s, is_first, codes, xs, xo, groups, fetch, sums);
+  };
+  if (rows >= 8) return take(Index<8>());
+  if (rows == 7) return take(Index<7>());
+  if (rows == 6) return take(Index<6>());
+  if (rows == 5) return take(Index<5>());
+  if (rows == 4) return take(Index<4>());
+  if (rows == 3) return take(Index<3>());
+  take(Index<2>());
 }
 
 /// The results of activation row t: the order of sum_lanes.
