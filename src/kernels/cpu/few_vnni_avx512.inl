@@ -26,7 +26,7 @@
 // Lost: activation rows as lanes (16 bytes with four codes of each of four groups, unpacked in
 // registers or by a phase before, broadcast to the lanes of four activation rows, no panel and no
 // horizontal sum; with 8 rows 145 to 170 ns for 141, although the same instructions without their
-// dependencies take 12.3 cycles for what is 13.7 here). Q4_K's panel in nibbles, and two panels
+// dependencies take 12.3 cycles for what is 13.7 here). Two panels
 // that share the broadcasts for 4 rows at once (520 for 590 cycles from L2, with 4 rows 345 for
 // 411; from memory nothing is left of it: 122 tokens a second of 4 answers of the 1.5B for 126).
 // Panels made between the products, so that shuffles overlap with them (632: their stores are in
