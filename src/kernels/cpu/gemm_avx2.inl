@@ -356,20 +356,29 @@ constexpr PanelEntry kPanels[kDTypes] = {{},
                                          panel_entry<Iq4Xs>(),
                                          panel_entry<I3>()};
 
-void gemm_panel(unsigned dtype, const PackedRows& w, const WideRows& x, const Sink& sink,
-                void* scratch) {
-  const PanelEntry& entry = kPanels[dtype];
-  // As in gemm_vnni_avx512.inl.
-  const size_t times = w.length / entry.group * (x.count / kBlockRows + 1);
+/// Calls `multiply` for 16 weight rows after the other. The next ones come meanwhile, in `times`
+/// times.
+template <class Multiply>
+void for_strips(const PackedRows& w, size_t times, const Sink& sink, const Multiply& multiply) {
   for (size_t r = 0; r < w.count; r += kStripRows) {
     const size_t n = w.count - r < kStripRows ? w.count - r : kStripRows;
     const PackedRows strip = {w.data + r * w.row_bytes, w.row_bytes, n, w.length};
     const Sink part = {sink.out + r, sink.stride, sink.bias != nullptr ? sink.bias + r : nullptr,
                        sink.accumulate};
-    const Panel panel = make_panel(entry.unpack, entry.group, entry.is_signed, strip, scratch);
     RowFetch fetch = fetch_rows(w.data + (r + n) * w.row_bytes, kStripRows * w.row_bytes, times);
-    entry.multiply(panel, strip, *x.quant, entry.group == 32 ? x.extra : nullptr, part, fetch);
+    multiply(strip, part, fetch);
   }
+}
+
+void gemm_panel(unsigned dtype, const PackedRows& w, const WideRows& x, const Sink& sink,
+                void* scratch) {
+  const PanelEntry& entry = kPanels[dtype];
+  // As in gemm_vnni_avx512.inl.
+  const size_t times = w.length / entry.group * (x.count / kBlockRows + 1);
+  for_strips(w, times, sink, [&](const PackedRows& strip, const Sink& part, RowFetch& fetch) {
+    const Panel panel = make_panel(entry.unpack, entry.group, entry.is_signed, strip, scratch);
+    entry.multiply(panel, strip, *x.quant, entry.group == 32 ? x.extra : nullptr, part, fetch);
+  });
 }
 
 }  // namespace

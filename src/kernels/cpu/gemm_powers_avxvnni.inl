@@ -233,11 +233,7 @@ void gemm_powers(unsigned dtype, const PackedRows& w, const WideRows& x, const S
   const PanelEntry& entry = kPanels[dtype];
   const size_t groups = w.length / entry.group;
   const size_t times = w.length / 32 * (x.count / kBlockRows + 1);
-  for (size_t r = 0; r < w.count; r += kStripRows) {
-    const size_t n = w.count - r < kStripRows ? w.count - r : kStripRows;
-    const PackedRows strip = {w.data + r * w.row_bytes, w.row_bytes, n, w.length};
-    const Sink part = {sink.out + r, sink.stride, sink.bias != nullptr ? sink.bias + r : nullptr,
-                       sink.accumulate};
+  for_strips(w, times, sink, [&](const PackedRows& strip, const Sink& part, RowFetch& fetch) {
     const Panel panel = make_panel(entry.unpack, entry.group, entry.is_signed, strip, scratch);
     alignas(32) float last[kStripRows];
     const SharedFactors factors = {panel.scale, panel.offset, last};
@@ -245,9 +241,8 @@ void gemm_powers(unsigned dtype, const PackedRows& w, const WideRows& x, const S
       const auto top = static_cast<float>(kLargestSharedCode[dtype]);
       (entry.group == 32 ? share_panel<32> : share_panel<16>)(panel, groups, top, factors);
     }
-    RowFetch fetch = fetch_rows(w.data + (r + n) * w.row_bytes, kStripRows * w.row_bytes, times);
     kPowerTimesRows[dtype](panel, factors, strip, x, part, fetch);
-  }
+  });
 }
 
 }  // namespace

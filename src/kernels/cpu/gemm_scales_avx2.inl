@@ -255,14 +255,9 @@ void gemm_scales(unsigned dtype, const PackedRows& w, const WideRows& x, const S
     return;
   }
   const size_t times = w.length / 256 * (x.count / kScaledRows + 1);
-  for (size_t r = 0; r < w.count; r += kStripRows) {
-    const size_t n = w.count - r < kStripRows ? w.count - r : kStripRows;
-    const PackedRows strip = {w.data + r * w.row_bytes, w.row_bytes, n, w.length};
-    const Sink part = {sink.out + r, sink.stride, sink.bias != nullptr ? sink.bias + r : nullptr,
-                       sink.accumulate};
-    RowFetch fetch = fetch_rows(w.data + (r + n) * w.row_bytes, kStripRows * w.row_bytes, times);
+  for_strips(w, times, sink, [&](const PackedRows& strip, const Sink& part, RowFetch& fetch) {
     kScaledStrips[dtype](strip, x, part, scratch, fetch);
-  }
+  });
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ struct alignas(32) MultipleBlock {
 
 /// Prompt rows whose groups' steps differ by powers of two only, so that going from one group to
 /// the next costs no multiplication. They stand beside QuantRows, whose codes and scales are made
-/// so and whose sums are left alone: the step of group g of row t is factors[t] * 2^e, 0 <= e
+/// so and whose sums are null: the step of group g of row t is factors[t] * 2^e, 0 <= e
 /// <= 24.
 struct PowerSteps {
   int32_t* exponents;  // [count][group_stride]: e * 2^23, which added to the bits of a float

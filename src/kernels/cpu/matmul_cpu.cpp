@@ -88,7 +88,7 @@ void CpuBackend::quantize(ConstRows x, std::span<const MatmulTarget> targets, bo
       std::any_of(targets.begin(), targets.end(), [&](const MatmulTarget& target) {
         return takes_extra(target.weight.dtype) && (!is_power || takes_powers(target.weight.dtype));
       });
-  out.rows = out.buffer.prepare(x.count, x.length);
+  out.rows = out.buffer.prepare(x.count, x.length, !is_power);
   out.extra = is_extra_wanted ? out.extra_buffer.prepare(x.count, x.length) : ExtraRows{};
   if (is_power) power_steps_ = power_buffer_.prepare(out.rows);
   pool_.parallel_for(x.count, grain(x.length), [&](size_t begin, size_t end, int) {

@@ -26,13 +26,15 @@ struct QuantBuffer {
   AlignedBuffer<int32_t> minus16;
   AlignedBuffer<int32_t> minus32;
 
-  QuantRows prepare(size_t count, size_t length) {
+  /// `has_sums`: else those are null, as PowerSteps brings its own.
+  QuantRows prepare(size_t count, size_t length, bool has_sums) {
     QuantRows rows = {};
     rows.count = count;
     rows.code_stride = round_up(length, 64);
     rows.group_stride = round_up(length / 32, 16);
     rows.codes = grown(codes, count * rows.code_stride);
     rows.scales = grown(scales, count * rows.group_stride);
+    if (!has_sums) return rows;
     rows.sums16 = grown(sums16, 2 * count * rows.group_stride);
     rows.sums32 = grown(sums32, count * rows.group_stride);
     rows.minus16 = grown(minus16, 2 * count * rows.group_stride);
