@@ -1,4 +1,3 @@
-#include "base/cpu_count.h"
 #include "quant/sqint2.h"
 
 #include <cmath>
@@ -6,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/cpu_count.h"
 #include "quant/group_affine.h"
 #include "quant/numpy_random.h"
 
