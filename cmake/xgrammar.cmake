@@ -8,7 +8,7 @@ endif()
 file(GLOB_RECURSE xgrammar_sources CONFIGURE_DEPENDS ${SQUISH_XGRAMMAR_DIR}/cpp/*.cc)
 list(FILTER xgrammar_sources EXCLUDE REGEX "/cpp/tvm_ffi/")
 
-# Three places of it let answers through that do not fit, one cannot be stopped, and some take too long. A source that no longer has them ends the
+# Five places of it let answers through that do not fit, one cannot be stopped, and some take too long. A source that no longer has them ends the
 # configuration: look whether the newer version is right there, and drop the correction (the tests that name each must hold).
 function(squish_correct_xgrammar FILE BEFORE AFTER)
   get_property(text GLOBAL PROPERTY "squish_xgrammar_${FILE}")
@@ -45,6 +45,32 @@ squish_correct_xgrammar(fsm_builder.cc [==[    int end_state_of_lower_bound_fsm 
       if (result.IsEndState(end)) result.GetFsm().AddEpsilonEdge(end, end_state_of_lower_bound_fsm);
     }
     result.AddEndState(end_state_of_lower_bound_fsm);]==])
+# Tokens of single bytes could write what is no UTF-8: half of a surrogate pair (ED A0 80), and in regular expressions a character with more bytes than it
+# takes (E0 80 80). A range of characters is written in pieces of one length each, without the surrogates.
+squish_correct_xgrammar(grammar_functor.cc [==[  constexpr uint32_t width_ends[] = {0x7F, 0x7FF, 0xFFFF, 0x10FFFF};
+  for (uint32_t width_end : width_ends) {
+    if (low <= high && low <= width_end) {
+      auto end = std::min(high, width_end);
+      AddCharacterRange(from, to, CodepointToPackedUTF8(low), CodepointToPackedUTF8(end));
+      low = end + 1;
+    }
+  }]==] [==[  constexpr uint32_t pieces[][2] = {{0, 0x7F}, {0x80, 0x7FF}, {0x800, 0xD7FF}, {0xE000, 0xFFFF}, {0x10000, 0x10FFFF}};
+  for (const auto& piece : pieces) {
+    const uint32_t begin = std::max(low, piece[0]), end = std::min(high, piece[1]);
+    if (begin <= end) AddCharacterRange(from, to, CodepointToPackedUTF8(begin), CodepointToPackedUTF8(end));
+  }]==])
+squish_correct_xgrammar(fsm_builder.cc [==[    if (high > kMax1ByteUnicode) {
+      uint32_t multi_byte_low = std::max<uint32_t>(low, kMax1ByteUnicode + 1);
+      AddPackedUTF8RangeEdges(
+          *fsm, from, to, CodepointToPackedUTF8(multi_byte_low), CodepointToPackedUTF8(high)
+      );
+    }]==] [==[    constexpr uint32_t pieces[][2] = {{0x80, 0x7FF}, {0x800, 0xD7FF}, {0xE000, 0xFFFF}, {0x10000, 0x10FFFF}};
+    for (const auto& piece : pieces) {
+      const uint32_t begin = std::max<uint32_t>(low, piece[0]), end = std::min<uint32_t>(high, piece[1]);
+      if (begin <= end) {
+        AddPackedUTF8RangeEdges(*fsm, from, to, CodepointToPackedUTF8(begin), CodepointToPackedUTF8(end));
+      }
+    }]==])
 # Repetitions were written out up to 128 rounds, whatever a round is: (?:x{48}){0,100} is 4,800 states with a mask each. Rounds of 32 parts or more are
 # counted from 256 parts on (pattern_tree.cpp writes patterns for that).
 squish_correct_xgrammar(fsm_builder.cc [==[/*! \brief One entry of the regex parsing stack:]==] [==[/*! \brief Characters and classes of a part when its repetitions are written out. */
@@ -124,7 +150,7 @@ squish_correct_xgrammar(grammar_compiler.cc [==[  if (has_char_budget_rules_) {
   SquishRuns squish_runs(grammar_, init_rule_id_, initial_state_.element_id);]==])
 squish_correct_xgrammar(grammar_compiler.cc [==[#include "xgrammar/grammar.h"]==] [==[#include "xgrammar/grammar.h"
 #include "xgrammar_runs.h"]==])
-foreach(file grammar_compiler.cc json_schema_converter.cc fsm.cc fsm_builder.cc)
+foreach(file grammar_compiler.cc grammar_functor.cc json_schema_converter.cc fsm.cc fsm_builder.cc)
   list(REMOVE_ITEM xgrammar_sources ${SQUISH_XGRAMMAR_DIR}/cpp/${file})
   list(APPEND xgrammar_sources ${PROJECT_BINARY_DIR}/xgrammar/${file})
   get_property(text GLOBAL PROPERTY "squish_xgrammar_${file}")

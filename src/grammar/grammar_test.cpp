@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/strings.h"
 #include "grammar/grammar_constraint.h"
 #include "grammar/sources.h"
 #include "text/testing/byte_tokenizer.h"
@@ -312,6 +313,48 @@ TEST(GrammarMask, has_exactly_the_tokens_that_a_text_of_a_length_accepts) {
         ASSERT_TRUE(state.accept(allowed[random() % allowed.size()]));
       }
     }
+  }
+}
+
+/// Does `state` take these bytes, one token each? It is left as it was.
+bool takes_bytes(MaskState& state, std::span<const uint8_t> bytes) {
+  int taken = 0;
+  while (taken < static_cast<int>(bytes.size()) &&
+         state.accept(static_cast<TokenId>(bytes[static_cast<size_t>(taken)])))
+    ++taken;
+  state.rollback(taken);
+  return taken == static_cast<int>(bytes.size());
+}
+
+// Vocabularies have tokens of single bytes, which could write surrogates and overlong forms.
+TEST(GrammarMask, lets_only_whole_characters_of_utf8_into_texts) {
+  std::vector<std::string> texts;
+  for (int byte = 0; byte < 256; ++byte) texts.emplace_back(1, static_cast<char>(byte));
+  texts.emplace_back("<|end|>");
+  const std::vector<TokenId> ends = {256};
+  const auto vocabulary = MaskVocabulary::create(texts, texts.size(), ends).value();
+  constexpr std::array<uint8_t, 22> kEdges = {0x20, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF,
+                                              0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED,
+                                              0xEE, 0xEF, 0xF0, 0xF4, 0xF5, 0xFF};
+  for (const GrammarSource& source :
+       {schema(R"({"type":"string"})"), schema(R"({"type":"string","maxLength":9})"),
+        schema(R"({"type":"string","pattern":"^.{2,9}$"})"), regex_source("\"[^\"]*\"").value(),
+        regex_source("\"[ -\\U0010ffff]{3}\"").value(),
+        ebnf_source("root ::= \"\\\"\" [^\\\"]* \"\\\"\"").value()}) {
+    MaskState state(CompiledMask::compile(vocabulary, source.language, source.text).value());
+    ASSERT_TRUE(state.accept('"')) << source.text;
+    size_t characters = 0;
+    for (size_t i = 0; i < kEdges.size() * kEdges.size() * kEdges.size(); ++i) {
+      const std::array<uint8_t, 4> bytes = {kEdges[i % 22], kEdges[i / 22 % 22], kEdges[i / 484],
+                                            0x80};
+      const size_t size = bytes[0] < 0x80 ? 1 : bytes[0] < 0xE0 ? 2 : bytes[0] < 0xF0 ? 3 : 4;
+      const bool is_character = is_valid_utf8(
+          {reinterpret_cast<const char*>(bytes.data()), size});  // NOLINT: bytes of a text
+      ASSERT_EQ(takes_bytes(state, std::span(bytes).first(size)), is_character)
+          << source.text << fmt::format(": {:02x}", fmt::join(bytes, " "));
+      characters += is_character ? 1 : 0;
+    }
+    EXPECT_GT(characters, 1000U);
   }
 }
 
