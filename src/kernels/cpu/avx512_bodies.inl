@@ -24,6 +24,7 @@ struct Index {
 #include "kernels/cpu/panel_avx512.inl"
 #include "kernels/cpu/gemm_vnni_avx512.inl"
 #include "kernels/cpu/shared_steps_avx512.inl"
+#include "kernels/cpu/few_pieces_avx512.inl"
 #include "kernels/cpu/few_vnni_avx512.inl"
 #include "kernels/cpu/trellis.inl"
 #include "kernels/cpu/trellis_avx512.inl"

@@ -12,16 +12,18 @@
 //
 // A Zen 4 multiplies 64 bytes a cycle and stores them in two and a half: what multiplies bounds the
 // products there, and stores the panel. Hence nibbles stay in pairs where a mask takes one out
-// while other ports multiply (Q4_K, Q4_0, Q4_1), biases are what integer sums begin with, and
-// offsets that nobody reads are not stored. Nanoseconds for 256 columns of 16 rows with 8
-// activation rows, before and now: Q4_K 290, 266; Q6_K 377, 338; Q4_1 379, 346; Q4_0 443, 342; Q5_0
-// 461, 455. With 4: Q4_K 255, 212; Q4_1 242, 219; Q4_0 307, 211; Q5_0 355, 297. Odd numbers of rows
-// have kernels of their own: Q4_K with 7 rows 267, 246; with 5 216, 188; with 3 164, 145.
+// while other ports multiply (Q4_K, Q4_0, Q4_1), biases are what integer sums begin with, offsets
+// that nobody reads are not stored, and Q4_K's next panel is made between the products
+// (few_pieces_avx512.inl). Nanoseconds for 256 columns of 16 rows with 8 activation rows, before
+// and now: Q4_K 290, 240; Q6_K 377, 335; Q4_1 379, 343; Q4_0 443, 333; Q5_0 461, 385; Q8_0 440,
+// 421. With 4: Q4_K 255, 158; Q4_1 242, 214; Q4_0 307, 201; Q5_0 355, 260. Odd numbers of rows have
+// kernels of their own. A Xeon (Sapphire Rapids), whole panels and separate broadcasts to what is
+// here: Q4_K 279 to 246, Q6_K 352 to 315; with 4 rows Q4_K 203 to 182, Q6_K 233 to 237.
 //
 // Where the time goes, Zen 5, cycles for 256 columns of 16 rows of Q4_K with 8 activation rows: 376
 // for the products (the ports that multiply are taken for 352, those that load for 376), 134 to 215
 // for the panel, of which 80 are stores: one of 64 bytes keeps both multiplying ports from a
-// cycle's work.
+// cycle's work. (Not measured again since pieces are made between the products.)
 //
 // Lost: activation rows as lanes (16 bytes with four codes of each of four groups, unpacked in
 // registers or by a phase before, broadcast to the lanes of four activation rows, no panel and no
@@ -29,9 +31,8 @@
 // dependencies take 12.3 cycles for what is 13.7 here). Two panels
 // that share the broadcasts for 4 rows at once (520 for 590 cycles from L2, with 4 rows 345 for
 // 411; from memory nothing is left of it: 122 tokens a second of 4 answers of the 1.5B for 126).
-// Panels made between the products, so that shuffles overlap with them (632: their stores are in
-// the way). No panel, but lines of 8 rows and 8 columns unpacked in registers (Q4_1 626 for 779,
-// Q4_K 622, Q6_K 1,125 for 852). Lines of what comes next into L1.
+// No panel, but lines of 8 rows and 8 columns unpacked in registers (Q4_1 626 for 779, Q4_K 622,
+// Q6_K 1,125 for 852). Lines of what comes next into L1.
 //
 // From memory a unit of Q4_K takes 713 cycles (1,750 without the fetched lines; 667 is what the
 // fetching itself leaves, since broadcasts have taken the ports that load). Lost: every second
@@ -41,12 +42,15 @@ namespace {
 
 constexpr size_t kFewRows = 8;       // activation rows of a block
 constexpr size_t kFewBlocks = 4;     // blocks that a call takes at most
-constexpr size_t kFewColumns = 512;  // 16 KB of panel, 8 KB of activations, 8 KB of sums
+constexpr size_t kFewColumns = 512;  // 8 KB of panel, 4 KB of activations, 8 KB of sums
 
-struct FewScratch {
-  alignas(64) uint8_t codes[kFewColumns / 4][64];
+struct FewPanel {
+  alignas(64) uint8_t codes[kFewColumns * kPanelRows];
   alignas(64) float scale[kFewColumns / 16][16];
   alignas(64) float offset[kFewColumns / 16][16];
+};
+struct FewScratch {
+  FewPanel panels[2];  // the second: where pieces of the next one are made
   alignas(64) float sums[kFewBlocks][16][kFewRows][16];  // [block][group % 16][row][weight row]
   alignas(64) float extra[kFewBlocks * kFewRows][16];    // [row][weight row]: the second plane
   size_t extra_done[kFewBlocks * kFewRows];              // its groups that are in these sums
@@ -116,8 +120,8 @@ void few_pack(const QuantRows& x, size_t length, size_t form, size_t block, void
 struct ByteLines {
   using PanelOf = Panel;
   template <size_t kLines>
-  static __m512i line(const uint8_t (*codes)[64], size_t g, size_t j, __m512i) {
-    return load512(codes[g * kLines + j]);
+  static __m512i line(const uint8_t* codes, size_t g, size_t j, __m512i) {
+    return load512(codes + 64 * (g * kLines + j));
   }
 };
 
@@ -126,8 +130,8 @@ struct ByteLines {
 struct NibblePairs {
   using PanelOf = Panel;  // no type has a second plane
   template <size_t kLines>
-  static __m512i line(const uint8_t (*codes)[64], size_t g, size_t j, __m512i mask) {
-    return _mm512_and_si512(load512(codes[g / 2 * kLines + j]), mask);
+  static __m512i line(const uint8_t* codes, size_t g, size_t j, __m512i mask) {
+    return _mm512_and_si512(load512(codes + 64 * (g / 2 * kLines + j)), mask);
   }
 };
 
@@ -135,28 +139,68 @@ struct NibblePairs {
 struct NibbleHalves {
   using PanelOf = NibblePanel;
   template <size_t kLines>
-  static __m512i line(const uint8_t (*codes)[64], size_t g, size_t j, __m512i) {
+  static __m512i line(const uint8_t* codes, size_t g, size_t j, __m512i) {
     static_assert(kLines == 8);
-    return nibble_line(codes[4 * g], j);
+    return nibble_line(codes + 64 * 4 * g, j);
   }
 };
 
-template <size_t group, size_t sums, bool is_biased, class LinesOf = ByteLines>
+template <size_t group, size_t sums, bool is_biased, class LinesOf, class MakerOf>
 struct FewLayout {
   static constexpr size_t kGroup = group;
+  static constexpr size_t kLines = group / 4;
   static constexpr size_t kSums = sums;
   static constexpr bool kIsBiased = is_biased;
   using Lines = LinesOf;
+  using PanelOf = typename LinesOf::PanelOf;
+  using Maker = MakerOf;
+  using Next = NextPanel<MakerOf, PanelOf>;
+  static constexpr bool kHasPieces = MakerOf::kSteps > 0;
+  static_assert(!kHasPieces || MakerOf::kSteps == kLines);
 };
 
+/// No piece of the next panel.
+struct NoPiece {
+  template <int>
+  void take() {}
+};
+
+/// Adds the products of a line and four columns of each activation row. GCC 12 takes no broadcast
+/// into this instruction by itself; half the instructions are twice as many that are in sight.
+template <int t, int kRows>
+inline __attribute__((always_inline)) void add_line(__m512i (&dots)[kRows], __m512i line,
+                                                    const uint8_t* columns) {
+  if constexpr (t < kRows) {
+    using Four __attribute__((may_alias)) = uint32_t;
+    const auto& four = *reinterpret_cast<const Four*>(columns + 4 * t);
+    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(dots[t]) : "v"(line), "m"(four));
+    add_line<t + 1>(dots, line, columns);
+  }
+}
+
+/// Lines j and on of group g, each followed by a step of the piece.
+template <class Layout, int j, int kRows, class Piece>
+inline __attribute__((always_inline)) void add_lines(__m512i (&dots)[kRows], const uint8_t* codes,
+                                                     size_t g, __m512i mask, const uint8_t* columns,
+                                                     Piece& piece) {
+  constexpr size_t kLines = Layout::kLines;
+  if constexpr (j < kLines) {
+    const __m512i line = Layout::Lines::template line<kLines>(codes, g, j, mask);
+    add_line<0>(dots, line, columns + 4 * j * kFewRows);
+    piece.template take<j>();
+    add_lines<Layout, j + 1>(dots, codes, g, mask, columns, piece);
+  }
+}
+
 /// Adds `groups` groups of the panel times kRows activation rows to their sums. `codes`, `xs` and
-/// `xo`: the block's, from the panel's first column on. The memory brings what comes next
-/// meanwhile.
-template <class Layout, int kRows>
-void few_products(const FewScratch& s, bool is_first, const uint8_t* codes, const float* xs,
-                  const float* xo, size_t groups, RowFetch& fetch, float (*sums)[kFewRows][16]) {
+/// `xo`: the block's, from the panel's first column on. Meanwhile the memory brings what comes
+/// next, and the next panel is made, if somebody else does not.
+template <class Layout, int kRows, bool makes_next>
+__attribute__((noinline)) void few_products(const FewPanel& panel, bool is_first,
+                                            const uint8_t* codes, const float* xs, const float* xo,
+                                            size_t groups, typename Layout::Next& next,
+                                            RowFetch& fetch, float (*sums)[kFewRows][16]) {
   constexpr size_t kSums = Layout::kSums;
-  constexpr size_t kLines = Layout::kGroup / 4;
   for (size_t slot = 0; slot < kSums; ++slot) {
     fetch.some();
     const __m512i mask = _mm512_set1_epi8(static_cast<char>(slot % 2 == 0 ? 0x0f : 0xf0));
@@ -172,25 +216,22 @@ void few_products(const FewScratch& s, bool is_first, const uint8_t* codes, cons
           dots[t] = _mm512_set1_epi32(totals[kFewRows * g + static_cast<size_t>(t)]);
         }
       }
-      const uint8_t* from = codes + g * kLines * 4 * kFewRows;
-#pragma GCC unroll 8
-      for (size_t j = 0; j < kLines; ++j) {
-        const __m512i line = Layout::Lines::template line<kLines>(s.codes, g, j, mask);
-#pragma GCC unroll 8
-        for (int t = 0; t < kRows; ++t) {
-          const auto four =
-              static_cast<int>(load_u32(from + 4 * (j * kFewRows + static_cast<size_t>(t))));
-          dots[t] = _mm512_dpbusd_epi32(dots[t], line, _mm512_set1_epi32(four));
-        }
+      const uint8_t* columns = codes + g * Layout::kGroup * kFewRows;
+      if constexpr (makes_next) {
+        auto piece = next.piece(g);
+        add_lines<Layout, 0>(dots, panel.codes, g, mask, columns, piece);
+      } else {
+        NoPiece piece;
+        add_lines<Layout, 0>(dots, panel.codes, g, mask, columns, piece);
       }
-      const __m512 scale = _mm512_load_ps(s.scale[g]);
+      const __m512 scale = _mm512_load_ps(panel.scale[g]);
       for (int t = 0; t < kRows; ++t) {
         const __m512 both =
             _mm512_mul_ps(scale, _mm512_set1_ps(xs[kFewRows * g + static_cast<size_t>(t)]));
         sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]), both, sum[t]);
         if constexpr (!Layout::kIsBiased) {
           const __m512 total = _mm512_set1_ps(xo[kFewRows * g + static_cast<size_t>(t)]);
-          sum[t] = _mm512_fmadd_ps(_mm512_load_ps(s.offset[g]), total, sum[t]);
+          sum[t] = _mm512_fmadd_ps(_mm512_load_ps(panel.offset[g]), total, sum[t]);
         }
       }
     }
@@ -198,19 +239,25 @@ void few_products(const FewScratch& s, bool is_first, const uint8_t* codes, cons
   }
 }
 
+/// Of `left` rows as many as a block has; the last block's products make the next panel.
 template <class Layout>
-inline void few_block(const FewScratch& s, bool is_first, const uint8_t* codes, const float* xs,
-                      const float* xo, size_t groups, size_t rows, RowFetch& fetch,
-                      float (*sums)[kFewRows][16]) {
+inline void few_block(const FewPanel& panel, bool is_first, const uint8_t* codes, const float* xs,
+                      const float* xo, size_t groups, size_t left, typename Layout::Next& next,
+                      RowFetch& fetch, float (*sums)[kFewRows][16]) {
+  constexpr bool kMakes = Layout::kHasPieces;
   const auto take = [&](auto count) {
-    few_products<Layout, decltype(count)::value>(s, is_first, codes, xs, xo, groups, fetch, sums);
+    few_products<Layout, decltype(count)::value, kMakes>(panel, is_first, codes, xs, xo, groups,
+                                                         next, fetch, sums);
   };
-  if (rows >= 8) return take(Index<8>());
-  if (rows == 7) return take(Index<7>());
-  if (rows == 6) return take(Index<6>());
-  if (rows == 5) return take(Index<5>());
-  if (rows == 4) return take(Index<4>());
-  if (rows == 3) return take(Index<3>());
+  if (kMakes && left > 8)
+    return few_products<Layout, 8, false>(panel, is_first, codes, xs, xo, groups, next, fetch,
+                                          sums);
+  if (left >= 8) return take(Index<8>());
+  if (left == 7) return take(Index<7>());
+  if (left == 6) return take(Index<6>());
+  if (left == 5) return take(Index<5>());
+  if (left == 4) return take(Index<4>());
+  if (left == 3) return take(Index<3>());
   take(Index<2>());
 }
 
@@ -267,33 +314,49 @@ inline void load_begin(const PackedRows& w) {
 }
 
 template <class Layout>
-void few_rows(MakePanel make_panel, unsigned dtype, const PackedRows& w, const ExtraRows* extra,
-              const uint8_t* packed, size_t first, size_t count, const Sink& sink, FewScratch& s) {
+void few_rows(unsigned dtype, const PackedRows& w, const ExtraRows* extra, const uint8_t* packed,
+              size_t first, size_t count, const Sink& sink, FewScratch& s) {
   constexpr size_t kGroup = Layout::kGroup;
   constexpr size_t kSums = Layout::kSums;
   const size_t block_bytes = few_block_bytes(w.length, kGroup);
   const size_t blocks = (count + kFewRows - 1) / kFewRows;
   const size_t sums = (w.length + kFewColumns - 1) / kFewColumns * kSums * blocks;
-  typename Layout::Lines::PanelOf panel = {};
-  panel.codes = s.codes[0];
-  panel.scale = s.scale[0];
-  panel.offset = s.offset[0];
+  typename Layout::Next next = {};
+  size_t place = 0;
+  const auto begin_panel = [&](size_t r0, size_t k) {
+    FewPanel& memory = s.panels[place];
+    next.panel.codes = memory.codes;
+    next.panel.scale = memory.scale[0];
+    next.panel.offset = memory.offset[0];
+    rows_of_panel(dtype, w, r0, k, next.rows);
+    next.depth = w.length - k < kFewColumns ? w.length - k : kFewColumns;
+    next.done = 0;
+  };
   load_begin(w);
+  begin_panel(0, 0);
   for (size_t r0 = 0; r0 < w.count; r0 += kPanelRows) {
     const size_t rows = w.count - r0 < kPanelRows ? w.count - r0 : kPanelRows;
     RowFetch fetch =
         fetch_rows(w.data + (r0 + kPanelRows + 8) * w.row_bytes, kPanelRows * w.row_bytes, sums);
     for (size_t k = 0; k < w.length; k += kFewColumns) {
-      const size_t depth = w.length - k < kFewColumns ? w.length - k : kFewColumns;
-      make_panel_with(make_panel, dtype, w, r0, k, depth, panel);
+      next.finish();
+      const FewPanel& here = s.panels[place];
+      const auto panel = next.panel;
+      const size_t depth = next.depth;
+      if constexpr (Layout::kHasPieces) place = 1 - place;
+      // After the last panel of all the first of its rows again, which nobody reads.
+      const bool is_last = k + kFewColumns >= w.length;
+      begin_panel(is_last && r0 + kPanelRows < w.count ? r0 + kPanelRows : r0,
+                  is_last ? 0 : k + kFewColumns);
       for (size_t b = 0; b < blocks; ++b) {
         const uint8_t* block = packed + (first / kFewRows + b) * block_bytes;
         const auto* xs = reinterpret_cast<const float*>(block + few_codes_bytes(w.length));
         const float* xo = xs + w.length / kGroup * kFewRows;
         const size_t g = k / kGroup * kFewRows;
-        few_block<Layout>(s, k == 0, block + k * kFewRows, xs + g, xo + g, depth / kGroup,
-                          count - b * kFewRows, fetch, s.sums[b]);
+        few_block<Layout>(here, k == 0, block + k * kFewRows, xs + g, xo + g, depth / kGroup,
+                          count - b * kFewRows, next, fetch, s.sums[b]);
       }
+      next.done = depth / kGroup;
       if (extra != nullptr) few_extra(s, panel, k, depth, *extra, first, count);
     }
     few_finish<kSums>(s, r0, rows, first, count, extra != nullptr, sink);
@@ -313,48 +376,47 @@ size_t few_rows_min(unsigned dtype) {
 }
 
 struct FewEntry {
-  void (*rows)(MakePanel make, unsigned dtype, const PackedRows& w, const ExtraRows* extra,
-               const uint8_t* packed, size_t first, size_t count, const Sink& sink, FewScratch& s);
-  MakePanel make;
+  void (*rows)(unsigned dtype, const PackedRows& w, const ExtraRows* extra, const uint8_t* packed,
+               size_t first, size_t count, const Sink& sink, FewScratch& s);
   size_t form;
 };
 template <class Layout>
-constexpr FewEntry few_entry(MakePanel make, int bias) {
+constexpr FewEntry few_entry(int bias) {
   size_t form = 0;
   while (kForms[form].group != Layout::kGroup || kForms[form].bias != bias) ++form;
-  return {few_rows<Layout>, make, form};
+  return {few_rows<Layout>, form};
 }
 /// Blocks of 32 and super-blocks of groups of 32 or 16.
-template <class Format, class Lines = ByteLines>
-constexpr FewEntry few_simple(MakePanel make) {
-  return few_entry<FewLayout<32, 16, Format::kBias != 0, Lines>>(make, Format::kBias);
+template <class Format, class Maker, class Lines = ByteLines>
+constexpr FewEntry few_simple() {
+  return few_entry<FewLayout<32, 16, Format::kBias != 0, Lines, Maker>>(Format::kBias);
 }
-template <class Format, class Lines = ByteLines>
-constexpr FewEntry few_k32(MakePanel make) {
-  return few_entry<FewLayout<32, 8, Format::kBias != 0, Lines>>(make, Format::kBias);
+template <class Format, class Maker, class Lines = ByteLines>
+constexpr FewEntry few_k32() {
+  return few_entry<FewLayout<32, 8, Format::kBias != 0, Lines, Maker>>(Format::kBias);
 }
-template <class Format>
-constexpr FewEntry few_k16(MakePanel make) {
-  return few_entry<FewLayout<16, 16, Format::kBias != 0>>(make, Format::kBias);
+template <class Format, class Maker>
+constexpr FewEntry few_k16() {
+  return few_entry<FewLayout<16, 16, Format::kBias != 0, ByteLines, Maker>>(Format::kBias);
 }
 // In the order of DType.
 constexpr FewEntry kFew[kDTypes] = {
     {},
     {},
     {},
-    few_simple<Simple4_0, NibbleHalves>(panel_nibbles<Simple4_0>),
-    few_simple<Simple4_1, NibbleHalves>(panel_q4_1<true>),
-    few_simple<Simple5_0>(panel_five<Simple5_0>),
-    few_simple<Simple5_1>(panel_five<Simple5_1>),
-    few_simple<Simple8_0>(panel_simple<Simple8_0>),
-    few_k16<K2>(panel_k16<K2>),
-    few_k16<K3>(panel_k16<K3>),
-    few_k32<K4, NibblePairs>(panel_k4_nibbles),
-    few_k32<K5>(panel_k45<K5>),
-    few_k16<K6>(panel_k6<false>),
-    few_simple<SimpleIq4Nl>(panel_simple<SimpleIq4Nl>),
-    few_k32<Iq4Xs>(panel_k45<Iq4Xs>),
-    few_k32<I3>(panel_k45<I3>),
+    few_simple<Simple4_0, WholePanel<panel_nibbles<Simple4_0>>, NibbleHalves>(),
+    few_simple<Simple4_1, WholePanel<panel_q4_1<true>>, NibbleHalves>(),
+    few_simple<Simple5_0, WholePanel<panel_five<Simple5_0>>>(),
+    few_simple<Simple5_1, WholePanel<panel_five<Simple5_1>>>(),
+    few_simple<Simple8_0, WholePanel<panel_simple<Simple8_0>>>(),
+    few_k16<K2, WholePanel<panel_k16<K2>>>(),
+    few_k16<K3, WholePanel<panel_k16<K3>>>(),
+    few_k32<K4, PiecesK4, NibblePairs>(),
+    few_k32<K5, WholePanel<panel_k45<K5>>>(),
+    few_k16<K6, WholePanel<panel_k6<false>>>(),
+    few_simple<SimpleIq4Nl, WholePanel<panel_simple<SimpleIq4Nl>>>(),
+    few_k32<Iq4Xs, WholePanel<panel_k45<Iq4Xs>>>(),
+    few_k32<I3, WholePanel<panel_k45<I3>>>(),
 };
 size_t few_form(unsigned dtype) { return kFew[dtype].form; }
 
@@ -367,7 +429,7 @@ void few_multiply(unsigned dtype, const PackedRows& w, const QuantRows& x, const
   constexpr size_t kAtOnce = kFewBlocks * kFewRows;
   for (size_t first = 0; first < x.count; first += kAtOnce) {
     const size_t count = x.count - first < kAtOnce ? x.count - first : kAtOnce;
-    entry.rows(entry.make, dtype, w, extra, rows, first, count, sink, s);
+    entry.rows(dtype, w, extra, rows, first, count, sink, s);
   }
 }
 

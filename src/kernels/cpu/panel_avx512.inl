@@ -191,21 +191,6 @@ void panel_k4(const uint8_t* const* rows, size_t depth, const Panel& out) {
   }
 }
 
-/// The same with the nibbles of both groups of 64 weights in one line (NibblePairs): half the
-/// stores.
-void panel_k4_nibbles(const uint8_t* const* rows, size_t depth, const Panel& out) {
-  for (size_t b = 0; b < depth / 256; ++b) {
-    const size_t at = b * K4::kBytes;
-    panel_factors_k45<4>(rows, at, out.scale + 128 * b, out.offset + 128 * b);
-    for (size_t half = 0; half < 2; ++half) {
-      __m512i lines[16];
-#pragma GCC unroll 16
-      for (size_t r = 0; r < 16; ++r) lines[r] = load512(rows[r] + at + 16 + 64 * half);
-      store_lines(lines, out.codes + 64 * (32 * b + 16 * half), 16);
-    }
-  }
-}
-
 template <class Format>
 void panel_k16(const uint8_t* const* rows, size_t depth, const Panel& out) {
   for (size_t b = 0; b < depth / 256; ++b) {
@@ -436,20 +421,21 @@ constexpr MakePanel kMakePanel[kDTypes] = {
     panel_k45<I3>,
 };
 
-/// Columns [column, column + depth) of 16 rows of `w` from `first` on, whole blocks. Rows past the
-/// matrix repeat the last one; nobody stores their results.
-inline void make_panel_with(MakePanel make, unsigned dtype, const PackedRows& w, size_t first,
-                            size_t column, size_t depth, const Panel& out) {
+/// Where 16 rows of `w` from `first` on have `column`, which begins a block. Rows past the matrix
+/// are the last one again; nobody stores their results.
+inline void rows_of_panel(unsigned dtype, const PackedRows& w, size_t first, size_t column,
+                          const uint8_t* (&rows)[kPanelRows]) {
   const UnpackEntry& entry = kUnpack[dtype];
-  const size_t at = column / entry.block_weights * entry.block_bytes;
-  const uint8_t* rows[kPanelRows];
+  const uint8_t* from = w.data + column / entry.block_weights * entry.block_bytes;
   for (size_t r = 0; r < kPanelRows; ++r)
-    rows[r] = w.data + (first + r < w.count ? first + r : w.count - 1) * w.row_bytes + at;
-  make(rows, depth, out);
+    rows[r] = from + (first + r < w.count ? first + r : w.count - 1) * w.row_bytes;
 }
+/// Columns [column, column + depth) of these rows.
 inline void make_native_panel(unsigned dtype, const PackedRows& w, size_t first, size_t column,
                               size_t depth, const Panel& out) {
-  make_panel_with(kMakePanel[dtype], dtype, w, first, column, depth, out);
+  const uint8_t* rows[kPanelRows];
+  rows_of_panel(dtype, w, first, column, rows);
+  kMakePanel[dtype](rows, depth, out);
 }
 
 }  // namespace
