@@ -5,9 +5,12 @@
 // rows make a pass: per 32 weights and row 8 vpdpbusd, one conversion, and what GroupSums says. On
 // Zen 5 two ports multiply, integers and floats; conversions and additions have their own, so that
 // the multiplications count: 11 for 32 weights where activations' steps are any, 9 where they
-// differ by powers of two (a step's exponent is added to the bits of the converted sum) and offsets
-// leave before it, or 9.5. Measured with 512 rows of 1,536 columns on two threads, GMAC/s, second
-// plane and all: Q4_0 519 to 622, Q5_0 513 to 580, Q4_1 512 to 580.
+// differ by powers of two and offsets leave before, or 9.5. Integer sums begin with the bits of 1.5
+// * 2^(23 + e): as floats they are that much and 2^e times the sum, so that a subtraction takes the
+// place of a conversion and an addition to the exponent (GMAC/s of one thread, before and since:
+// Zen 4, 72 rows, Q4_K 172, 179; Xeon, 128 rows, Q4_K 194, 205, Q5_0 161, 180, Q4_1 162, 172).
+// Measured with 512 rows of 1,536 columns on two threads, GMAC/s, second plane and all: Q4_0 519 to
+// 622, Q5_0 513 to 580, Q4_1 512 to 580.
 //
 // Unpacking a strip costs about 0.4 cycles a weight and is shared by all rows of the prompt chunk.
 // The strip after it comes from memory into L2 meanwhile: without that, every prompt waited 40 ms
@@ -72,10 +75,9 @@ inline OwnPanel make_panel(unsigned dtype, bool rounds_offsets, const PackedRows
   return panel;
 }
 
-/// values * 2^e, `exponent` being e * 2^23. 0 becomes 2^(e - 127), which is nothing beside a step.
-inline __m512 times_power(__m512 values, int32_t exponent) {
-  return _mm512_castsi512_ps(
-      _mm512_add_epi32(_mm512_castps_si512(values), _mm512_set1_epi32(exponent)));
+/// 2^e times the sum that began with `begin` (PowerSteps). Exact.
+inline __m512 since_begin(__m512i dots, int32_t begin) {
+  return _mm512_sub_ps(_mm512_castsi512_ps(dots), _mm512_castsi512_ps(_mm512_set1_epi32(begin)));
 }
 
 /// How the products of a group of 32 become part of a sum; what multiplies is in brackets.
@@ -86,16 +88,14 @@ inline __m512 times_power(__m512 values, int32_t exponent) {
 ///   before it is converted (add with the weights' step).
 enum class GroupSums { exact, offsets, bias_8, bias_16, bias_128 };
 
-/// The integers that the sums of a group begin with: -bias times its activations' codes.
+/// The integers that the sums of a group begin with: PowerSteps::begins, and -bias times its
+/// activations' codes.
 template <GroupSums kSums>
 inline __m512i first_dots(const PowerSteps* powers, size_t at) {
-  if constexpr (kSums == GroupSums::exact || kSums == GroupSums::offsets) {
-    return _mm512_setzero_si512();
-  } else {
-    const __m512i eight = _mm512_set1_epi32(powers->totals[at]);
-    if constexpr (kSums == GroupSums::bias_8) return eight;
-    return _mm512_slli_epi32(eight, kSums == GroupSums::bias_16 ? 1 : 4);
-  }
+  if constexpr (kSums == GroupSums::exact) return _mm512_setzero_si512();
+  if constexpr (kSums == GroupSums::offsets) return _mm512_set1_epi32(powers->begins[at]);
+  constexpr size_t kBias = kSums == GroupSums::bias_8 ? 0 : kSums == GroupSums::bias_16 ? 1 : 2;
+  return _mm512_set1_epi32(powers->biased[kBias][at]);
 }
 
 /// Adds the products of rounded offsets and sums of activations.
@@ -163,15 +163,15 @@ void panel_rows(const OwnPanel* panels, size_t length, const WideRows& x, size_t
     for (int t = 0; t < kRows; ++t) {
       for (int p = 0; p < kPanels; ++p) {
         const __m512 scale = _mm512_load_ps(panels[p].scale + 16 * g);
-        const __m512 value = _mm512_cvtepi32_ps(dots[p][t]);
         if constexpr (is_exact) {
+          const __m512 value = _mm512_cvtepi32_ps(dots[p][t]);
           const __m512 step = _mm512_mul_ps(scale, _mm512_set1_ps(x.quant->scales[at(t)]));
           sum[p][t] = _mm512_fmadd_ps(value, step, sum[p][t]);
           sum[p][t] = _mm512_fmadd_ps(_mm512_load_ps(panels[p].offset + 16 * g),
                                       _mm512_set1_ps(x.quant->sums32[at(t)]), sum[p][t]);
         } else {
           sum[p][t] =
-              _mm512_fmadd_ps(times_power(value, x.powers->exponents[at(t)]), scale, sum[p][t]);
+              _mm512_fmadd_ps(since_begin(dots[p][t], x.powers->begins[at(t)]), scale, sum[p][t]);
         }
       }
     }

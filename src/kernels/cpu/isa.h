@@ -50,9 +50,10 @@ struct alignas(32) MultipleBlock {
 /// so and whose sums are null: the step of group g of row t is factors[t] * 2^e, 0 <= e
 /// <= 24.
 struct PowerSteps {
-  int32_t* exponents;  // [count][group_stride]: e * 2^23, which added to the bits of a float
-                       // multiplies it by 2^e
-  int32_t* totals;     // [count][group_stride]: -8 times the sum of 32 codes
+  int32_t* begins;  // [count][group_stride]: the bits of 1.5 * 2^(23 + e). An integer sum of less
+                    // than 2^22 that begins with them is, as a float, that much and 2^e times
+                    // the sum: no conversion, and no multiplication by 2^e
+  int32_t* biased[3];  // likewise: begins less 8, 16 and 128 times the sum of 32 codes
   float* sums32;       // [count][group_stride]: 2^e times that sum
   int16_t* rounded;    // [count][group_stride]: those in units of rounded_steps[t]: at most 2^18 is
                        // the sum of a row's, whatever their signs
@@ -60,6 +61,9 @@ struct PowerSteps {
   float* sums128;        // [count][group_stride / 4]: of four groups together
   float* factors;        // [count]
 };
+
+/// PowerSteps::begins where e is 0.
+constexpr int32_t kFirstBegin = 0x4B400000;
 
 /// Where a product goes: out[t * stride + row] = product (+ bias[row]) (+ what was there).
 struct Sink {

@@ -45,8 +45,8 @@ struct QuantBuffer {
 
 /// What prompt rows have beside that where their steps differ by powers of two.
 struct PowerBuffer {
-  AlignedBuffer<int32_t> exponents;
-  AlignedBuffer<int32_t> totals;
+  AlignedBuffer<int32_t> begins;
+  AlignedBuffer<int32_t> biased[3];
   AlignedBuffer<float> sums32;
   AlignedBuffer<int16_t> rounded;
   AlignedBuffer<float> rounded_steps;
@@ -56,8 +56,8 @@ struct PowerBuffer {
   PowerSteps prepare(const QuantRows& rows) {
     const size_t groups = rows.count * rows.group_stride;
     PowerSteps out = {};
-    out.exponents = grown(exponents, groups);
-    out.totals = grown(totals, groups);
+    out.begins = grown(begins, groups);
+    for (size_t i = 0; i < 3; ++i) out.biased[i] = grown(biased[i], groups);
     out.sums32 = grown(sums32, groups);
     out.rounded = grown(rounded, groups);
     out.rounded_steps = grown(rounded_steps, rows.count);

@@ -47,14 +47,18 @@ void quantize_power_row(const float* x, size_t length, const QuantRows& out,
     round_group(x + 32 * g, inverse * power_of_two(-power), codes + 32 * g, halves);
     const int sum = halves[0] + halves[1];
     scales[g] = coarsest * power_of_two(power);
-    powers.exponents[first + g] = (power + kPowersMax) << 23;
-    powers.totals[first + g] = -8 * sum;
+    const int32_t begin = kFirstBegin + ((power + kPowersMax) << 23);
+    powers.begins[first + g] = begin;
+    powers.biased[0][first + g] = begin - 8 * sum;
+    powers.biased[1][first + g] = begin - 16 * sum;
+    powers.biased[2][first + g] = begin - 128 * sum;
     powers.sums32[first + g] = static_cast<float>(sum) * power_of_two(power + kPowersMax);
   }
   for (size_t i = 32 * groups; i < out.code_stride; ++i) codes[i] = 0;
   for (size_t g = groups; g < out.group_stride; ++g) {
     scales[g] = powers.sums32[first + g] = 0;
-    powers.exponents[first + g] = powers.totals[first + g] = 0;
+    powers.begins[first + g] = kFirstBegin;
+    for (int32_t* biased : powers.biased) biased[first + g] = kFirstBegin;
   }
   for (size_t g = 0; g < out.group_stride; g += 4) {
     const float* sums = powers.sums32 + first + g;

@@ -15,17 +15,21 @@ inline float largest_of_row(const float* x, size_t groups, size_t stride, float*
   return _mm512_reduce_max_ps(most);
 }
 
-/// Sums of 8 groups, of which the first `bytes` codes are there: totals as PowerSteps has them, and
-/// 2^e times each.
-inline void power_sums(const int8_t* codes, size_t bytes, const int32_t* exponents, int32_t* totals,
-                       float* sums) {
+/// Of groups [at, at + 8), of which the first `bytes` codes are there: PowerSteps::biased, and 2^e
+/// times each one's sum.
+inline void power_sums(const int8_t* codes, size_t bytes, const PowerSteps& powers, size_t at) {
   const __m256i whole = whole_sums(half_sums(codes, bytes));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(totals),
-                      _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(whole, 3)));
-  const __m256i exponent = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(exponents));
+  const __m256i begin = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(powers.begins + at));
+  const auto store = [&](size_t i, __m256i bias) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(powers.biased[i] + at),
+                        _mm256_sub_epi32(begin, bias));
+  };
+  store(0, _mm256_slli_epi32(whole, 3));
+  store(1, _mm256_slli_epi32(whole, 4));
+  store(2, _mm256_slli_epi32(whole, 7));
   const __m256 power =
-      _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(127 << 23)));
-  _mm256_storeu_ps(sums, _mm256_mul_ps(_mm256_cvtepi32_ps(whole), power));
+      _mm256_castsi256_ps(_mm256_add_epi32(begin, _mm256_set1_epi32((127 << 23) - kFirstBegin)));
+  _mm256_storeu_ps(powers.sums32 + at, _mm256_mul_ps(_mm256_cvtepi32_ps(whole), power));
 }
 
 /// PowerSteps::rounded of a row; returns their step.
@@ -63,7 +67,7 @@ void quantize_power_row(const float* x, size_t length, const QuantRows& out,
   int8_t* codes = out.codes + t * out.code_stride;
   float* scales = out.scales + t * out.group_stride;
   const size_t first = t * out.group_stride;
-  int32_t* exponents = powers.exponents + first;
+  int32_t* begins = powers.begins + first;
   const size_t groups = length / 32;
   float top = largest_of_row(x, groups, out.group_stride, scales);
   if (top < kTopMin) top = 0;
@@ -80,7 +84,8 @@ void quantize_power_row(const float* x, size_t length, const QuantRows& out,
     _mm512_storeu_ps(scales + g, _mm512_scalef_ps(coarsest, power));
     const __m512i exponent =
         _mm512_add_epi32(_mm512_cvtps_epi32(power), _mm512_set1_epi32(kPowersMax));
-    _mm512_storeu_si512(exponents + g, _mm512_slli_epi32(exponent, 23));
+    _mm512_storeu_si512(begins + g, _mm512_add_epi32(_mm512_slli_epi32(exponent, 23),
+                                                     _mm512_set1_epi32(kFirstBegin)));
     if (g < groups) {
       codes_of_groups(x + 32 * g, groups - g < 16 ? groups - g : 16,
                       _mm512_scalef_ps(inverse, _mm512_sub_ps(_mm512_setzero_ps(), power)),
@@ -88,13 +93,12 @@ void quantize_power_row(const float* x, size_t length, const QuantRows& out,
     }
   }
   for (size_t i = 32 * groups; i < out.code_stride; ++i) codes[i] = 0;
-  float* sums32 = powers.sums32 + first;
+  const float* sums32 = powers.sums32 + first;
   float* sums128 = powers.sums128 + first / 4;
   for (size_t g = 0; g < out.group_stride; g += 8) {
     const size_t at = 32 * g;
-    float* sums = sums32 + g;
-    power_sums(codes + at, at < out.code_stride ? out.code_stride - at : 0, exponents + g,
-               powers.totals + first + g, sums);
+    const float* sums = sums32 + g;
+    power_sums(codes + at, at < out.code_stride ? out.code_stride - at : 0, powers, first + g);
     for (size_t i = 0; i < 8; i += 4)
       sums128[(g + i) / 4] = (sums[i] + sums[i + 1]) + (sums[i + 2] + sums[i + 3]);
   }

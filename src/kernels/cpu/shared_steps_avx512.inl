@@ -3,7 +3,7 @@
 // A group of 32 with a step and an offset of its own costs 8 vpdpbusd and 3 multiplications for 16
 // weight rows and an activation row, one of 16 twice as many (gemm_vnni_avx512.inl). Here it is 8
 // and a half: a strip's codes are rounded anew to 8 bits, with one step and one offset for 128
-// columns, and activations' steps differ by powers of two, whose exponents integers add.
+// columns, and activations' steps differ by powers of two, with which integer sums begin.
 //
 //   out[t][r] = factor[t] * sum over blocks b
 //                 step[r][b] * sum_g 2^e[t][g] * (sum_i code[r][i] * xc[t][i]) + low[r][b] *
@@ -163,8 +163,10 @@ void shared_rows(const SharedPanel* panels, size_t groups, const WideRows& x, si
       }
     }
     __m512i dots[kPanels][kRows];
-    for (int p = 0; p < kPanels; ++p)
-      for (int t = 0; t < kRows; ++t) dots[p][t] = _mm512_setzero_si512();
+    for (int t = 0; t < kRows; ++t) {
+      const __m512i begin = _mm512_set1_epi32(x.powers->begins[at(t)]);
+      for (int p = 0; p < kPanels; ++p) dots[p][t] = begin;
+    }
 #pragma GCC unroll 8
     for (size_t j = 0; j < 8; ++j) {
       const size_t k4 = 8 * g + j;
@@ -180,9 +182,9 @@ void shared_rows(const SharedPanel* panels, size_t groups, const WideRows& x, si
       }
     }
     for (int t = 0; t < kRows; ++t) {
-      const int32_t exponent = x.powers->exponents[at(t)];
+      const int32_t begin = x.powers->begins[at(t)];
       for (int p = 0; p < kPanels; ++p)
-        sum[p][t] = _mm512_add_ps(sum[p][t], times_power(_mm512_cvtepi32_ps(dots[p][t]), exponent));
+        sum[p][t] = _mm512_add_ps(sum[p][t], since_begin(dots[p][t], begin));
     }
   }
   for (int p = 0; p < kPanels; ++p)
