@@ -3,7 +3,7 @@
 
 Those files are compiled with flags such as -mavx512f. An inline function that one of them exports as a weak symbol may be
 the copy that the linker keeps for the whole program, which then faults on an older processor. So each object may define
-one global symbol, squish::cpu::<name>_table() or squish::quant::<name>_table(), and no weak one. In Release an offender may be inlined away: run it on a
+one global symbol, <name>_table() of squish::cpu, squish::quant or squish::scan, and no weak one. In Release an offender may be inlined away: run it on a
 Debug build too.
 
     scripts/weak_symbols.py [--nm NM] OBJECT...
@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 
-GETTER = re.compile(r"squish::(cpu|quant)::\w+_table\(\)")
+GETTER = re.compile(r"squish::(cpu|quant|scan)::\w+_table\(\)")
 # nm's letters: W, w, V, v weak; u unique across the program; other capitals are global.
 WEAK = "WwVvu"
 # Not code, so harmless: a pointer to the language's unwinder, and the address sanitizer's mark (both only in dev builds).

@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 #include <random>
+#include <span>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,6 +16,7 @@
 #include "engine/random.h"
 #include "engine/testing/sample_plain.h"
 #include "engine/vector_scan.h"
+#include "engine/vector_scan_isa.h"
 
 namespace squish {
 namespace {
@@ -353,6 +355,55 @@ TEST(VectorScan, maxima_and_sums_are_right_at_every_size_around_a_block) {
 }
 
 /// Median over some calls, printed. The bound is loose: machines differ and tests share them.
+/// All that a table makes of a row, as bits.
+std::vector<uint32_t> bits_of(const scan::ScanTable& table, const std::vector<float>& values,
+                              float factor) {
+  std::vector<float> block_max(scan_block_count(values.size()));
+  std::vector<double> block_sum(block_max.size());
+  std::vector<float> weights = values;
+  const float max = table.max(values.data(), values.size(), block_max.data());
+  block_sum.push_back(
+      table.exp_sum(values.data(), values.size(), block_max.data(), max, factor, block_sum.data()));
+  table.exp_in_place(weights.data(), weights.size(), max, factor);
+  block_max.push_back(max);
+  std::vector<uint32_t> bits(block_max.size() + weights.size() + 2 * block_sum.size());
+  uint32_t* at = bits.data();
+  for (const auto bytes : {std::as_bytes(std::span(block_max)), std::as_bytes(std::span(weights)),
+                           std::as_bytes(std::span(block_sum))}) {
+    std::memcpy(at, bytes.data(), bytes.size());
+    at += bytes.size() / sizeof(uint32_t);
+  }
+  return bits;
+}
+
+TEST(VectorScan, every_instruction_set_gives_the_same_bits_at_every_size) {
+  std::mt19937_64 generator(4);
+  std::vector<size_t> sizes(300);
+  std::iota(sizes.begin(), sizes.end(), 1);
+  sizes.insert(sizes.end(), {1023, 4097, 50'257, 151'936});
+  for (const size_t size : sizes) {
+    auto values = normal_logits(generator, size, 9);
+    if (size % 3 == 0) values[generator() % size] = kNan;
+    if (size % 5 == 0) values[generator() % size] = -kInfinity;
+    if (size % 7 == 0) {
+      values.assign(size, -0.0F);
+      values[generator() % size] = 0;
+    }
+    const float factor = 1 / (0.1F + static_cast<float>(size % 17) / 8);
+    const auto expected = bits_of(*usable_scan_tables().front(), values, factor);
+    for (const scan::ScanTable* table : usable_scan_tables())
+      ASSERT_EQ(bits_of(*table, values, factor), expected) << table->name << ", " << size;
+  }
+}
+
+TEST(VectorScan, an_exponential_alone_is_that_of_its_vector) {
+  std::vector<float> values(997);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = -0.0317F * static_cast<float>(i);
+  auto weights = values;
+  exp_in_place(weights, 0, 1);
+  for (size_t i = 0; i < values.size(); ++i) ASSERT_EQ(exp_negative(values[i]), weights[i]) << i;
+}
+
 TEST(SamplerTiming, stays_within_its_budget_at_152k_tokens) {
   constexpr size_t kVocabulary = 151'936;
   std::mt19937_64 generator(1);

@@ -1,11 +1,15 @@
 #pragma once
-// Passes over a whole row of logits, written so that compilers turn them into vector code on every
-// target.
+// Passes over a whole row of logits, in the widest vectors that the processor has. Every width
+// gives the same bits (vector_scan.inl).
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 namespace squish {
+
+namespace scan {
+struct ScanTable;
+}
 
 /// Logits of one block, the unit in which the sampler skips what cannot matter. 64: 2,375 blocks at
 /// 152k tokens.
@@ -37,5 +41,8 @@ size_t find_at_least(std::span<const float> values, float bound, int32_t first_i
 /// gives 0 are skipped. Returns the sum of all. max must be finite.
 double scan_exp_sum(std::span<const float> values, std::span<const float> block_max, float max,
                     float factor, std::span<double> block_sum);
+
+/// Their bodies that this machine can run, the widest, which is used, last. For tests.
+std::span<const scan::ScanTable* const> usable_scan_tables();
 
 }  // namespace squish
