@@ -58,7 +58,9 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::open(const std::string& path,
       *loaded->tokenizer_, static_cast<size_t>(loaded->config().vocabulary_size));
   mark(trace, "vocabulary");
   loaded->pooling_ = read_pooling(loaded->files_);
-  SQ_TRY(loaded->engine_, Engine::create(*loaded->model_, options.engine));
+  EngineOptions engine_options = options.engine;
+  engine_options.pool = loaded->pool_.get();
+  SQ_TRY(loaded->engine_, Engine::create(*loaded->model_, engine_options));
   loaded->engine_->start();
   mark(trace, "engine");
   return loaded;

@@ -80,7 +80,7 @@ Engine::Engine(Model& model, KvCache kv, const EngineOptions& options, const Eng
            .speculation = options.speculation,
            .speculation_adapts = options.speculation_adapts,
            .hidden_length = static_cast<size_t>(model.config().hidden)}),
-      sampler_(vocabulary_size_) {}
+      sampler_(vocabulary_size_, options.pool) {}
 
 Engine::~Engine() { stop(); }
 
@@ -214,8 +214,8 @@ void Engine::step() {
   const Step& step = scheduler_.schedule();
   forward(step);
   score_prompts(step);
-  sample(step);
-  const std::span<Outcome> outcomes = scheduler_.commit(step, samples_, logits_used_);
+  const std::span<Result<Sample>> samples = sampler_.sample(step, logits_used_, scheduler_);
+  const std::span<Outcome> outcomes = scheduler_.commit(step, samples, logits_used_);
   trim_cache();
   publish(outcomes);
 }
@@ -289,40 +289,9 @@ void Engine::score_prompts(const Step& step) {
           step.batch.hidden.subspan((scores.begin + begin) * length, count * length);
       const auto logits = std::span(score_logits_).first(count * vocabulary_size_);
       model_.logits_of(hidden, count, logits);
-      for (size_t i = 0; i < count; ++i) {
-        const size_t position = static_cast<size_t>(scores.position) + begin + i;
-        ScoredToken& out = sequence.prompt_scores[position];
-        out = sampler_.score(logits.subspan(i * vocabulary_size_, vocabulary_size_), out.token,
-                             top_count);
-      }
+      const auto position = static_cast<size_t>(scores.position) + begin;
+      sampler_.score(logits, std::span(sequence.prompt_scores).subspan(position, count), top_count);
     }
-  }
-}
-
-void Engine::sample(const Step& step) {
-  samples_.clear();
-  for (const StepSample& entry : step.samples) {
-    Sequence& sequence = *entry.sequence;
-    const bool is_cached = !entry.cached_logits.empty();
-    const auto prompt_count = static_cast<size_t>(sequence.prompt_count);
-    // A guess counts once the token before it was drawn, so rows go one after the other.
-    for (size_t i = 0;; ++i) {
-      const size_t count = sequence.tokens.size() - entry.draft_count + i;
-      const size_t at = (entry.logit_row + i) * vocabulary_size_;
-      samples_.push_back(sampler_.sample(
-          {.logits = is_cached ? entry.cached_logits : logits_used_.subspan(at, vocabulary_size_),
-           .tokens = std::span(sequence.tokens).first(count),
-           .prompt_count = prompt_count,
-           .allowed = scheduler_.mask_of(sequence),
-           .seed = sequence.seed,
-           .position = count - prompt_count},
-          sequence.sampling));
-      if (!entry.goes_on(i, samples_.back())) break;
-      if (Status status = scheduler_.look_ahead(sequence, samples_.back()->token); !status)
-        samples_.back() = status.error();
-      if (!samples_.back()) break;
-    }
-    scheduler_.look_back(sequence);
   }
 }
 

@@ -13,8 +13,8 @@
 #include "base/result.h"
 #include "engine/engine_options.h"
 #include "engine/request.h"
-#include "engine/sampler.h"
 #include "engine/scheduler.h"
+#include "engine/step_sampler.h"
 #include "model/kv_cache.h"
 #include "model/model.h"
 
@@ -136,7 +136,6 @@ class Engine {
   void trim_cache();
   void forward(const Step& step);
   void score_prompts(const Step& step);
-  void sample(const Step& step);
   void publish(std::span<Outcome> outcomes);
   void count_finished(FinishReason reason, const RequestStats& stats);
   void record_held();
@@ -159,13 +158,12 @@ class Engine {
   // Engine thread only, from here to the thread itself.
   KvCache kv_;
   Scheduler scheduler_;
-  Sampler sampler_;
+  StepSampler sampler_;
   Clock::time_point step_begin_;
   double cache_share_used_ = 1;
   std::vector<float> logits_;        // grows to the largest step
   std::span<float> logits_used_;     // [rows, vocabulary] of this step
   std::vector<float> score_logits_;  // of a few rows of prompts; sized when first wanted
-  std::vector<Result<Sample>> samples_;
   std::thread thread_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/result.h"
+#include "base/thread_pool.h"
 #include "model/config.h"
 
 namespace squish {
@@ -42,6 +43,9 @@ struct EngineOptions {
   size_t inbox_capacity = limits::kInboxCapacity;
   /// Seed of requests whose own is -1; 0: entropy of the machine.
   uint64_t seed = 0;
+  /// For the draws of several rows; may be the backend's own. Null: one thread. Must outlive the
+  /// engine.
+  ThreadPool* pool = nullptr;
 };
 constexpr int32_t kContextDefaultMax = 32768;
 constexpr double kKvMemoryShare = 0.25;

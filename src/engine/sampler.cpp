@@ -62,7 +62,6 @@ Sampler::Sampler(size_t vocabulary_size)
       block_max_(scan_block_count(vocabulary_size)),
       block_order_(block_max_.size()),
       block_sum_(block_max_.size()),
-      counts_(vocabulary_size),
       bucket_mass_(kBuckets) {}
 
 Result<Sample> Sampler::sample(const SampleInput& input, const SamplingParams& params) {
@@ -150,6 +149,7 @@ void Sampler::modify(const SampleInput& input, const SamplingParams& params,
 /// Once for each distinct token of the window.
 void Sampler::penalize_repetition(const SampleInput& input, const SamplingParams& params,
                                   std::span<float> logits) {
+  counts_.resize(vocabulary_size_);
   const size_t size =
       params.repeat_last_n < 0 ? input.tokens.size() : static_cast<size_t>(params.repeat_last_n);
   const auto window = input.tokens.last(std::min(size, input.tokens.size()));
@@ -165,6 +165,7 @@ void Sampler::penalize_repetition(const SampleInput& input, const SamplingParams
 /// Presence and frequency look at the answer only: the prompt is not the model's repetition.
 void Sampler::penalize_answer(const SampleInput& input, const SamplingParams& params,
                               std::span<float> logits) {
+  counts_.resize(vocabulary_size_);
   const auto answer = input.tokens.subspan(input.prompt_count);
   for (const TokenId token : answer) ++counts_[static_cast<size_t>(token)];
   for (const TokenId token : answer) {

@@ -43,9 +43,9 @@ struct Candidate {
 
 /// Holds scratch memory for one vocabulary. One thread at a time. No allocation once the scratch
 /// has grown, but for Sample::top.
-/// Cost at 152k tokens on one core of a Zen 4 (SamplerTiming prints it): greedy 8 us; top-k or min-p
-/// 20 us; temperature alone 80 us with AVX-512, 100 with AVX2, 210 without; top-p alone 150 to 160
-/// us with AVX-512; typical-p without top-k or min-p 2 ms; logprobs 80 us more.
+/// Cost at 152k tokens on one core of a Zen 4 (SamplerTiming prints it): greedy 8 us; top-k or
+/// min-p 20 us; temperature alone 80 us with AVX-512, 100 with AVX2, 210 without; top-p alone 150
+/// to 160 us with AVX-512; typical-p without top-k or min-p 2 ms; logprobs 80 us more.
 class Sampler {
  public:
   explicit Sampler(size_t vocabulary_size);
@@ -95,7 +95,7 @@ class Sampler {
   float max_ = 0;                   // of all logits
   std::vector<float> masked_;       // logits under the mask; sized at first use
   std::vector<Undo> undo_;
-  std::vector<uint32_t> counts_;       // [vocabulary_size], all 0 between calls
+  std::vector<uint32_t> counts_;       // [vocabulary_size] at first use, all 0 between calls
   std::vector<Candidate> candidates_;  // always by ascending id
   std::vector<Candidate> scratch_;
   std::vector<double> bucket_mass_;
