@@ -5,11 +5,13 @@
 #include <climits>
 #include <deque>
 #include <map>
+#include <span>
 #include <string_view>
-#include <tuple>
-#include <vector>
+#include <utility>
 
 #include <fmt/format.h>
+
+#include "grammar/dfa.h"
 
 namespace squish {
 namespace {
@@ -20,7 +22,6 @@ constexpr size_t kStatesMax = 2000;         // each is a mask: 0.1 to 1 ms at 15
 constexpr size_t kStatesExplored = 50'000;  // before equal ones are joined
 constexpr int kPlacesMax = 9;
 constexpr int kDigitsMax = 15;  // that every double holds
-constexpr int kNone = -1;
 
 /// Digits of a bound of the magnitude.
 struct Bound {
@@ -42,12 +43,6 @@ struct State {
   auto operator<=>(const State&) const = default;
 };
 
-/// An automaton as tables; `kNone`: no way.
-struct Table {
-  std::vector<std::array<int, kCharacters.size()>> next;
-  std::vector<bool> is_end;
-};
-
 class Numbers {
  public:
   /// `factor` in units of 10^-places; bounds too, both in.
@@ -65,22 +60,21 @@ class Numbers {
   }
 
   /// Nothing: too many states.
-  [[nodiscard]] std::optional<Table> explore() const {
-    std::map<State, int> numbers = {{State(), 0}};
+  [[nodiscard]] std::optional<Dfa> explore() const {
+    std::map<State, int32_t> numbers = {{State(), 0}};
     std::deque<State> open = {State()};
-    Table out;
+    Dfa out(kCharacters.size());
     while (!open.empty()) {
       const State at = open.front();
       open.pop_front();
-      out.is_end.push_back(is_end(at));
-      out.next.emplace_back();
-      out.next.back().fill(kNone);
+      out.add(is_end(at));
+      const std::span<int32_t> edges = out.edges(out.size() - 1);
       for (size_t i = 0; i < kCharacters.size(); ++i) {
         const auto next = step(at, kCharacters[i]);
         if (!next) continue;
-        const auto [found, is_new] = numbers.emplace(*next, static_cast<int>(numbers.size()));
+        const auto [found, is_new] = numbers.emplace(*next, static_cast<int32_t>(numbers.size()));
         if (is_new) open.push_back(*next);
-        out.next.back().at(i) = found->second;
+        edges[i] = found->second;
       }
       if (numbers.size() > kStatesExplored) return std::nullopt;
     }
@@ -197,72 +191,17 @@ class Numbers {
   std::array<Bound, 2> high_;
 };
 
-/// Takes away what leads to no end.
-void prune(Table& table) {
-  std::vector<bool> is_alive = table.is_end;
-  for (bool has_changed = true; has_changed;) {
-    has_changed = false;
-    // Backwards: states lead to later ones, but for those that repeat.
-    for (size_t i = table.next.size(); i-- > 0;) {
-      if (is_alive[i]) continue;
-      is_alive[i] = std::ranges::any_of(
-          table.next[i], [&](int to) { return to != kNone && is_alive[static_cast<size_t>(to)]; });
-      has_changed = has_changed || is_alive[i];
-    }
-  }
-  for (auto& ways : table.next) {
-    for (int& to : ways) {
-      if (to != kNone && !is_alive[static_cast<size_t>(to)]) to = kNone;
-    }
-  }
-}
-
-/// The class of each state: equal ones are followed by the same texts.
-std::vector<int> classes_of(const Table& table) {
-  const size_t count = table.next.size();
-  std::vector<int> out(count);
-  for (size_t i = 0; i < count; ++i) out[i] = table.is_end[i] ? 1 : 0;
-  for (size_t class_count = 0;;) {
-    std::map<std::pair<int, std::array<int, kCharacters.size()>>, int> numbers;
-    std::vector<int> finer(count);
-    for (size_t i = 0; i < count; ++i) {
-      std::array<int, kCharacters.size()> ways{};
-      for (size_t c = 0; c < ways.size(); ++c) {
-        const int to = table.next[i].at(c);
-        ways.at(c) = to == kNone ? kNone : out[static_cast<size_t>(to)];
-      }
-      finer[i] =
-          numbers.emplace(std::pair(out[i], ways), static_cast<int>(numbers.size())).first->second;
-    }
-    out = std::move(finer);
-    if (numbers.size() == class_count) return out;
-    class_count = numbers.size();
-  }
-}
-
-/// Empty: no number. Nothing: too many states.
-std::optional<std::string> text_of(const Table& table) {
-  const auto has_way = [&](size_t state) {
-    return std::ranges::any_of(table.next[state], [](int to) { return to != kNone; });
-  };
-  if (!has_way(0)) return "";
-  const std::vector<int> classes = classes_of(table);
-  std::vector<size_t> states;   // one of each class that leads to an end
-  std::map<int, size_t> names;  // of classes
-  for (size_t i = 0; i < classes.size(); ++i) {
-    const bool is_new = (table.is_end[i] || has_way(i)) && !names.contains(classes[i]);
-    if (!is_new) continue;
-    names.emplace(classes[i], states.size());
-    states.push_back(i);
-  }
-  if (states.size() > kStatesMax) return std::nullopt;
+/// Empty: no number. Nothing: too many states. `dfa` must be minimized.
+std::optional<std::string> text_of(const Dfa& dfa) {
+  if (std::ranges::all_of(dfa.edges(0), [](int32_t to) { return to == Dfa::kNone; })) return "";
+  if (dfa.size() > kStatesMax) return std::nullopt;
   std::string out;
-  for (const size_t state : states) {
-    if (table.is_end[state]) out += '!';
-    std::map<size_t, std::string> ways;
+  for (size_t state = 0; state < dfa.size(); ++state) {
+    if (dfa.is_end(state)) out += '!';
+    std::map<int32_t, std::string> ways;
     for (size_t c = 0; c < kCharacters.size(); ++c) {
-      const int to = table.next[state].at(c);
-      if (to != kNone) ways[names.at(classes[static_cast<size_t>(to)])] += kCharacters[c];
+      const int32_t to = dfa.edges(state)[c];
+      if (to != Dfa::kNone) ways[to] += kCharacters[c];
     }
     for (const auto& [to, characters] : ways) out += fmt::format("{}>{},", characters, to);
     out += ';';
@@ -290,10 +229,9 @@ std::optional<std::string> number_automaton(const Decimal& factor, const NumberB
   const std::array<int, 3> lengths =
       places == 0 ? std::array{INT_MAX, INT_MAX, INT_MAX} : std::array{kDigitsMax - places, 6, 3};
   for (const int whole_digits : lengths) {
-    auto table = Numbers(units, places, least, most, whole_digits).explore();
-    if (!table) continue;
-    prune(*table);
-    const auto text = text_of(*table);
+    auto dfa = Numbers(units, places, least, most, whole_digits).explore();
+    if (!dfa) continue;
+    const auto text = text_of(minimized(std::move(*dfa)));
     // Where only longer ones are within the bounds, it is too many states and not none.
     if (text && (!text->empty() || whole_digits == lengths.front())) return text;
   }

@@ -3,11 +3,12 @@
 #include "grammar/pattern_automaton.h"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <set>
 #include <utility>
 #include <vector>
+
+#include "grammar/dfa.h"
 
 namespace squish {
 namespace {
@@ -128,13 +129,6 @@ class NfaBuilder {
   Nfa nfa_;
 };
 
-/// Deterministic; begins in 0. From each state one edge for each class: kNone leads nowhere.
-struct Dfa {
-  static constexpr size_t kNone = std::numeric_limits<size_t>::max();
-  std::vector<std::vector<size_t>> next;
-  std::vector<bool> is_end;
-};
-
 std::vector<size_t> closure_of(const Nfa& nfa, std::vector<size_t> states) {
   std::vector<bool> is_in(nfa.free.size());
   for (const size_t state : states) is_in[state] = true;
@@ -151,11 +145,12 @@ std::vector<size_t> closure_of(const Nfa& nfa, std::vector<size_t> states) {
 }
 
 std::optional<Dfa> determinized(const Nfa& nfa, size_t classes) {
-  Dfa out;
-  std::map<std::vector<size_t>, size_t> numbers;
+  Dfa out(classes);
+  std::map<std::vector<size_t>, int32_t> numbers;
   std::vector<std::vector<size_t>> open;
   const auto number_of = [&](std::vector<size_t> states) {
-    const auto [found, is_new] = numbers.emplace(std::move(states), open.size());
+    const auto [found, is_new] =
+        numbers.emplace(std::move(states), static_cast<int32_t>(open.size()));
     if (is_new) open.push_back(found->first);
     return found->second;
   };
@@ -166,83 +161,38 @@ std::optional<Dfa> determinized(const Nfa& nfa, size_t classes) {
     for (const size_t state : open[i]) {
       for (const auto& [c, target] : nfa.edges[state]) to[c].push_back(target);
     }
-    out.is_end.push_back(std::ranges::binary_search(open[i], nfa.end));
-    std::vector<size_t> next(classes, Dfa::kNone);
+    out.add(std::ranges::binary_search(open[i], nfa.end));
     for (size_t c = 0; c < classes; ++c) {
-      if (!to[c].empty()) next[c] = number_of(closure_of(nfa, std::move(to[c])));
+      if (!to[c].empty()) out.edges(i)[c] = number_of(closure_of(nfa, std::move(to[c])));
     }
-    out.next.push_back(std::move(next));
   }
   return out;
 }
 
 /// Texts of `a` that are (`is_in`) or are not texts of `b`.
 std::optional<Dfa> product_of(const Dfa& a, const Dfa& b, bool is_in) {
-  Dfa out;
-  std::map<std::pair<size_t, size_t>, size_t> numbers;
-  std::vector<std::pair<size_t, size_t>> open;
-  const auto number_of = [&](std::pair<size_t, size_t> states) {
-    const auto [found, is_new] = numbers.emplace(states, open.size());
+  using Pair = std::pair<int32_t, int32_t>;
+  Dfa out(a.width());
+  std::map<Pair, int32_t> numbers;
+  std::vector<Pair> open;
+  const auto number_of = [&](Pair states) {
+    const auto [found, is_new] = numbers.emplace(states, static_cast<int32_t>(open.size()));
     if (is_new) open.push_back(states);
     return found->second;
   };
   number_of({0, 0});
   for (size_t i = 0; i < open.size(); ++i) {
     if (open.size() > kStatesMax) return std::nullopt;
-    const auto [in_a, in_b] = open[i];
-    const bool is_end_b = in_b != Dfa::kNone && b.is_end[in_b];
-    out.is_end.push_back(a.is_end[in_a] && is_end_b == is_in);
-    std::vector<size_t> next(a.next[in_a].size(), Dfa::kNone);
-    for (size_t c = 0; c < next.size(); ++c) {
-      const size_t to_a = a.next[in_a][c];
-      const size_t to_b = in_b == Dfa::kNone ? Dfa::kNone : b.next[in_b][c];
+    const auto in_a = static_cast<size_t>(open[i].first);
+    const auto in_b = static_cast<size_t>(open[i].second);  // meaningless where b is left
+    const bool is_left = open[i].second == Dfa::kNone;
+    const bool is_end_b = !is_left && b.is_end(in_b);
+    out.add(a.is_end(in_a) && is_end_b == is_in);
+    for (size_t c = 0; c < out.width(); ++c) {
+      const int32_t to_a = a.edges(in_a)[c];
+      const int32_t to_b = is_left ? Dfa::kNone : b.edges(in_b)[c];
       if (to_a == Dfa::kNone || (is_in && to_b == Dfa::kNone)) continue;
-      next[c] = number_of({to_a, to_b});
-    }
-    out.next.push_back(std::move(next));
-  }
-  return out;
-}
-
-/// Equal states are one, and no edge leads where no text ends.
-Dfa minimized(const Dfa& dfa) {
-  std::vector<size_t> group(dfa.next.size());
-  for (size_t i = 0; i < group.size(); ++i) group[i] = dfa.is_end[i] ? 1 : 0;
-  for (size_t count = 0;;) {
-    // By their first states, so that the first is 0 again.
-    std::map<std::pair<size_t, std::vector<size_t>>, size_t> numbers;
-    std::vector<size_t> finer(group.size());
-    for (size_t i = 0; i < group.size(); ++i) {
-      std::vector<size_t> to = dfa.next[i];
-      for (size_t& state : to) state = state == Dfa::kNone ? state : group[state];
-      finer[i] = numbers.emplace(std::pair(group[i], std::move(to)), numbers.size()).first->second;
-    }
-    group = std::move(finer);
-    if (numbers.size() == count) break;
-    count = numbers.size();
-  }
-  Dfa out;
-  out.next.resize(*std::ranges::max_element(group) + 1);
-  out.is_end.resize(out.next.size());
-  for (size_t i = 0; i < group.size(); ++i) {
-    out.next[group[i]] = dfa.next[i];
-    for (size_t& state : out.next[group[i]]) state = state == Dfa::kNone ? state : group[state];
-    out.is_end[group[i]] = dfa.is_end[i];
-  }
-  std::vector<bool> is_useful = out.is_end;
-  for (bool is_changed = true; is_changed;) {
-    is_changed = false;
-    for (size_t i = 0; i < is_useful.size(); ++i) {
-      const bool leads_on = std::ranges::any_of(
-          out.next[i], [&](size_t to) { return to != Dfa::kNone && is_useful[to]; });
-      if (is_useful[i] || !leads_on) continue;
-      is_useful[i] = true;
-      is_changed = true;
-    }
-  }
-  for (std::vector<size_t>& next : out.next) {
-    for (size_t& to : next) {
-      if (to != Dfa::kNone && !is_useful[to]) to = Dfa::kNone;
+      out.edges(i)[c] = number_of({to_a, to_b});
     }
   }
   return out;
@@ -252,14 +202,16 @@ Dfa minimized(const Dfa& dfa) {
 class Eliminator {
  public:
   Eliminator(const Dfa& dfa, const Alphabet& alphabet)
-      : begin_(dfa.next.size()), end_(dfa.next.size() + 1), edges_(dfa.next.size() + 2) {
-    for (size_t i = 0; i < dfa.next.size(); ++i) {
-      std::map<size_t, std::vector<CodePointRange>> ranges;
-      for (size_t c = 0; c < dfa.next[i].size(); ++c) {
-        if (dfa.next[i][c] != Dfa::kNone) ranges[dfa.next[i][c]].push_back(alphabet.range_of(c));
+      : begin_(dfa.size()), end_(dfa.size() + 1), edges_(dfa.size() + 2) {
+    for (size_t i = 0; i < dfa.size(); ++i) {
+      std::map<int32_t, std::vector<CodePointRange>> ranges;
+      for (size_t c = 0; c < dfa.width(); ++c) {
+        const int32_t to = dfa.edges(i)[c];
+        if (to != Dfa::kNone) ranges[to].push_back(alphabet.range_of(c));
       }
-      for (auto& [to, list] : ranges) set(i, to, pattern::one_of(CharacterSet(std::move(list))));
-      if (dfa.is_end[i]) set(i, end_, pattern::empty());
+      for (auto& [to, list] : ranges)
+        set(i, static_cast<size_t>(to), pattern::one_of(CharacterSet(std::move(list))));
+      if (dfa.is_end(i)) set(i, end_, pattern::empty());
     }
     set(begin_, 0, pattern::empty());
   }
@@ -345,7 +297,12 @@ std::optional<Dfa> both_of(const Pattern& a, const Pattern& b, bool is_in,
   return product_of(*dfa_a, *dfa_b, is_in);
 }
 
-bool has_text(const Dfa& dfa) { return std::ranges::find(dfa.is_end, true) != dfa.is_end.end(); }
+bool has_text(const Dfa& dfa) {
+  for (size_t i = 0; i < dfa.size(); ++i) {
+    if (dfa.is_end(i)) return true;
+  }
+  return false;
+}
 
 std::optional<Pattern> combined(const Pattern& a, const Pattern& b, bool is_in) {
   const Alphabet alphabet({a, b});
