@@ -7,7 +7,6 @@
 #include "engine/sequence.h"
 #include "kernels/backend.h"
 #include "model/arch_table.h"
-#include "model/model_files.h"
 
 namespace squish {
 namespace {
@@ -82,7 +81,11 @@ std::vector<int32_t> share_pages(std::span<const ModelFootprint> models, uint64_
 Result<ModelFootprint> measure_footprint(const std::string& path, const EngineOptions& options) {
   SQ_TRY(const ModelFiles files, ModelFiles::open(path));
   SQ_TRY(const Network network, read_network(files, {.context_length = options.context_tokens}));
-  const ModelConfig& config = network.config;
+  return footprint_of(files, network.config, options);
+}
+
+Result<ModelFootprint> footprint_of(const ModelFiles& files, const ModelConfig& config,
+                                    const EngineOptions& options) {
   SQ_TRY(const EngineSizes sizes, choose_sizes(config, options, machine_memory_bytes()));
   const KvLayout layout{config.kv_head_count, config.head_dim};
   ModelFootprint out;

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "engine/engine_options.h"
+#include "model/model_files.h"
 
 namespace squish {
 
@@ -37,6 +38,10 @@ std::vector<int32_t> share_pages(std::span<const ModelFootprint> models, uint64_
 /// Reads headers only. Errors: as ModelFiles::open; unsupported for an unknown architecture;
 /// invalid_argument for an option.
 Result<ModelFootprint> measure_footprint(const std::string& path, const EngineOptions& options);
+/// The same of files that are open, with the facts that read_network() gave. Errors:
+/// invalid_argument for an option.
+Result<ModelFootprint> footprint_of(const ModelFiles& files, const ModelConfig& config,
+                                    const EngineOptions& options);
 
 /// What may still be allocated without swapping or meeting the cgroup's limit (v2): the smaller of
 /// MemAvailable and what is left of memory.max, where clean file pages count as free.

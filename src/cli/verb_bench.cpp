@@ -108,7 +108,7 @@ Status check_lengths(const Plan& plan, const std::string& path, const EngineOpti
   EngineOptions wanted = engine;
   wanted.context_tokens = needed;
   wanted.sequences_max = plan.sequences;
-  SQ_TRY(const ModelFootprint footprint, measure_footprint(path, wanted));
+  SQ_TRY(const ModelFootprint footprint, footprint_of(files, network.config, wanted));
   const uint64_t cache_bytes = static_cast<uint64_t>(footprint.pages_least) *
                                static_cast<uint64_t>(plan.sequences) * footprint.page;
   const uint64_t memory_bytes = machine_memory_bytes();
