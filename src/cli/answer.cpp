@@ -119,7 +119,7 @@ std::string token_hash(const std::vector<TokenId>& tokens) {
   return fmt::format("{:016x}", hash64(std::as_bytes(std::span(tokens))));
 }
 
-Result<AnswerOptions> answer_options(const Arguments& arguments, int32_t vocabulary_size) {
+Result<AnswerOptions> answer_options(const Arguments& arguments) {
   AnswerOptions options;
   for (const ParameterInfo& info : sampling_parameters()) {
     if (info.flag.empty()) continue;
@@ -133,8 +133,12 @@ Result<AnswerOptions> answer_options(const Arguments& arguments, int32_t vocabul
   options.stops = arguments.all("--stop");
   if (const auto matcher = StopMatcher::create(options.stops); !matcher)
     return matcher.error().at("--stop");
-  SQ_TRY_STATUS(options.sampling.validate(vocabulary_size, "--logit-bias"));
+  SQ_TRY_STATUS(options.sampling.validate(0, "--logit-bias"));
   return options;
+}
+
+Status check_bias_tokens(const AnswerOptions& options, const ModelConfig& config) {
+  return options.sampling.validate(static_cast<int32_t>(config.vocabulary_size), "--logit-bias");
 }
 
 Result<std::optional<bool>> think_option(const Arguments& arguments) {

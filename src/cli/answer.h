@@ -38,9 +38,10 @@ double decode_rate(const RequestStats& stats);
 /// XXH3 of the token ids: equal answers have equal ones.
 std::string token_hash(const std::vector<TokenId>& tokens);
 
-/// Sampling flags, --stop and --logit-bias, whose tokens are looked at once there is a
-/// `vocabulary_size`. Errors: invalid_argument that names the flag.
-Result<AnswerOptions> answer_options(const Arguments& arguments, int32_t vocabulary_size = 0);
+/// Sampling flags, --stop and --logit-bias. Errors: invalid_argument that names the flag.
+Result<AnswerOptions> answer_options(const Arguments& arguments);
+/// Whether the tokens of --logit-bias are the model's. Errors: invalid_argument.
+Status check_bias_tokens(const AnswerOptions& options, const ModelConfig& config);
 /// --think and --no-think. Errors: both.
 Result<std::optional<bool>> think_option(const Arguments& arguments);
 

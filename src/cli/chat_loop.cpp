@@ -281,19 +281,19 @@ Next ChatLoop::quit(std::string_view /*rest*/) { return Next::leave; }
 
 }  // namespace
 
-Status check_chat_flags(const Arguments& arguments) {
-  if (const auto options = answer_options(arguments); !options) return options.error();
-  if (const auto think = think_option(arguments); !think) return think.error();
-  const auto history = arguments.integer("--max-history", 1, kHistoryMax);
-  return history ? Status() : Status(history.error());
+Result<ChatFlags> read_chat_flags(const Arguments& arguments) {
+  ChatFlags flags;
+  SQ_TRY(flags.options, answer_options(arguments));
+  SQ_TRY(flags.think, think_option(arguments));
+  SQ_TRY(const auto history, arguments.integer("--max-history", 1, kHistoryMax));
+  flags.history_max = static_cast<int>(history.value_or(kHistoryDefaultMax));
+  if (const auto system = arguments.text("--system")) flags.system = replace_invalid_utf8(*system);
+  return flags;
 }
 
-Result<int> chat_loop(Context& context, const Arguments& arguments, const hub::LocalModel& local,
-                      LoadedModel& model) {
-  SQ_TRY(const AnswerOptions options,
-         answer_options(arguments, static_cast<int32_t>(model.config().vocabulary_size)));
-  SQ_TRY(const auto think, think_option(arguments));
-  SQ_TRY(const auto history, arguments.integer("--max-history", 1, kHistoryMax));
+Result<int> chat_loop(Context& context, const hub::LocalModel& local, LoadedModel& model,
+                      const ChatFlags& flags) {
+  SQ_TRY_STATUS(check_bias_tokens(flags.options, model.config()));
   SQ_TRY(const ChatTemplate* const chat_template, model.chat_template());
   if (chat_template == nullptr) {
     return Error{
@@ -305,17 +305,16 @@ Result<int> chat_loop(Context& context, const Arguments& arguments, const hub::L
   }
   SQ_TRY(const hub::Paths paths, context.paths());
   const bool keeps_history = make_directories(paths.home).has_value();
-  Conversation conversation(replace_invalid_utf8(arguments.text("--system").value_or("")),
-                            static_cast<int>(history.value_or(kHistoryDefaultMax)), think);
+  Conversation conversation(flags.system.value_or(""), flags.history_max, flags.think);
   // --think where there is no switch must fail now, not at the first question.
-  if (think && chat_template->thinking_variable().empty()) {
+  if (flags.think && chat_template->thinking_variable().empty()) {
     return Error{
         ErrorCode::invalid_argument,
         fmt::format(
             "{}: its chat template has no switch for thinking; leave out --think and --no-think",
             local.id)};
   }
-  ChatLoop loop(context, model, std::move(conversation), options,
+  ChatLoop loop(context, model, std::move(conversation), flags.options,
                 keeps_history ? paths.home + "/chat_history" : std::string());
   return loop.run(local);
 }

@@ -8,12 +8,12 @@ namespace {
 
 Result<int> run(Context& context, const Arguments& arguments) {
   // Before a model is fetched or loaded for nothing.
-  SQ_TRY_STATUS(check_chat_flags(arguments));
+  SQ_TRY(const ChatFlags flags, read_chat_flags(arguments));
   if (const auto checked = load_options(context, arguments); !checked) return checked.error();
   SQ_TRY(const hub::LocalModel local, choose_model(context, arguments.text("MODEL").value_or("")));
   SQ_TRY(const std::unique_ptr<LoadedModel> model,
          load_model(context, arguments, local, startup_trace()));
-  return chat_loop(context, arguments, local, *model);
+  return chat_loop(context, local, *model, flags);
 }
 
 }  // namespace

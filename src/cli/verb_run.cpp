@@ -29,7 +29,7 @@ Result<std::string> read_prompt(const Context& context, const Arguments& argumen
 
 Result<PreparedPrompt> prepare(const Context& context, const Arguments& arguments,
                                const LoadedModel& model, const ChatService& service,
-                               const std::string& prompt) {
+                               const std::string& prompt, const ChatFlags& flags) {
   bool is_plain = arguments.has("--no-template");
   if (!is_plain) {
     SQ_TRY(const ChatTemplate* const chat_template, model.chat_template());
@@ -41,10 +41,8 @@ Result<PreparedPrompt> prepare(const Context& context, const Arguments& argument
                       context.terminal.paint_talk(Role::warning, "·")));
     }
   }
-  const auto system = arguments.text("--system");
-  SQ_TRY(const auto think, think_option(arguments));
   if (is_plain) {
-    if (system || think) {
+    if (flags.system || flags.think) {
       return Error{
           ErrorCode::invalid_argument,
           "--system, --think and --no-think are for the chat template, and none is used here"};
@@ -52,10 +50,9 @@ Result<PreparedPrompt> prepare(const Context& context, const Arguments& argument
     return service.prepare(CompletionRequest{.prompt = prompt, .options = {}});
   }
   ChatRequest request;
-  if (system)
-    request.messages.push_back({.role = "system", .content = replace_invalid_utf8(*system)});
+  if (flags.system) request.messages.push_back({.role = "system", .content = *flags.system});
   request.messages.push_back({.role = "user", .content = replace_invalid_utf8(prompt)});
-  request.think = think;
+  request.think = flags.think;
   return service.prepare(request);
 }
 
@@ -86,12 +83,12 @@ void print_json_answer(const hub::LocalModel& local, const Answer& answer,
 }
 
 Result<int> answer_once(Context& context, const Arguments& arguments, const hub::LocalModel& local,
-                        LoadedModel& model, const std::string& prompt) {
-  SQ_TRY(const AnswerOptions options,
-         answer_options(arguments, static_cast<int32_t>(model.config().vocabulary_size)));
+                        LoadedModel& model, const std::string& prompt, const ChatFlags& flags) {
+  const AnswerOptions& options = flags.options;
+  SQ_TRY_STATUS(check_bias_tokens(options, model.config()));
   const double load_ms = startup_trace().total_ms();
   const ChatService service(model);
-  SQ_TRY(PreparedPrompt prepared, prepare(context, arguments, model, service, prompt));
+  SQ_TRY(PreparedPrompt prepared, prepare(context, arguments, model, service, prompt, flags));
   SQ_TRY(ChatStream stream, service.start(std::move(prepared), options));
   const bool as_json = arguments.has("--json");
   SQ_TRY(const Answer answer,
@@ -121,7 +118,7 @@ Result<int> answer_once(Context& context, const Arguments& arguments, const hub:
 
 Result<int> run(Context& context, const Arguments& arguments) {
   // Flags are checked before anything slow.
-  if (const auto checked = answer_options(arguments); !checked) return checked.error();
+  SQ_TRY(const ChatFlags flags, read_chat_flags(arguments));
   SQ_TRY(const std::string prompt, read_prompt(context, arguments));
   const bool has_prompt = prompt.find_first_not_of(" \t\r\n") != std::string::npos;
   if (!has_prompt && (!context.terminal.input_is_terminal() || arguments.has("--json"))) {
@@ -134,13 +131,12 @@ Result<int> run(Context& context, const Arguments& arguments) {
                  "run: --no-template needs a prompt, whose text it continues"};
   }
   // Before a model is fetched or loaded for nothing.
-  SQ_TRY_STATUS(check_chat_flags(arguments));
   if (const auto checked = load_options(context, arguments); !checked) return checked.error();
   SQ_TRY(const hub::LocalModel local, choose_model(context, arguments.text("MODEL").value_or("")));
   SQ_TRY(const std::unique_ptr<LoadedModel> model,
          load_model(context, arguments, local, startup_trace()));
-  if (!has_prompt) return chat_loop(context, arguments, local, *model);
-  return answer_once(context, arguments, local, *model, prompt);
+  if (!has_prompt) return chat_loop(context, local, *model, flags);
+  return answer_once(context, arguments, local, *model, prompt, flags);
 }
 
 }  // namespace

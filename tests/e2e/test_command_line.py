@@ -97,7 +97,7 @@ def test_documentation_is_what_the_program_says(squish):
         (["chat", "m", *["--stop", "x"] * 65], "--stop: stop has 65 strings"),
         (["run", "--logit-bias", "1=500", "m", "hello"], "--logit-bias of token 1 is 500"),
         (["run", "--logit-bias", "x=1", "m", "hello"], "--logit-bias"),
-        (["run", "--think", "--no-think", "--no-template", "m"], "prompt"),
+        (["run", "--think", "--no-template", "m"], "prompt"),
         (["run", "m"], "no prompt"),
         (["models", "extra"], "one word too many"),
         (["show", "--json=maybe", "m"], "--json"),
