@@ -31,14 +31,9 @@ Parsed<ListPage> read_list_page(const HttpRequest& request) {
   ListPage out;
   out.after = request.query_value("after_id").value_or("");
   out.before = request.query_value("before_id").value_or("");
-  const auto limit = request.query_value("limit");
-  if (!limit) return out;
-  const auto number = parse_int(*limit);
-  if (!number || *number < 1 || *number > kPageMax) {
-    return bad_field("limit", fmt::format("limit is {}; it must be a whole number from 1 to {}",
-                                          printable(*limit, 40), kPageMax));
-  }
-  out.limit = static_cast<size_t>(*number);
+  const auto limit = queried_integer(request, "limit", 1, kPageMax);
+  if (!limit) return limit.error();
+  if (limit->has_value()) out.limit = static_cast<size_t>(**limit);
   return out;
 }
 

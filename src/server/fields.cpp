@@ -131,6 +131,13 @@ Parsed<std::optional<int64_t>> read_integer(const Value& object, std::string_vie
                      static_cast<double>(maximum), shown(*value));
 }
 
+Parsed<std::optional<int64_t>> queried_integer(const HttpRequest& request, std::string_view name,
+                                               int64_t minimum, int64_t maximum) {
+  const auto text = request.query_value(name);
+  const Value query = Value::dict({{std::string(name), text ? Value(*text) : Value::none()}});
+  return read_integer(query, name, minimum, maximum);
+}
+
 Parsed<std::optional<double>> read_number(const Value& object, std::string_view name,
                                           double minimum, double maximum) {
   const Value* value = find_present(object, name);

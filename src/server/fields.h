@@ -10,6 +10,7 @@
 
 #include "engine/sampling_params.h"
 #include "server/api_error.h"
+#include "server/http_message.h"
 #include "text/jinja_value.h"
 
 namespace squish::server {
@@ -47,6 +48,9 @@ Parsed<Value> parse_object(std::string_view body);
 // send them; booleans are never numbers.
 Parsed<std::optional<int64_t>> read_integer(const Value& object, std::string_view name,
                                             int64_t minimum, int64_t maximum);
+/// The same of a parameter of the query.
+Parsed<std::optional<int64_t>> queried_integer(const HttpRequest& request, std::string_view name,
+                                               int64_t minimum, int64_t maximum);
 Parsed<std::optional<double>> read_number(const Value& object, std::string_view name,
                                           double minimum, double maximum);
 Parsed<bool> read_boolean(const Value& object, std::string_view name, bool otherwise);

@@ -60,20 +60,16 @@ Parsed<std::string> whole_page_json(const HttpRequest& request, const Value& ite
 Parsed<std::string> page_json(const HttpRequest& request, const Value& items) {
   const Parsed<Included> included = queried_includes(request);
   if (!included) return included.error();
-  Value query = Value::dict();
-  for (const Field& field : kPageFields) {
-    if (auto value = request.query_value(field.name)) query.set(std::string(field.name), *value);
-  }
-  const auto limit = read_integer(query, "limit", 1, kPageMax);
+  const auto limit = queried_integer(request, "limit", 1, kPageMax);
   if (!limit) return limit.error();
-  const std::string order = text_of(query, "order");
+  const std::string order = request.query_value("order").value_or("");
   if (!order.empty() && order != "asc" && order != "desc")
     return bad_field(
         "order", fmt::format("order is {}; it must be \"asc\" or \"desc\"", printable(order, 60)));
   Value::List all = items.items();
   if (order != "asc") std::ranges::reverse(all);
   auto begin = all.begin();
-  if (const std::string after = text_of(query, "after"); !after.empty()) {
+  if (const std::string after = request.query_value("after").value_or(""); !after.empty()) {
     begin =
         std::ranges::find_if(all, [&](const Value& item) { return text_of(item, "id") == after; });
     if (begin == all.end())

@@ -15,6 +15,7 @@
 #include "server/ollama_lease.h"
 #include "server/openai_completions.h"
 #include "server/route.h"
+#include "server/shortened_prompt.h"
 
 namespace squish::server {
 namespace {
@@ -201,38 +202,19 @@ Status cut_tokens(std::vector<TokenId>& tokens, const PromptLimit& limit) {
   return {};
 }
 
-/// The request without its `count` oldest messages that are not of the system.
-ChatRequest without_oldest(const ChatRequest& request, size_t count) {
-  ChatRequest out = request;
-  std::erase_if(out.messages, [&](const ChatMessage& message) {
-    if (message.role == "system" || count == 0) return false;
-    --count;
-    return true;
-  });
-  return out;
-}
-
-/// Drops the oldest messages until the talk fits; its last one always stays.
+/// Drops the oldest messages until the talk fits; those of the system and the last one always stay.
 Result<PreparedPrompt> prepare_chat(const ChatService& service, const ChatRequest& request,
                                     const PromptLimit& limit) {
   SQ_TRY(PreparedPrompt prompt, service.prepare(request));
   if (prompt.tokens.size() <= limit.tokens) return prompt;
   if (!limit.truncates) return too_long(prompt.tokens.size(), limit);
-  const auto droppable = static_cast<size_t>(std::ranges::count_if(
-      request.messages, [](const ChatMessage& message) { return message.role != "system"; }));
-  size_t low = 1;  // fewer do not fit; how many do is found by halving
-  size_t high = std::max<size_t>(droppable, 1) - 1;
-  while (low <= high) {
-    const size_t middle = (low + high) / 2;
-    // A template may refuse what begins with an answer: one more has to go then.
-    auto shorter = service.prepare(without_oldest(request, middle));
-    if (shorter && shorter->tokens.size() <= limit.tokens) {
-      prompt = std::move(shorter).value();
-      high = middle - 1;
-    } else {
-      low = middle + 1;
-    }
+  std::vector<std::vector<size_t>> steps;
+  for (size_t i = 0; i < request.messages.size(); ++i) {
+    if (request.messages[i].role != "system") steps.push_back({i});
   }
+  if (!steps.empty()) steps.pop_back();
+  auto shorter = shortened_prompt(service, request, steps, static_cast<int64_t>(limit.tokens));
+  if (shorter && shorter->tokens.size() <= limit.tokens) return shorter;
   SQ_TRY_STATUS(cut_tokens(prompt.tokens, limit));
   return prompt;
 }

@@ -127,9 +127,7 @@ Parsed<std::optional<int64_t>> first_event(const HttpRequest& request) {
     return bad_field("stream",
                      fmt::format("stream is {}; it must be true or false", printable(stream, 60)));
   if (stream == "false") return std::optional<int64_t>();
-  const auto after = request.query_value("starting_after");
-  const Value query = Value::dict({{"starting_after", after ? Value(*after) : Value::none()}});
-  const auto number = read_integer(query, "starting_after", 0, INT32_MAX);
+  const auto number = queried_integer(request, "starting_after", 0, INT32_MAX);
   if (!number) return number.error();
   return number->has_value() ? std::optional(**number + 1) : std::optional<int64_t>(0);
 }

@@ -1,12 +1,12 @@
 // What `truncation` of /v1/responses leaves out of a conversation that the context cannot hold.
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "chat/chat_service.h"
 #include "server/responses.h"
+#include "server/shortened_prompt.h"
 
 namespace squish::server {
 namespace {
@@ -45,44 +45,10 @@ std::vector<Unit> units_of(std::span<const ChatMessage> messages, size_t newest)
   return out;
 }
 
-ChatRequest without(const ChatRequest& request, std::span<const std::vector<size_t>> steps) {
-  std::vector<bool> goes(request.messages.size());
-  for (const std::vector<size_t>& step : steps) {
-    for (const size_t index : step) goes[index] = true;
-  }
-  ChatRequest out = request;
-  out.messages.clear();
-  for (size_t i = 0; i < goes.size(); ++i) {
-    if (!goes[i]) out.messages.push_back(request.messages[i]);
-  }
-  return out;
-}
-
 /// Texts that are too long to be encoded at all are as far from fitting as many tokens.
 bool is_too_long(const Result<PreparedPrompt>& prompt, int64_t tokens_max) {
   if (!prompt) return prompt.error().code == ErrorCode::refused;
   return static_cast<int64_t>(prompt->tokens.size()) > tokens_max;
-}
-
-/// The prompt with as few steps as leave `target` tokens or less, or with all of them. Log2 of the
-/// steps renderings: a conversation of 16,384 items takes 15.
-Result<PreparedPrompt> shortened(const ChatService& service, const ChatRequest& request,
-                                 std::span<const std::vector<size_t>> steps, int64_t target) {
-  Result<PreparedPrompt> best = service.prepare(without(request, steps));
-  size_t least = 0;  // too few
-  size_t most = steps.size();
-  if (is_too_long(best, target)) return best;
-  while (least + 1 < most) {
-    const size_t count = std::midpoint(least, most);
-    Result<PreparedPrompt> prompt = service.prepare(without(request, steps.first(count)));
-    if (is_too_long(prompt, target)) {
-      least = count;
-      continue;
-    }
-    most = count;
-    best = std::move(prompt);
-  }
-  return best;
 }
 
 }  // namespace
@@ -117,7 +83,7 @@ Result<std::vector<PreparedPrompt>> prepare_responses_prompt(LoadedModel& model,
     const auto steps = truncation_steps(call.request.messages, call.newest_messages);
     const int64_t wanted = call.request.options.sampling.max_tokens;
     const int64_t room = wanted > 0 ? std::min(wanted, most / kRoomPart) : most / kRoomPart;
-    prompt = shortened(service, call.request, steps, most - room);
+    prompt = shortened_prompt(service, call.request, steps, most - room);
     if (prompt && is_too_long(prompt, most)) {
       return Error{ErrorCode::refused,
                    fmt::format("the instructions and the newest input alone have {} tokens, the "
