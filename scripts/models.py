@@ -4,6 +4,9 @@ import pathlib
 import subprocess
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
+from shared_folder import SHARED  # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DIRECTORY = pathlib.Path(os.environ.get("SQUISH_TEST_MODELS", pathlib.Path.home() / ".cache" / "squish-test-models"))
 MODELS = {
@@ -22,7 +25,7 @@ def find(names):
             sys.exit(f"no model '{name}'; the names are {', '.join(MODELS)}")
         title, file = MODELS[name]
         path = DIRECTORY / file
-        tool = ROOT.parent / "shared" / "tools" / "models.sh"
+        tool = SHARED / "tools" / "models.sh"
         if not path.exists() and tool.exists():
             subprocess.run(["bash", str(tool), str(DIRECTORY), name], check=True, stdout=subprocess.DEVNULL)
         if path.exists():

@@ -23,7 +23,7 @@ import numpy_gguf
 import peers
 
 SCORE = models.ROOT / "build" / "release" / "tests" / "quality" / "score_tokens"
-DATA = models.ROOT.parent / "shared" / "data"
+DATA = models.SHARED / "data"
 PROMPTS = json.loads((models.ROOT / "tests" / "quality" / "prompts.json").read_text())
 GENERATE = 48
 

@@ -20,10 +20,12 @@ import re
 import subprocess
 import sys
 
-import peers
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
+import peers  # noqa: E402
+from shared_folder import SHARED  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-DATA = ROOT.parent / "shared" / "data"
+DATA = SHARED / "data"
 SQUISH = pathlib.Path(os.environ.get("SQUISH_BUILD_DIR", ROOT / "build" / "release")) / "squish"
 CHUNK = 512
 

@@ -15,8 +15,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from exact_validator import exact_validator  # noqa: E402
+from shared_folder import HOW, SHARED  # noqa: E402
 
-DATA = ROOT.parent / "shared" / "data" / "json"
+DATA = SHARED / "data" / "json"
 MODELS = pathlib.Path(os.environ.get("SQUISH_TEST_MODELS", pathlib.Path.home() / ".cache" / "squish-test-models"))
 BUILD = pathlib.Path(os.environ.get("SQUISH_BUILD_DIR", ROOT / "build" / "release"))
 DOCUMENT = ROOT / "docs" / "structured-output.md"
@@ -25,7 +26,10 @@ MARKS = "<!-- coverage: ./dev schema-coverage -->", "<!-- end -->"
 
 
 def corpus(name, limit):
-    with gzip.open(DATA / f"{name}.jsonl.gz", "rt") as file:
+    path = DATA / f"{name}.jsonl.gz"
+    if not path.exists():
+        sys.exit(f"schema-coverage: {path} is not there; {HOW}")
+    with gzip.open(path, "rt") as file:
         rows = [json.loads(line) for line in file]
     # Spread over the whole file: it is ordered by origin.
     step = max(1, len(rows) // limit) if limit else 1

@@ -177,7 +177,10 @@ TEST(ChatTemplate, renders_on_several_threads_at_once) {
 class RealTemplates : public testing::Test {
  protected:
   void SetUp() override {
-    const std::string folder = std::string(SQUISH_SOURCE_DIR) + "/../shared/data/templates";
+    const char* shared = std::getenv("SQUISH_SHARED");
+    const bool is_named = shared != nullptr && *shared != '\0';
+    const std::string folder =
+        (is_named ? shared : SQUISH_SOURCE_DIR "/../shared") + std::string("/data/templates");
     if (!is_directory(folder)) GTEST_SKIP() << folder << " is absent";
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
       if (entry.path().extension() != ".jinja") continue;

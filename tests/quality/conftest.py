@@ -4,9 +4,10 @@ import json
 import subprocess
 
 import pytest
-from squish_program import BUILD, ROOT, Squish, built
+from shared_folder import SHARED
+from squish_program import BUILD, Squish, built
 
-DATA = ROOT.parent / "shared" / "data"
+DATA = SHARED / "data"
 
 
 @pytest.fixture

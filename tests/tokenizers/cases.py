@@ -1,11 +1,10 @@
 """Strings on which tokenizers are compared."""
 import gzip
 import json
-import pathlib
 import random
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SHARED = ROOT.parent / "shared"
+from shared_folder import SHARED
+
 SEPARATOR = "\n__ggml_vocab_test__\n"
 
 NASTY_ATOMS = [
