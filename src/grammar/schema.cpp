@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/strings.h"
 #include "grammar/schema_normalizer.h"
+#include "grammar/schema_resources.h"
 #include "grammar/schema_rules_internal.h"
 
 namespace squish {
@@ -218,7 +219,8 @@ Result<Value> Normalizer::finish_array(const Value& raw, const std::string& plac
 }  // namespace schema_rules
 
 Result<Value> normalize_schema(const Value& schema, bool strict) {
-  return schema_rules::Normalizer(schema, strict).run();
+  SQ_TRY(const Value local, schema_rules::with_local_references(schema));
+  return schema_rules::Normalizer(local, strict).run();
 }
 
 }  // namespace squish

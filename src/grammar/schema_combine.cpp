@@ -12,18 +12,6 @@
 namespace squish::schema_rules {
 namespace {
 
-/// The draft that a schema names; else the last.
-int draft_of(const Value& root) {
-  const Value* name = root.is_dict() ? root.find("$schema") : nullptr;
-  if (name == nullptr || !name->is_string()) return 2020;
-  const std::string& text = name->as_string();
-  const auto has = [&](std::string_view part) { return text.find(part) != std::string::npos; };
-  if (has("draft-03") || has("draft-04")) return 4;
-  if (has("draft-06")) return 6;
-  if (has("draft-07")) return 7;
-  return has("2019-09") ? 2019 : 2020;
-}
-
 Alternatives any() {
   Alternatives out;
   for (const std::string_view type : kTypes) out.push_back(Value::dict({{"type", type}}));
@@ -99,9 +87,10 @@ Status SchemaWalk::check_root() const {
 
 Result<Value> SchemaWalk::resolve(const std::string& pointer, const std::string& place) const {
   if (pointer != "#" && !pointer.starts_with("#/"))
-    return wrong(place, fmt::format("$ref {} is not supported: only places of the same schema, "
-                                    "such as #/$defs/name",
-                                    printable(pointer)));
+    return wrong(place,
+                 fmt::format("$ref {} is not supported: it is no place of this schema, such as "
+                             "#/$defs/name, and no $id or $anchor in it",
+                             printable(pointer)));
   const Value* at = &root_;
   size_t begin = 2;
   while (begin <= pointer.size() && pointer.size() > 1) {
@@ -142,8 +131,6 @@ Status SchemaWalk::check_words(const Value& schema, const std::string& place) {
       return wrong(place,
                    "prefixItems is a word of draft 2020-12, and $schema names an older one: give "
                    "items as a list, or the newer draft");
-    if (word == "$id" && place != "#" && entry.value.is_string())
-      return wrong(place, "the keyword $id is not supported below the root");
   }
   return {};
 }

@@ -11,6 +11,8 @@ namespace squish::schema_rules {
 /// Whole numbers beyond are not told apart.
 inline constexpr double kExactMax = 9.0e15;
 
+/// 4, 6, 7, 2019 or 2020: the draft that `$schema` names, else the last.
+int draft_of(const Value& schema);
 Error wrong(const std::string& place, const std::string& what);
 /// The type whose values a keyword constrains; empty: those of all, or none.
 std::string_view type_of_word(std::string_view word);

@@ -99,6 +99,17 @@ bool is_format(std::string_view name) {
   return std::ranges::find(kFormats, name) != kFormats.end();
 }
 
+int draft_of(const Value& schema) {
+  const Value* name = schema.is_dict() ? schema.find("$schema") : nullptr;
+  if (name == nullptr || !name->is_string()) return 2020;
+  const std::string& text = name->as_string();
+  const auto has = [&](std::string_view part) { return text.find(part) != std::string::npos; };
+  if (has("draft-03") || has("draft-04")) return 4;
+  if (has("draft-06")) return 6;
+  if (has("draft-07")) return 7;
+  return has("2019-09") ? 2019 : 2020;
+}
+
 Use use_of(std::string_view word) {
   const Word* found = find_word(word);
   return found == nullptr ? Use::unknown : found->use;
