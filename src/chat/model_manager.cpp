@@ -224,6 +224,7 @@ void ModelManager::forget_locked(const Entry& entry) {
 /// fit.
 std::vector<int32_t> ModelManager::shares_locked(const ModelFootprint* other) const {
   std::vector<ModelFootprint> all;
+  all.reserve(entries_.size() + 1);
   for (const Entry& entry : entries_) all.push_back(entry->footprint);
   if (other != nullptr) all.push_back(*other);
   return share_pages(all, budget_bytes_);

@@ -74,6 +74,7 @@ std::vector<int32_t> share_pages(std::span<const ModelFootprint> models, uint64_
     if (fits(low + step)) low += step;
   }
   std::vector<int32_t> pages;
+  pages.reserve(models.size());
   for (size_t i = 0; i < models.size(); ++i) pages.push_back(pages_at(i, low));
   return pages;
 }
