@@ -76,7 +76,10 @@ const std::string* own_word_in(const Value& value) {
 }  // namespace
 
 SchemaWalk::SchemaWalk(const Value& root, bool strict)
-    : root_(root), strict_(strict), draft_(draft_of(root)) {}
+    : root_(root),
+      strict_(strict),
+      draft_(draft_of(root)),
+      has_unevaluated_(names_unevaluated(root)) {}
 
 Status SchemaWalk::check_root() const {
   if (const std::string* name = own_word_in(root_); name != nullptr)
@@ -165,7 +168,8 @@ std::optional<Value> SchemaWalk::values_within(const Value& values, const Value&
   for (const Value::Entry& entry : raw.entries()) {
     const std::string& word = entry.key.as_string();
     if (word == kExcept || word == kMatched || word == kContained) return std::nullopt;
-    if (word != kConditions && word != "format") schema.set(word, entry.value);
+    if (word != kConditions && word != kEvaluated && word != "format")
+      schema.set(word, entry.value);
   }
   Value::List kept;
   for (const Value& value : values.find("enum")->items()) {
@@ -237,7 +241,8 @@ Result<Alternatives> SchemaWalk::combine(const Value& schema, const std::string&
   SQ_TRY_STATUS(check_words(schema, place));
   SQ_TRY(Alternatives out, own_values(schema, place));
   SQ_TRY(const Value::List conditions, own_conditions(schema, place));
-  for (Value& raw : out) raw = with_conditions(std::move(raw), conditions);
+  for (Value& raw : out)
+    raw = with_own_evaluated(with_conditions(std::move(raw), conditions), schema);
   if (const Value* ref = schema.find("$ref"); ref != nullptr) {
     if (!ref->is_string()) return wrong(place, "$ref must be a text");
     SQ_TRY(const Value target, resolve(ref->as_string(), place));
@@ -266,7 +271,7 @@ Result<Alternatives> SchemaWalk::combine(const Value& schema, const std::string&
     if (word == "allOf") continue;
     SQ_TRY(out, join(out, any_branch, place));
   }
-  return out;
+  return close_unevaluated(std::move(out), schema, place);
 }
 
 Value::List SchemaWalk::one_of_conditions(const Value& raw, const Value& list, size_t own,

@@ -70,6 +70,13 @@ Result<Remainder> SchemaWalk::exclude_all(const Remainder& from, const Value& sc
 
 Result<Remainder> SchemaWalk::exclude(const Value& raw, const Value& schema, bool may_add,
                                       int depth) {
+  SQ_TRY(Remainder out, exclude_plain(raw, schema, may_add, depth));
+  keep_evaluated(raw, out);
+  return out;
+}
+
+Result<Remainder> SchemaWalk::exclude_plain(const Value& raw, const Value& schema, bool may_add,
+                                            int depth) {
   if (cannot_hold(raw, schema, !may_add)) return Remainder{.left = {raw}};
   Remainder out;
   if (schema.is_bool()) return out;
@@ -133,6 +140,7 @@ Result<Remainder> SchemaWalk::exclude_word(const Value& raw, const Value& schema
   }
   const std::string_view spoken = type_of_word(word);
   if (!spoken.empty() && spoken != (type == "integer" ? "number" : type)) return Remainder{};
+  if (word.starts_with("unevaluated")) return unsaid;
   return exclude_typed_word(raw, schema, word, may_add, depth);
 }
 

@@ -252,6 +252,8 @@ Value with_conditions(Value raw, const Value::List& conditions) {
 Result<Value> conjoin(const Value& a, const Value& b, const std::string& place) {
   SQ_TRY(Value out, conjoin_plain(without_conditions(a), without_conditions(b), place));
   if (out.is_bool()) return out;
+  if (out.contains("type") && (a.contains(kEvaluated) || b.contains(kEvaluated)))
+    out.set(std::string(kEvaluated), joined_evaluated(a.find(kEvaluated), b.find(kEvaluated)));
   return with_conditions(with_conditions(std::move(out), conditions_of(a)), conditions_of(b));
 }
 

@@ -222,7 +222,7 @@ std::optional<bool> holds(const Value& value, const Value& raw) {
   for (const Value::Entry& entry : raw.entries()) {
     const std::string& word = entry.key.as_string();
     const Value& bound = entry.value;
-    if (word == "type" || word == "format") continue;
+    if (word == "type" || word == "format" || word == kEvaluated) continue;
     if (word == kConditions) return std::nullopt;
     if (word == kExcept) {
       for (const Value& other : bound.items()) {

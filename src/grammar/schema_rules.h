@@ -22,7 +22,7 @@ inline constexpr std::array<std::string_view, 6> kTypes = {"object", "array",   
 /// since SchemaWalk refuses names that begin so. Conditions: schema_walk.h. Except: texts that a
 /// string must not be. Contained: what an array contains, as a list of {"schema", "least", "most"},
 /// the last two as they were written. Matched: names to which patternProperties and
-/// additionalProperties have been applied.
+/// additionalProperties have been applied. Evaluated: schema_unevaluated.cpp.
 inline constexpr char kOwnWord = '\x01';
 inline constexpr std::string_view kConditions =
     "\x01"
@@ -36,6 +36,9 @@ inline constexpr std::string_view kMatched =
 inline constexpr std::string_view kContained =
     "\x01"
     "contained";
+inline constexpr std::string_view kEvaluated =
+    "\x01"
+    "evaluated";
 
 enum class Use : uint8_t {
   note,         // says nothing about what is valid

@@ -22,6 +22,10 @@ std::string escaped_pattern(const std::string& text);
 bool is_format(std::string_view name);
 /// Both schemas together.
 Value both_schemas(const Value& a, const Value& b);
+/// Does the schema have unevaluatedProperties or unevaluatedItems anywhere?
+bool names_unevaluated(const Value& schema);
+/// What two raw alternatives that hold together speak of; null: nothing.
+Value joined_evaluated(const Value* a, const Value* b);
 bool is_number(const Value& value);
 double number_of(const Value& value);
 bool has_type(const Value& value, std::string_view type);

@@ -95,6 +95,7 @@ class SchemaWalk {
   /// The values of `raw` that are not valid under `schema`, all or fewer. `may_add`: objects may
   /// get names that neither `properties` nor `required` gave them.
   Result<Remainder> exclude(const Value& raw, const Value& schema, bool may_add, int depth);
+  Result<Remainder> exclude_plain(const Value& raw, const Value& schema, bool may_add, int depth);
   Result<Remainder> exclude_all(const Remainder& from, const Value& schema, bool may_add,
                                 int depth);
   Result<Remainder> exclude_word(const Value& raw, const Value& schema, const std::string& word,
@@ -128,6 +129,16 @@ class SchemaWalk {
 
   /// The values of {"enum"} that a raw alternative allows, or `false`. Nothing: not decided.
   std::optional<Value> values_within(const Value& values, const Value& raw);
+  /// With what the schema's own words speak of, where that is asked.
+  [[nodiscard]] Value with_own_evaluated(Value raw, const Value& schema) const;
+  /// What is excluded from `raw` speaks of nothing.
+  void keep_evaluated(const Value& raw, Remainder& out) const;
+  /// unevaluatedProperties and unevaluatedItems of the schema, whose other words `raw` are.
+  Result<Alternatives> close_unevaluated(Alternatives raw, const Value& schema,
+                                         const std::string& place);
+  Result<Alternatives> close_object(const Value& raw, const Value& word, const std::string& place);
+  Result<Value> with_names_only(const Value& raw, const std::string& place);
+  Result<Alternatives> close_array(const Value& raw, const Value& word, const std::string& place);
   /// own_alternatives(), where enum and const stand beside anything.
   Result<Alternatives> own_values(const Value& schema, const std::string& place);
   Result<Alternatives> join(const Alternatives& a, const Alternatives& b, const std::string& place);
@@ -150,6 +161,7 @@ class SchemaWalk {
   const Value& root_;
   const bool strict_;
   const int draft_;
+  const bool has_unevaluated_;
   size_t node_count_ = 0;
   size_t effort_ = 0;
   std::map<std::pair<std::string, std::string>, bool> apart_patterns_;

@@ -105,6 +105,74 @@ def random_list(chance):
     return out
 
 
+def random_unevaluated(chance, depth):
+    """A schema that says what the names or items may be that the schemas in it do not speak of."""
+    inner = lambda: random_unevaluated(chance, depth - 1) if depth > 0 and chance.random() < 0.5 else random_schema(chance, 1)
+    rest = lambda: chance.choice([False, False, {"type": "integer"}, {"enum": ["x"]}])
+    if chance.random() < 0.3:
+        item = lambda: chance.choice(LEAVES)
+        words = {
+            "prefixItems": lambda: [item(), item()],
+            "contains": item,
+            "minItems": lambda: chance.randint(0, 3),
+            "allOf": lambda: [{"prefixItems": [item()]}, {"contains": item()}],
+            "anyOf": lambda: [{"prefixItems": [item(), item(), item()]}, {"items": item()}],
+            "if": lambda: {"prefixItems": [item()]},
+            "then": lambda: {"prefixItems": [item(), item()]},
+            "not": lambda: {"prefixItems": [item()]},
+        }
+        out = {"type": "array", "unevaluatedItems": rest()}
+    else:
+        words = {
+            "properties": lambda: {name: random_schema(chance, 1) for name in chance.sample(NAMES, chance.randint(1, 2))},
+            "required": lambda: chance.sample(NAMES, 1),
+            "patternProperties": lambda: {chance.choice(["^a", "b"]): random_schema(chance, 0)},
+            "allOf": lambda: [inner(), {"$ref": "#/definitions/d"}],
+            "anyOf": lambda: [inner(), inner()],
+            "oneOf": lambda: [inner(), inner()],
+            "not": inner,
+            "if": inner,
+            "then": inner,
+            "else": inner,
+            "dependentSchemas": lambda: {chance.choice(NAMES): inner()},
+            "$ref": lambda: "#/definitions/d",
+        }
+        out = {"type": "object"} | ({"unevaluatedProperties": rest()} if chance.random() < 0.8 else {})
+    chances = {"properties": 0.6, "required": 0.4}
+    return out | {word: make() for word, make in words.items() if chance.random() < chances.get(word, 0.25)}
+
+
+def is_misread(schema):
+    """For 2019-09 jsonschema takes the keywords of such a schema for the names that it speaks of."""
+    if isinstance(schema, list):
+        return any(map(is_misread, schema))
+    words = ("additionalProperties", "unevaluatedProperties")
+    return isinstance(schema, dict) and (any(isinstance(schema.get(word), dict) for word in words) or any(map(is_misread, schema.values())))
+
+
+def valid_schemas_of_unevaluated(count, seed=11):
+    chance, out = random.Random(seed), []
+    while len(out) < count:
+        schema = {"$schema": chance.choice(DRAFTS[3:]), **random_unevaluated(chance, chance.randint(0, 2))}
+        if schema["$schema"] == DRAFTS[3] and is_misread(schema):
+            continue
+        schema["definitions"] = {"d": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}}
+        validator = exact_validator(schema)
+        try:
+            validator.check_schema(schema)
+        except jsonschema.SchemaError:
+            continue
+        out.append((schema, validator))
+    return out
+
+
+def test_texts_of_the_masks_of_schemas_with_unevaluated_names_and_items_validate(model):
+    """unevaluatedProperties and unevaluatedItems were refused."""
+    compiled = draw_and_validate(model, valid_schemas_of_unevaluated(800))
+    assert sum("unevaluatedProperties" in schema for schema in compiled) > 150
+    assert sum("unevaluatedItems" in schema for schema in compiled) > 50
+
+
 def valid_schemas_of_lists(count):
     chance, out = random.Random(7), []
     while len(out) < count:
