@@ -1,8 +1,10 @@
 // Differences and intersections of patterns against a plain matcher, over all short texts.
 #include "grammar/pattern_automaton.h"
 
+#include <regex>
 #include <set>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "grammar/pattern.h"
@@ -100,6 +102,53 @@ TEST(PatternAutomaton, reads_a_pattern_widely_wherever_it_may_match) {
   EXPECT_FALSE(wide("^b\\\\$", "bb"));
   EXPECT_TRUE(wide("(^b)", "abc")) << "an anchor in a group may be left out";
   EXPECT_TRUE(wide("(?i)^B", "bc"));
+}
+
+TEST(PatternLookahead, a_pattern_that_ends_at_its_anchors_is_what_ecmascript_matches) {
+  const auto texts = short_texts();
+  for (const char* pattern :
+       {"^(?!a)[ab1]+$", "^(?=.*1)[ab1]*$", "^(?=.*1)(?=.*a)(?!.*bb)[ab1]+$", "^(?!ab$)[ab]+$",
+        "^a*(?!b1)[b1]*$", "^(?!a|b1)[ab1]{2,}$", "^(?=[ab]+$)(?!a+$)(.|1)+$", "^(?!^a)[ab1]*$",
+        "^(?=a)(b|a1?)$|^1(?!1)[1b]+$", "^b(a(?!.*11)[a1]*|1)$", "^(?=.{2,3}$)[ab1]+$",
+        "^1?(b(?=a)[ab]*)?$", "^(?:(?!a)[ab1]+)$", "^(?=a|b$)[ab]+$"}) {
+    const auto tree = read_json_pattern(pattern);
+    ASSERT_TRUE(tree) << pattern << ": " << tree.error().message;
+    const std::regex reference(pattern);
+    for (const std::string& text : texts)
+      ASSERT_EQ(matches(*tree, text), std::regex_search(text, reference))
+          << pattern << ": " << text;
+  }
+}
+
+TEST(PatternLookahead, elsewhere_it_takes_nothing_that_ecmascript_does_not_match) {
+  const auto texts = short_texts();
+  for (const char* pattern : {"(?!a)b", "^a(?=1)", "a(?=b|1$)", "^(?!(a|b$))[ab]*$", "^(?!a)",
+                              "(?=a)", "b(?!1)1?", "(a|b)(?=1)"}) {
+    const auto tree = read_json_pattern(pattern);
+    ASSERT_TRUE(tree) << pattern << ": " << tree.error().message;
+    const Pattern wide = read_wide_pattern(pattern).value();
+    const std::regex reference(pattern);
+    size_t taken = 0;
+    for (const std::string& text : texts) {
+      const bool is_match = std::regex_search(text, reference);
+      const bool is_taken = matches(*tree, text);
+      ASSERT_TRUE(is_match || !is_taken) << pattern << ": " << text;
+      ASSERT_TRUE(matches(wide, text) || !is_match) << pattern << ": " << text;
+      taken += is_taken ? 1 : 0;
+    }
+    EXPECT_GT(taken, 0U) << pattern;
+  }
+}
+
+TEST(PatternLookahead, what_would_look_beyond_its_group_is_refused) {
+  for (const char* pattern : {"^(a(?!b)a*)b$", "^(?:(?!b)[ab])*$", "^((?=a)a)a$"}) {
+    const auto tree = read_json_pattern(pattern);
+    ASSERT_FALSE(tree) << pattern;
+    EXPECT_THAT(tree.error().message, ::testing::HasSubstr("lookahead"));
+  }
+  EXPECT_FALSE(read_json_pattern("^(?=a)*b$"));
+  EXPECT_FALSE(read_json_pattern("^(?=(?!a)b)b$"));
+  EXPECT_FALSE(read_json_pattern("^(?=a)$")) << "nothing matches";
 }
 
 TEST(PatternAutomaton, gives_up_on_what_is_too_large) {

@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/limits.h"
 #include "base/strings.h"
+#include "grammar/pattern_automaton.h"
 #include "grammar/pattern_tree.h"
 
 namespace squish {
@@ -83,6 +85,12 @@ class Parser {
   }
 
  private:
+  struct Lookahead {
+    size_t at = 0;  // before this item
+    Pattern what;
+    bool is_negative = false;
+  };
+
   [[nodiscard]] bool is_at_end() const { return at_ == text_.size(); }
   [[nodiscard]] bool is_next(char c) const { return !is_at_end() && text_[at_] == c; }
   bool take(std::string_view what) {
@@ -121,16 +129,26 @@ class Parser {
   [[nodiscard]] Pattern found_anywhere(const Pattern& branch, bool is_from_begin) const {
     const Pattern any =
         pattern::repetition(pattern::one_of(CharacterSet({{0, CharacterSet::kLast}})), {});
+    return pattern::sequence({is_from_begin ? pattern::empty() : any, branch,
+                              follows_dollar() ? pattern::empty() : any});
+  }
+  [[nodiscard]] bool follows_dollar() const {
     const std::string_view before = text_.substr(0, at_);
+    if (!before.ends_with('$')) return false;
     const size_t escapes = before.size() - 1 - before.find_last_not_of('\\', before.size() - 2);
-    const bool is_to_end = before.ends_with('$') && escapes % 2 == 1;
-    return pattern::sequence(
-        {is_from_begin ? pattern::empty() : any, branch, is_to_end ? pattern::empty() : any});
+    return escapes % 2 == 1;
   }
 
   Result<Pattern> read_sequence() {
     std::vector<Pattern> items;
+    std::vector<Lookahead> lookaheads;
+    bool is_closed = false;  // a group looks ahead to the end of the text, which this is then
     while (!is_at_end() && !is_next('|') && !is_next(')')) {
+      if (const bool is_negative = take("(?!"); is_negative || take("(?=")) {
+        SQ_TRY(Pattern what, read_lookahead(is_negative));
+        lookaheads.push_back({items.size(), std::move(what), is_negative});
+        continue;
+      }
       const bool is_begin = take("^");
       if (is_begin || take("$")) {
         if (is_begin && has_begun_) return wrong("'^' is supported at the beginning only");
@@ -140,14 +158,71 @@ class Parser {
         continue;
       }
       if (has_ended_) return wrong("'$' is supported at the end only");
+      if (is_closed)
+        return wrong("a lookahead in a group is supported where that ends the pattern");
       const int64_t anchors_before = anchor_count_;
+      const int64_t lookaheads_before = lookahead_count_;
       SQ_TRY(Pattern item, read_item());
       SQ_TRY(const CountRange rounds, read_quantifier());
+      is_closed = lookahead_count_ > lookaheads_before;
+      if (rounds.most > 1 && is_closed) return wrong("a lookahead cannot be repeated");
       if (rounds.most > 1 && anchor_count_ > anchors_before)
         return wrong("an anchor cannot be repeated");
       if (is_quantifier_next()) return wrong("there is nothing to repeat");
       items.push_back(pattern::repetition(item, rounds));
     }
+    return looking_ahead(std::move(items), lookaheads);
+  }
+
+  /// After "(?=" or "(?!": what the rest of the text begins with, or is up to a '$'. Of what must
+  /// not be there, all that it may match.
+  Result<Pattern> read_lookahead(bool is_negative) {
+    if (looks_ahead_) return wrong("a lookahead in another is not supported");
+    if (++depth_ > limits::kGrammarDepthMax)
+      return wrong(fmt::format("its groups are deeper than {}", limits::kGrammarDepthMax));
+    const std::tuple before(has_begun_, has_ended_, anchor_count_, is_wide_);
+    looks_ahead_ = true;
+    is_wide_ = is_wide_ || is_negative;
+    std::vector<Pattern> branches;
+    do {
+      std::tie(has_begun_, has_ended_) = std::pair(std::get<0>(before), false);
+      SQ_TRY(Pattern branch, read_sequence());
+      const bool is_to_end = is_wide_ ? follows_dollar() : has_ended_;
+      branches.push_back(is_to_end ? branch : pattern::sequence({branch, any_text()}));
+    } while (take("|"));
+    looks_ahead_ = false;
+    std::tie(has_begun_, has_ended_, anchor_count_, is_wide_) = before;
+    if (!take(")")) return wrong("a '(' is not closed");
+    if (is_quantifier_next()) return wrong("a lookahead cannot be repeated");
+    --depth_;
+    ++lookahead_count_;
+    return pattern::choice(branches);
+  }
+
+  /// The items of a sequence, whose end is that of the text where it looks ahead.
+  Result<Pattern> looking_ahead(std::vector<Pattern> items,
+                                const std::vector<Lookahead>& lookaheads) const {
+    // Without them it is all that may match, and more.
+    if (is_wide_ || lookaheads.empty()) return pattern::sequence(items);
+    // A pattern that ends by looking ahead goes on with what it sees.
+    const bool sees_rest = lookaheads.back().at == items.size() && depth_ == 0 && !has_ended_;
+    if (sees_rest) items.push_back(any_text());
+    Pattern out = pattern::empty();
+    size_t end = items.size();
+    for (size_t i = lookaheads.size(); i-- > 0;) {
+      const auto& [at, what, is_negative] = lookaheads[i];
+      const auto from = items.begin() + static_cast<ptrdiff_t>(at);
+      std::vector<Pattern> rest(from, items.begin() + static_cast<ptrdiff_t>(end));
+      rest.push_back(out);
+      const Pattern all = pattern::sequence(rest);
+      const auto left =
+          is_negative ? pattern_difference(all, what) : pattern_intersection(all, what);
+      if (!left) return wrong("what is left of it after a lookahead is too large");
+      out = *left;
+      end = at;
+    }
+    items.resize(end);
+    items.push_back(out);
     return pattern::sequence(items);
   }
 
@@ -176,7 +251,6 @@ class Parser {
   Status read_group_begin() {
     take("(");
     if (!take("?") || take(":")) return {};
-    if (is_next('=') || is_next('!')) return wrong("lookahead is not supported");
     take("P");  // Python's names
     if (!take("<")) return wrong("this kind of group is not supported");
     if (is_next('=') || is_next('!')) return wrong("lookbehind is not supported");
@@ -369,6 +443,8 @@ class Parser {
   bool has_begun_ = false;  // something that may be a character came before
   bool has_ended_ = false;  // a '$' did
   int64_t anchor_count_ = 0;
+  int64_t lookahead_count_ = 0;
+  bool looks_ahead_ = false;
 };
 
 }  // namespace

@@ -17,7 +17,7 @@ DRAFTS = [
 LEAVES = [
     {"type": "string"}, {"type": "integer"}, {"type": "boolean"}, {"type": "null"}, {"const": "x"}, {"const": 1}, {"enum": ["x", "y", 1, 2.5, None]},
     {"type": "string", "enum": ["x", "y", "z"]}, {}, {"type": "integer", "minimum": 1}, {"type": "number", "exclusiveMaximum": 2, "exclusiveMinimum": -9},
-    {"type": "string", "minLength": 1}, {"maxLength": 2}, {"pattern": "^x"}, {"pattern": "^[xy]+$"}, {"pattern": "x|^y"}, {"type": ["string", "null"]},
+    {"type": "string", "minLength": 1}, {"maxLength": 2}, {"pattern": "^x"}, {"pattern": "^[xy]+$"}, {"pattern": "x|^y"}, {"pattern": "^(?!x)[xyz]+$"}, {"pattern": "^(?=.*y)(?!yy)[xy]+$"}, {"type": ["string", "null"]},
     {"maximum": 2.5}, {"type": "array", "maxItems": 2}, {"enum": [{"a": 1}, {"b": "x"}, [1], []]}, {"$ref": "#/definitions/d"},
 ]
 
