@@ -366,5 +366,14 @@ TEST(SchemaConditions, end_where_schemas_lead_back_to_themselves) {
   }
 }
 
+TEST(SchemaConditions, a_pattern_that_became_narrower_says_nothing_of_names_it_was_applied_to) {
+  // ^a took over what the branch says of all others; a itself may be any text but yy, yyy, ...
+  const std::string out =
+      normal(R"({"properties":{"b":{}},"patternProperties":{"^a":{}},"required":["a"],"allOf":)"
+             R"([{"properties":{"a":{"type":"string"}},"additionalProperties":{"enum":["x"]},)"
+             R"("not":{"properties":{"a":{"pattern":"^yy+$"}}}}]})");
+  EXPECT_THAT(out, HasSubstr(R"("a": {"type": "string", "pattern": )"));
+}
+
 }  // namespace
 }  // namespace squish

@@ -300,8 +300,11 @@ SchemaWalk::SchemaOfName SchemaWalk::schema_of_name(const Value& schema, const s
   const Value* own =
       properties != nullptr && properties->is_dict() ? properties->find(name) : nullptr;
   if (own != nullptr) out.certain.push_back(*own);
+  // What patterns ask of a name to which they were applied is in its own schema; they may have
+  // become narrower for others since.
+  const bool is_matched = texts_of(schema.find(kMatched)).contains(name);
   if (const Value* patterns = schema.find("patternProperties");
-      patterns != nullptr && patterns->is_dict()) {
+      patterns != nullptr && patterns->is_dict() && !is_matched) {
     for (const Value::Entry& entry : patterns->entries()) {
       const Truth is_match = matches(entry.key.as_string(), name);
       if (is_match == true) out.certain.push_back(entry.value);

@@ -169,7 +169,7 @@ def valid_schemas_of_unevaluated(count, seed=11):
 def test_texts_of_the_masks_of_schemas_with_unevaluated_names_and_items_validate(model):
     """unevaluatedProperties and unevaluatedItems were refused."""
     compiled = draw_and_validate(model, valid_schemas_of_unevaluated(800))
-    assert sum("unevaluatedProperties" in schema for schema in compiled) > 150
+    assert sum("unevaluatedProperties" in schema for schema in compiled) > 120
     assert sum("unevaluatedItems" in schema for schema in compiled) > 50
 
 
