@@ -120,6 +120,24 @@ TEST(PatternLookahead, a_pattern_that_ends_at_its_anchors_is_what_ecmascript_mat
   }
 }
 
+TEST(PatternRounds, only_the_last_round_of_a_group_may_end_the_text) {
+  const auto texts = short_texts();
+  for (const char* pattern : {"^(b($|1))+$", "^(a?(b|$)){1,3}$", "^((a|b1)($|b))*$",
+                              "^a(1?($|(b($|a)){2}))+$", "^(?:a|$)+?$", "^(a$|b){2,3}$"}) {
+    const auto tree = read_json_pattern(pattern);
+    ASSERT_TRUE(tree) << pattern << ": " << tree.error().message;
+    const Pattern wide = read_wide_pattern(pattern).value();
+    const std::regex reference(pattern);
+    for (const std::string& text : texts) {
+      const bool is_match = std::regex_search(text, reference);
+      ASSERT_EQ(matches(*tree, text), is_match) << pattern << ": " << text;
+      ASSERT_TRUE(matches(wide, text) || !is_match) << pattern << ": " << text;
+    }
+  }
+  EXPECT_FALSE(read_json_pattern("^(a$)+b$"));
+  EXPECT_FALSE(read_json_pattern("^(^a)+$"));
+}
+
 TEST(PatternLookahead, elsewhere_it_takes_nothing_that_ecmascript_does_not_match) {
   const auto texts = short_texts();
   for (const char* pattern : {"(?!a)b", "^a(?=1)", "a(?=b|1$)", "^(?!(a|b$))[ab]*$", "^(?!a)",

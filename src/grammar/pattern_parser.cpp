@@ -10,66 +10,39 @@
 #include "base/limits.h"
 #include "base/strings.h"
 #include "grammar/pattern_automaton.h"
+#include "grammar/pattern_characters.h"
 #include "grammar/pattern_tree.h"
 
 namespace squish {
 namespace {
 
-using Ranges = std::vector<CodePointRange>;
+using namespace pattern_characters;
 
-/// One escape or character: what every reader of the pattern matches, and what one of them may.
-struct Item {
-  Ranges surely;
-  Ranges maybe;
-  std::optional<uint32_t> single = std::nullopt;  // may begin or end a range
+struct Lookahead {
+  size_t at = 0;  // before this item
+  Pattern what;   // what the rest of the text is, or must not be
+  bool is_negative = false;
 };
 
-Item single(uint32_t code_point) {
-  const Ranges range = {{code_point, code_point}};
-  return {range, range, code_point};
-}
-
-void insert(Ranges& out, const Ranges& more) { out.insert(out.end(), more.begin(), more.end()); }
-
-Ranges ranges_of(const CharacterSet& set) { return {set.ranges().begin(), set.ranges().end()}; }
-Ranges complement_of(const Ranges& ranges) { return ranges_of(CharacterSet(ranges).complement()); }
-
-/// \d, \D, \s, \S, \w and \W. `wide`: Python's \d and \w have characters beyond ASCII.
-std::optional<Item> class_escape(char name, bool is_wide) {
-  const Ranges digits = ranges_of(digit_characters());
-  const Ranges letters = ranges_of(word_characters());
-  const auto more = [&](Ranges ranges) {
-    if (is_wide) ranges.push_back({0x80, CharacterSet::kLast});
-    return ranges;
-  };
-  // Of white space that a JSON text has unescaped, all readers agree on the plain one.
-  const Ranges space = {{' ', ' '}};
-  const Ranges spaces = {{0x09, 0x0D},     {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},
-                         {0x1680, 0x1680}, {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F},
-                         {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
-  switch (name) {
-    case 'd':
-      return Item{digits, more(digits)};
-    case 'D':
-      return Item{complement_of(digits), complement_of(digits)};
-    case 'w':
-      return Item{letters, more(letters)};
-    case 'W':
-      return Item{complement_of(letters), complement_of(letters)};
-    case 's':
-      return Item{space, spaces};
-    case 'S':
-      return Item{complement_of(spaces), complement_of(space)};
-    default:
-      return std::nullopt;
+/// The items of a sequence whose end is that of the text. Nothing: too large.
+std::optional<Pattern> looking_ahead(const std::vector<Pattern>& items,
+                                     const std::vector<Lookahead>& lookaheads) {
+  const auto at = [&](size_t i) { return items.begin() + static_cast<ptrdiff_t>(i); };
+  Pattern out = pattern::empty();
+  size_t end = items.size();
+  for (size_t i = lookaheads.size(); i-- > 0; end = lookaheads[i].at) {
+    const Lookahead& one = lookaheads[i];
+    std::vector<Pattern> rest(at(one.at), at(end));
+    rest.push_back(out);
+    const Pattern all = pattern::sequence(rest);
+    const auto left =
+        one.is_negative ? pattern_difference(all, one.what) : pattern_intersection(all, one.what);
+    if (!left) return std::nullopt;
+    out = *left;
   }
-}
-
-/// Every character but the ends of lines.
-const CharacterSet& any_character() {
-  static const CharacterSet out =
-      CharacterSet({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}}).complement();
-  return out;
+  std::vector<Pattern> whole(items.begin(), at(end));
+  whole.push_back(out);
+  return pattern::sequence(whole);
 }
 
 class Parser {
@@ -85,12 +58,6 @@ class Parser {
   }
 
  private:
-  struct Lookahead {
-    size_t at = 0;  // before this item
-    Pattern what;
-    bool is_negative = false;
-  };
-
   [[nodiscard]] bool is_at_end() const { return at_ == text_.size(); }
   [[nodiscard]] bool is_next(char c) const { return !is_at_end() && text_[at_] == c; }
   bool take(std::string_view what) {
@@ -149,29 +116,65 @@ class Parser {
         lookaheads.push_back({items.size(), std::move(what), is_negative});
         continue;
       }
-      const bool is_begin = take("^");
-      if (is_begin || take("$")) {
-        if (is_begin && has_begun_) return wrong("'^' is supported at the beginning only");
-        if (!is_begin) has_ended_ = true;
-        ++anchor_count_;
-        if (is_quantifier_next()) return wrong("an anchor cannot be repeated");
+      if (is_next('^') || is_next('$')) {
+        SQ_TRY(Pattern anchor, read_anchor());
+        items.push_back(std::move(anchor));
         continue;
       }
       if (has_ended_) return wrong("'$' is supported at the end only");
       if (is_closed)
         return wrong("a lookahead in a group is supported where that ends the pattern");
-      const int64_t anchors_before = anchor_count_;
       const int64_t lookaheads_before = lookahead_count_;
-      SQ_TRY(Pattern item, read_item());
-      SQ_TRY(const CountRange rounds, read_quantifier());
+      SQ_TRY(Pattern item, read_repeated());
       is_closed = lookahead_count_ > lookaheads_before;
-      if (rounds.most > 1 && is_closed) return wrong("a lookahead cannot be repeated");
-      if (rounds.most > 1 && anchor_count_ > anchors_before)
-        return wrong("an anchor cannot be repeated");
-      if (is_quantifier_next()) return wrong("there is nothing to repeat");
-      items.push_back(pattern::repetition(item, rounds));
+      items.push_back(std::move(item));
     }
-    return looking_ahead(std::move(items), lookaheads);
+    // Without lookaheads it is all that may match, and more.
+    if (is_wide_ || lookaheads.empty()) return pattern::sequence(items);
+    // A pattern that ends by looking ahead goes on with what it sees.
+    const bool sees_rest = lookaheads.back().at == items.size() && depth_ == 0 && !has_ended_;
+    if (sees_rest) items.push_back(any_text());
+    const auto out = looking_ahead(items, lookaheads);
+    if (!out) return wrong("what is left of it after a lookahead is too large");
+    return *out;
+  }
+
+  Result<Pattern> read_anchor() {
+    const bool is_begin = take("^");
+    if (is_begin && has_begun_) return wrong("'^' is supported at the beginning only");
+    if (!is_begin) take("$");
+    if (is_quantifier_next()) return wrong("an anchor cannot be repeated");
+    ++(is_begin ? begin_count_ : end_count_);
+    if (is_begin) return pattern::empty();
+    if (goes_on_) return pattern::nothing();
+    has_ended_ = true;
+    return pattern::empty();
+  }
+
+  /// An item with its quantifier. Of a group that may end the text only the last round may.
+  Result<Pattern> read_repeated() {
+    const size_t begin = at_;
+    const std::tuple before(begin_count_, end_count_, lookahead_count_, has_begun_);
+    SQ_TRY(const Pattern item, read_item());
+    SQ_TRY(const CountRange rounds, read_quantifier());
+    if (is_quantifier_next()) return wrong("there is nothing to repeat");
+    if (rounds.most <= 1) return pattern::repetition(item, rounds);
+    if (lookahead_count_ > std::get<2>(before)) return wrong("a lookahead cannot be repeated");
+    if (begin_count_ > std::get<0>(before)) return wrong("an anchor cannot be repeated");
+    if (is_wide_ || goes_on_ || end_count_ == std::get<1>(before))
+      return pattern::repetition(item, rounds);
+    const std::tuple after(at_, end_count_, has_begun_, has_ended_);
+    at_ = begin;
+    std::tie(has_begun_, has_ended_) = std::pair(std::get<3>(before), false);
+    goes_on_ = true;
+    SQ_TRY(const Pattern going_on, read_item());
+    goes_on_ = false;
+    std::tie(at_, end_count_, has_begun_, has_ended_) = after;
+    const bool is_open = rounds.most == CountRange::kUnbounded;
+    const CountRange all_but_one{std::max<int64_t>(rounds.least - 1, 0),
+                                 is_open ? rounds.most : rounds.most - 1};
+    return pattern::choice({pattern::repetition(going_on, rounds),
+                            pattern::sequence({pattern::repetition(going_on, all_but_one), item})});
   }
 
   /// After "(?=" or "(?!": what the rest of the text begins with, or is up to a '$'. Of what must
@@ -180,7 +183,7 @@ class Parser {
     if (looks_ahead_) return wrong("a lookahead in another is not supported");
     if (++depth_ > limits::kGrammarDepthMax)
       return wrong(fmt::format("its groups are deeper than {}", limits::kGrammarDepthMax));
-    const std::tuple before(has_begun_, has_ended_, anchor_count_, is_wide_);
+    const std::tuple before(has_begun_, has_ended_, begin_count_, end_count_, is_wide_);
     looks_ahead_ = true;
     is_wide_ = is_wide_ || is_negative;
     std::vector<Pattern> branches;
@@ -191,39 +194,12 @@ class Parser {
       branches.push_back(is_to_end ? branch : pattern::sequence({branch, any_text()}));
     } while (take("|"));
     looks_ahead_ = false;
-    std::tie(has_begun_, has_ended_, anchor_count_, is_wide_) = before;
+    std::tie(has_begun_, has_ended_, begin_count_, end_count_, is_wide_) = before;
     if (!take(")")) return wrong("a '(' is not closed");
     if (is_quantifier_next()) return wrong("a lookahead cannot be repeated");
     --depth_;
     ++lookahead_count_;
     return pattern::choice(branches);
-  }
-
-  /// The items of a sequence, whose end is that of the text where it looks ahead.
-  Result<Pattern> looking_ahead(std::vector<Pattern> items,
-                                const std::vector<Lookahead>& lookaheads) const {
-    // Without them it is all that may match, and more.
-    if (is_wide_ || lookaheads.empty()) return pattern::sequence(items);
-    // A pattern that ends by looking ahead goes on with what it sees.
-    const bool sees_rest = lookaheads.back().at == items.size() && depth_ == 0 && !has_ended_;
-    if (sees_rest) items.push_back(any_text());
-    Pattern out = pattern::empty();
-    size_t end = items.size();
-    for (size_t i = lookaheads.size(); i-- > 0;) {
-      const auto& [at, what, is_negative] = lookaheads[i];
-      const auto from = items.begin() + static_cast<ptrdiff_t>(at);
-      std::vector<Pattern> rest(from, items.begin() + static_cast<ptrdiff_t>(end));
-      rest.push_back(out);
-      const Pattern all = pattern::sequence(rest);
-      const auto left =
-          is_negative ? pattern_difference(all, what) : pattern_intersection(all, what);
-      if (!left) return wrong("what is left of it after a lookahead is too large");
-      out = *left;
-      end = at;
-    }
-    items.resize(end);
-    items.push_back(out);
-    return pattern::sequence(items);
   }
 
   Result<Pattern> read_item() {
@@ -440,9 +416,11 @@ class Parser {
   size_t at_ = 0;
   int depth_ = 0;
   bool ignores_case_ = false;
-  bool has_begun_ = false;  // something that may be a character came before
-  bool has_ended_ = false;  // a '$' did
-  int64_t anchor_count_ = 0;
+  bool has_begun_ = false;   // something that may be a character came before
+  bool has_ended_ = false;   // a '$' did
+  bool goes_on_ = false;     // another round comes: a '$' does not hold
+  int64_t begin_count_ = 0;  // of '^'
+  int64_t end_count_ = 0;    // of '$'
   int64_t lookahead_count_ = 0;
   bool looks_ahead_ = false;
 };
