@@ -13,9 +13,8 @@ import tempfile
 import pytest
 
 import cases
+from shared_folder import ROOT, SHARED
 
-ROOT = cases.ROOT
-SHARED = cases.SHARED
 BUILD = ROOT / os.environ.get("SQUISH_BUILD_DIR", "build/release")
 MODELS = pathlib.Path(os.environ.get("SQUISH_TEST_MODELS", "~/.cache/squish-test-models")).expanduser()
 PROGRAM = BUILD / "tests/tokenizers/tokenize_lines"
