@@ -1,6 +1,8 @@
 #include "hub/hub_listing.h"
 
+#include "base/file.h"
 #include "hub/http.h"
+#include "hub/source_hf.h"
 #include "hub/source_pypi.h"
 
 namespace squish::hub {
@@ -111,6 +113,21 @@ TEST(ChooseSafetensors, takes_exactly_the_shards_of_the_index) {
       ErrorCode::not_found);
   EXPECT_EQ(choose_safetensors(listing_of({"model.safetensors"}), "").error().code,
             ErrorCode::not_found);
+}
+
+TEST(HfPlan, counts_what_an_earlier_pull_left_as_there) {
+  const std::string directory = ::testing::TempDir() + "squish_hf_plan";
+  ASSERT_TRUE(make_directories(directory));
+  HfPlan plan;
+  plan.files = {{"config.json", 10, "", ""},
+                {"a.safetensors", 100, "", ""},
+                {"b.safetensors", 100, "", ""},
+                {"c.safetensors", 100, "", ""}};
+  EXPECT_EQ(plan.missing_bytes(directory + "/not/there"), 310U);
+  ASSERT_TRUE(write_file_atomic(directory + "/config.json", as_bytes(std::string(10, '{'))));
+  ASSERT_TRUE(write_file_atomic(directory + "/a.safetensors.part", as_bytes(std::string(60, 'x'))));
+  ASSERT_TRUE(write_file_atomic(directory + "/b.safetensors", as_bytes(std::string(500, 'x'))));
+  EXPECT_EQ(plan.missing_bytes(directory), 140U) << "a file of another size counts as itself alone";
 }
 
 TEST(ScanListing, judges_by_names) {

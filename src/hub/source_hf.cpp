@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <set>
 
 #include <fmt/format.h>
@@ -77,9 +78,18 @@ std::string hub_token(const Environment& environment, const std::string& given) 
   return is_header_safe(token) ? token : std::string();
 }
 
-uint64_t HfPlan::bytes() const {
+uint64_t HfPlan::missing_bytes(const std::string& directory) const {
   uint64_t sum = 0;
-  for (const HubFile& file : files) sum += file.bytes;
+  for (const HubFile& file : files) {
+    const std::string path = directory + "/" + std::string(base_name(file.path));
+    uint64_t there = 0;
+    for (const std::string& name : {path, path + ".part"}) {
+      std::error_code error;
+      const uint64_t bytes = std::filesystem::file_size(name, error);
+      if (!error) there = std::max(there, bytes);
+    }
+    sum += file.bytes - std::min(there, file.bytes);
+  }
   return sum;
 }
 
@@ -162,7 +172,7 @@ Result<HfPlan> HfSource::plan(const HfReference& reference, const CatalogFile* b
 }
 
 Result<std::vector<StoredFile>> HfSource::fetch(const HfPlan& plan, const std::string& directory) {
-  SQ_TRY_STATUS(check_space(directory, plan.bytes()));
+  SQ_TRY_STATUS(check_space(directory, plan.missing_bytes(directory)));
   std::vector<StoredFile> stored;
   std::set<std::string> names;
   for (const HubFile& file : plan.files) {

@@ -1,5 +1,6 @@
 #pragma once
 // Fetching from the Hugging Face hub or a mirror of it.
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,8 @@ struct HfPlan {
   std::string commit;  // every file is fetched from this one state
   std::vector<HubFile> files;
   bool gguf = false;
-  [[nodiscard]] uint64_t bytes() const;
+  /// What `directory` does not hold of them yet, unfinished ones counted as far as they are.
+  [[nodiscard]] uint64_t missing_bytes(const std::string& directory) const;
 };
 
 class HfSource {

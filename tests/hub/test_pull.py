@@ -413,6 +413,17 @@ def test_a_model_larger_than_the_disk_is_refused_first(machine, hub):
     assert "needed" in done.stderr and hub.file_requests() == []
 
 
+def test_what_has_come_already_needs_no_room_again(machine, hub):
+    whole = shutil.disk_usage(machine.home.parent).free + (1 << 30)
+    hub.siblings[REPO] = [{"rfilename": NAME, "size": whole}]
+    part = machine.models / ".partial" / f"{NAME.removesuffix('.gguf')}.hf" / f"{NAME}.part"
+    part.parent.mkdir(parents=True)
+    with part.open("wb") as file:
+        file.truncate(whole - MIB)  # a hole, which takes no room
+    done = machine.pull(f"hf:{REPO}", code=1)
+    assert "the server offers" in done.stderr, "it asked for the rest"
+
+
 # -- hostile repositories ------------------------------------------------------------------------------------------
 HOSTILE = ["../evil.gguf", "/etc/evil.gguf", "a/../../evil.gguf", "..\\evil.gguf", "C:\\evil.gguf", "C:evil.gguf",
            "evil\u0000.gguf", "evil\n.gguf", "evil\u202efugg.", "a//evil.gguf", "./evil.gguf", "x/" * 20 + "evil.gguf",
