@@ -35,8 +35,9 @@ Status pass_quick_gates(PublishSource& source, bool may_lack_report);
 /// bad_file; cancelled.
 Status pass_checksums(PublishSource& source, hub::ProgressSink& progress);
 
-/// Five answers of the model itself. Errors: unsafe when they make no sense.
-Status pass_coherence(Context& context, const Arguments& arguments, PublishSource& source,
-                      hub::ProgressSink& progress);
+/// Five answers of the model itself, loaded as `arguments` say; none with `is_asked` false. Errors:
+/// unsafe when they make no sense.
+Status pass_coherence(Context& context, const Arguments& arguments, bool is_asked,
+                      PublishSource& source, hub::ProgressSink& progress);
 
 }  // namespace squish::cli

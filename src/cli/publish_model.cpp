@@ -41,7 +41,8 @@ std::string short_name(const PublishSource& source) {
 }
 
 /// What is known of where the model comes from: flags, then the catalogue.
-void add_origin(const Arguments& arguments, const hub::LocalModel& local, hub::CardFacts& facts) {
+void add_origin(const PublishOptions& options, const hub::LocalModel& local,
+                hub::CardFacts& facts) {
   const bool is_file = local.kind == hub::ModelKind::gguf;  // it may be the catalogue's own
   const std::string_view name = is_file ? hub::base_name(local.path) : facts.source_name;
   if (const hub::CatalogEntry* entry = hub::entry_of_source(hub::Catalog::builtin(), name)) {
@@ -54,8 +55,8 @@ void add_origin(const Arguments& arguments, const hub::LocalModel& local, hub::C
   // The cache of Python's client names directories so.
   if (facts.source_name.starts_with("models--"))
     facts.base_model = replace_all(facts.source_name.substr(8), "--", "/");
-  if (const auto base = arguments.text("--base-model")) facts.base_model = *base;
-  if (const auto license = arguments.text("--license")) facts.license = *license;
+  if (!options.base_model.empty()) facts.base_model = options.base_model;
+  if (!options.license.empty()) facts.license = options.license;
 }
 
 hub::UploadFile card_file(std::string text, std::string path) {
@@ -92,16 +93,15 @@ void place_files(PublishSource& source, const hub::RepositoryState& state,
 /// One call of publish_model().
 class Publishing {
  public:
-  Publishing(Context& context, const Arguments& arguments, const PublishTarget& target,
-             hub::ProgressSink& progress)
+  Publishing(Context& context, const Arguments& arguments, const PublishOptions& options,
+             const PublishTarget& target, hub::ProgressSink& progress)
       : context_(context),
         arguments_(arguments),
+        options_(options),
         target_(target),
         progress_(progress),
-        is_dry_(arguments.has("--dry-run")),
         client_(context.environment, {}, interrupted()),
-        writer_(client_, context.environment,
-                hub::hub_token(context.environment, arguments.text("--token").value_or("")),
+        writer_(client_, context.environment, hub::hub_token(context.environment, options.token),
                 progress) {}
 
   Status run(PublishOutcome& outcome);
@@ -114,9 +114,9 @@ class Publishing {
 
   Context& context_;
   const Arguments& arguments_;
+  const PublishOptions& options_;
   const PublishTarget& target_;
   hub::ProgressSink& progress_;
-  bool is_dry_;
   hub::HttpClient client_;
   hub::HubWriter writer_;
   hub::RepositoryState state_;
@@ -126,9 +126,9 @@ Result<PublishSource> Publishing::open(PublishOutcome& outcome) {
   SQ_TRY(const hub::LocalModel local, find_stored_model(context_, target_.model));
   outcome.model = local.path;
   SQ_TRY(PublishSource source, open_source(local));
-  SQ_TRY(source.facts.folder, folder_of(arguments_));
-  add_origin(arguments_, source.local, source.facts);
-  SQ_TRY_STATUS(pass_quick_gates(source, arguments_.has("--no-report")));
+  source.facts.folder = options_.folder;
+  add_origin(options_, source.local, source.facts);
+  SQ_TRY_STATUS(pass_quick_gates(source, options_.may_lack_report));
   if (outcome.repository.empty()) {
     SQ_TRY(outcome.repository,
            hub::repository_of(target_.organization, short_name(source), source.facts.format));
@@ -141,18 +141,20 @@ Result<PublishSource> Publishing::open(PublishOutcome& outcome) {
 
 /// A plan is worth showing even where the hub cannot be asked.
 Status Publishing::look(PublishOutcome& outcome) {
-  if (is_dry_ && context_.environment.flag("SQUISH_OFFLINE")) {
+  outcome.is_private = options_.is_private;
+  if (options_.is_dry && (options_.is_quiet || context_.environment.flag("SQUISH_OFFLINE"))) {
     outcome.repository_is_known = false;
     return {};
   }
   auto state = writer_.look(outcome.repository, target_.revision);
-  if (!state && is_dry_ && state.error().code != ErrorCode::cancelled) {
+  if (!state && options_.is_dry && state.error().code != ErrorCode::cancelled) {
     progress_.on_note(state.error().message);
     outcome.repository_is_known = false;
     return {};
   }
   SQ_TRY(state_, std::move(state));
   outcome.repository_exists = state_.exists;
+  outcome.is_private = state_.is_private.value_or(options_.is_private);
   return {};
 }
 
@@ -165,7 +167,7 @@ Result<hub::PullLock> Publishing::lock_repository(const std::string& directory,
 }
 
 Status Publishing::run(PublishOutcome& outcome) {
-  if (!is_dry_) {
+  if (!options_.is_dry) {
     SQ_TRY_STATUS(writer_.check_token());
   }
   SQ_TRY(PublishSource source, open(outcome));
@@ -173,40 +175,42 @@ Status Publishing::run(PublishOutcome& outcome) {
   SQ_TRY(const hub::Paths paths, context_.paths());
   const std::string journals = paths.cache + "/uploads";
   std::optional<hub::PullLock> lock;  // a plan changes nothing, and waits for nobody
-  if (!is_dry_) {
+  if (!options_.is_dry) {
     SQ_TRY(hub::PullLock held, lock_repository(journals, outcome.repository));
     lock.emplace(std::move(held));
   }
   SQ_TRY_STATUS(look(outcome));
-  SQ_TRY_STATUS(hub::check_visibility(outcome.repository, arguments_.has("--private"), state_));
+  SQ_TRY_STATUS(hub::check_visibility(outcome.repository, options_.is_private, state_));
   const auto keep = [&] {
     outcome.facts = source.facts;
     outcome.files = source.files;
   };
-  if (state_.holds_files(source.facts.folder) && !arguments_.has("--force")) {
+  if (state_.holds_files(source.facts.folder) && !options_.force) {
     outcome.status = PublishStatus::skipped;
     keep();
     return {};
   }
   SQ_TRY_STATUS(pass_checksums(source, progress_));
-  SQ_TRY_STATUS(pass_coherence(context_, arguments_, source, progress_));
-  place_files(source, state_, outcome);
+  SQ_TRY_STATUS(pass_coherence(context_, arguments_, options_.is_asked, source, progress_));
+  if (!options_.is_quiet) place_files(source, state_, outcome);
   keep();
-  if (is_dry_) {
+  outcome.message = options_.message;
+  if (outcome.message.empty()) {
+    const std::string& format = source.facts.format;
+    outcome.message =
+        fmt::format("Add {}{}{}", short_name(source), format.empty() ? "" : " in ", format);
+  }
+  if (options_.is_dry) {
     outcome.status = PublishStatus::planned;
     return {};
   }
   hub::UploadRequest request;
   request.repository = outcome.repository;
   request.revision = target_.revision;
-  request.is_private = arguments_.has("--private");
-  request.message = arguments_.text("--message").value_or("");
-  if (request.message.empty())
-    request.message = source.facts.format.empty()
-                          ? fmt::format("Add {}", short_name(source))
-                          : fmt::format("Add {} in {}", short_name(source), source.facts.format);
+  request.is_private = options_.is_private;
+  request.message = outcome.message;
   request.folder = source.facts.folder;
-  request.may_replace = arguments_.has("--force");
+  request.may_replace = options_.force;
   request.journals = journals;
   request.files = source.files;
   SQ_TRY(outcome.upload, writer_.upload(request, std::move(state_)));
@@ -233,12 +237,29 @@ const char* name_of(PublishStatus status) {
   return "";
 }
 
+Result<PublishOptions> publish_options(const Arguments& arguments) {
+  PublishOptions options;
+  options.is_dry = arguments.has("--dry-run");
+  options.force = arguments.has("--force");
+  options.is_private = arguments.has("--private");
+  options.may_lack_report = arguments.has("--no-report");
+  options.is_asked = !arguments.has("--no-smoke-test");
+  options.message = arguments.text("--message").value_or("");
+  options.message = arguments.text("--commit-message").value_or(options.message);
+  options.token = arguments.text("--token").value_or("");
+  options.base_model = arguments.text("--base-model").value_or("");
+  options.license = arguments.text("--license").value_or("");
+  SQ_TRY(options.folder, folder_of(arguments));
+  return options;
+}
+
 PublishOutcome publish_model(Context& context, const Arguments& arguments,
-                             const PublishTarget& target, hub::ProgressSink& progress) {
+                             const PublishOptions& options, const PublishTarget& target,
+                             hub::ProgressSink& progress) {
   PublishOutcome outcome;
   outcome.model = target.model;
   outcome.repository = target.repository;
-  Publishing publishing(context, arguments, target, progress);
+  Publishing publishing(context, arguments, options, target, progress);
   if (const Status done = publishing.run(outcome); !done) {
     outcome.status = PublishStatus::failed;
     outcome.error = done.error();

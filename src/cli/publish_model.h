@@ -20,6 +20,25 @@ struct PublishTarget {
   std::string revision = "main";
 };
 
+/// How, as the flags of publish and push say.
+struct PublishOptions {
+  bool is_dry = false;    // gates and a plan; nothing is sent
+  bool is_quiet = false;  // a plan without a word to the hub, and without a card
+  bool force = false;     // send what differs to a repository that holds files
+  bool is_private = false;
+  bool may_lack_report = false;
+  bool is_asked = true;  // the five questions of the coherence gate
+  std::string message;
+  std::string token;
+  std::string folder;  // of the repository; "" = its top
+  std::string base_model;
+  std::string license;
+};
+/// From --dry-run, --force, --private, --message or --commit-message, --token, --path-in-repo,
+/// --base-model, --license, --no-report, --no-smoke-test. Errors: invalid_argument for a folder
+/// that is none.
+Result<PublishOptions> publish_options(const Arguments& arguments);
+
 enum class PublishStatus { published, unchanged, skipped, planned, failed };
 /// "published", "unchanged", "skipped", "planned", "failed".
 const char* name_of(PublishStatus status);
@@ -32,17 +51,20 @@ struct PublishOutcome {
   hub::UploadResult upload;
   hub::CardFacts facts;
   std::vector<hub::UploadFile> files;
-  std::string card;  // that was made; empty where the model had its own
+  std::string card;     // that was made; empty where the model had its own
+  std::string message;  // of the commit
   uint64_t bytes = 0;
   bool repository_exists = false;
   bool repository_is_known = true;  // false: nobody was asked, or nobody answered
+  bool is_private = false;          // as it is; where it is not known, as it would be created
   std::optional<Error> error;
 };
 
-/// Gates, then (unless --dry-run) the upload. Nothing is written to the network before every gate
-/// was passed. Reads --dry-run, --force, --private, --message, --token, --path-in-repo,
-/// --base-model, --license, --no-report, --no-smoke-test. Errors stand in the outcome.
+/// Gates, then (unless it is a dry run) the upload. Nothing is written to the network before every
+/// gate was passed. `arguments`: how the model is loaded that answers the questions. Errors stand
+/// in the outcome.
 PublishOutcome publish_model(Context& context, const Arguments& arguments,
-                             const PublishTarget& target, hub::ProgressSink& progress);
+                             const PublishOptions& options, const PublishTarget& target,
+                             hub::ProgressSink& progress);
 
 }  // namespace squish::cli

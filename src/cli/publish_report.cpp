@@ -17,25 +17,44 @@ constexpr double kPlannedBytesPerSecond = 500e6 / 60;  // 500 MB a minute, a gue
 /// A cell of Markdown.
 std::string cell(std::string_view text) { return replace_all(printable(text, 300), "|", "\\|"); }
 
-std::string plan_text(const Terminal& terminal, const PublishOutcome& outcome) {
-  Table table({"File", ">Size", "SHA-256"});
+std::string visibility_of(const PublishOutcome& outcome) {
+  const char* name = outcome.is_private ? "private" : "public";
+  return outcome.repository_is_known ? name : fmt::format("{}, if it has to be created", name);
+}
+
+bool has_card(const PublishOutcome& outcome) {
+  return std::ranges::find(outcome.files, "README.md", &hub::UploadFile::path) !=
+         outcome.files.end();
+}
+
+Facts facts_of(const PublishOutcome& outcome, const char* kind) {
   uint64_t bytes = 0;
-  for (const hub::UploadFile& file : outcome.files) {
-    table.add({printable(file.path, 200), human_bytes(file.bytes), file.sha256.substr(0, 16)});
-    bytes += file.bytes;
-  }
+  for (const hub::UploadFile& file : outcome.files) bytes += file.bytes;
   Facts facts;
-  facts.add("model", outcome.model);
+  facts.add(kind, outcome.model);
   facts.add("repository",
             fmt::format("{} ({})", outcome.repository,
                         !outcome.repository_is_known ? "nobody was asked whether it exists"
                         : outcome.repository_exists  ? "exists"
-                                                     : "would be created"));
+                        : outcome.status == PublishStatus::planned ? "would be created"
+                                                                   : "created"));
+  facts.add("visibility", visibility_of(outcome));
   facts.add("files", fmt::format("{}, {}", outcome.files.size(), human_bytes(bytes)));
-  facts.add("time", fmt::format("about {} at 500 MB a minute",
-                                clock_text(static_cast<double>(bytes) / kPlannedBytesPerSecond)));
-  std::string out = facts.text(terminal) + "\n" + table.text(terminal);
+  if (outcome.status == PublishStatus::planned) {
+    facts.add("commit", hub::commit_summary(outcome.message));
+    facts.add("time", fmt::format("about {} at 500 MB a minute",
+                                  clock_text(static_cast<double>(bytes) / kPlannedBytesPerSecond)));
+  }
+  return facts;
+}
+
+std::string plan_text(const Terminal& terminal, const PublishOutcome& outcome, const char* kind) {
+  Table table({"File", ">Size", "SHA-256"});
+  for (const hub::UploadFile& file : outcome.files)
+    table.add({printable(file.path, 200), human_bytes(file.bytes), file.sha256.substr(0, 16)});
+  std::string out = facts_of(outcome, kind).text(terminal) + "\n" + table.text(terminal);
   if (!outcome.card.empty()) out += "\nREADME.md:\n\n" + outcome.card;
+  if (!has_card(outcome)) out += "\nIt has no README.md: one is made when it is sent.\n";
   return out + "\nNothing was sent (--dry-run).\n";
 }
 
@@ -45,7 +64,7 @@ std::string outcome_text(const Terminal& terminal, const PublishOutcome& outcome
   const std::string mark = terminal.paint(Role::good, "✓");
   switch (outcome.status) {
     case PublishStatus::planned:
-      return plan_text(terminal, outcome);
+      return plan_text(terminal, outcome, "model");
     case PublishStatus::published:
       return fmt::format(
           "{} {} is in {} ({} sent, {} was there)\n{}\nRun it: squish run hf:{}\n", mark,
@@ -61,6 +80,12 @@ std::string outcome_text(const Terminal& terminal, const PublishOutcome& outcome
       return "";
   }
   return "";
+}
+
+std::string push_text(const Terminal& terminal, const PublishOutcome& outcome) {
+  if (outcome.status == PublishStatus::planned) return plan_text(terminal, outcome, "directory");
+  if (outcome.status == PublishStatus::failed) return "";
+  return facts_of(outcome, "directory").text(terminal) + outcome_text(terminal, outcome);
 }
 
 Value outcome_value(const PublishOutcome& outcome) {
@@ -82,6 +107,7 @@ Value outcome_value(const PublishOutcome& outcome) {
        {"model", json_text(outcome.model)},
        {"repository", json_text_or_null(outcome.repository)},
        {"exists", outcome.repository_is_known ? Value(outcome.repository_exists) : Value::none()},
+       {"visibility", outcome.is_private ? "private" : "public"},
        {"bytes", json_count(outcome.bytes)},
        {"bits_per_weight", json_number(outcome.facts.bits_per_weight, 4)},
        {"sent_bytes", json_count(outcome.upload.sent_bytes)},

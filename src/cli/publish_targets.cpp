@@ -19,21 +19,6 @@ namespace {
 constexpr size_t kModelsMax = 1000;
 constexpr uint64_t kListBytesMax = 16 * limits::kMiB;
 
-/// "hf:org/repo[@branch]", its web address, or "org/repo".
-Status set_repository(std::string_view text, PublishTarget& target) {
-  const std::string given =
-      hub::is_hf_reference(text) ? std::string(text) : "hf:" + std::string(text);
-  SQ_TRY(const hub::HfReference reference, hub::parse_hf_reference(given));
-  if (!reference.file.empty()) {
-    return Error{ErrorCode::invalid_argument,
-                 fmt::format("\"{}\" names a file; a folder of the repository is --path-in-repo {}",
-                             printable(text, 200), printable(reference.file))};
-  }
-  target.repository = reference.repository;
-  target.revision = reference.revision;
-  return {};
-}
-
 /// A JSON array of {"path": ..., "repo": ...}; without "repo", or as a plain text, --org names it.
 Status read_batch(const std::string& path, const std::string& organization,
                   std::vector<PublishTarget>& targets) {
@@ -120,6 +105,20 @@ Status check_words(const Arguments& arguments, bool is_all) {
 }
 
 }  // namespace
+
+Status set_repository(std::string_view text, PublishTarget& target) {
+  const std::string given =
+      hub::is_hf_reference(text) ? std::string(text) : "hf:" + std::string(text);
+  SQ_TRY(const hub::HfReference reference, hub::parse_hf_reference(given));
+  if (!reference.file.empty()) {
+    return Error{ErrorCode::invalid_argument,
+                 fmt::format("\"{}\" names a file; a folder of the repository is --path-in-repo {}",
+                             printable(text, 200), printable(reference.file))};
+  }
+  target.repository = reference.repository;
+  target.revision = reference.revision;
+  return {};
+}
 
 Result<std::vector<PublishTarget>> publish_targets(Context& context, const Arguments& arguments) {
   const bool is_all = arguments.has("--all-missing") || arguments.has("--tag");

@@ -1,5 +1,6 @@
 #pragma once
 // Which models a call of `squish publish` means, and where each goes.
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -8,6 +9,10 @@
 #include "cli/publish_model.h"
 
 namespace squish::cli {
+
+/// Sets where `target` goes: "hf:org/repo[@branch]", its web address, or "org/repo". Errors:
+/// invalid_argument.
+Status set_repository(std::string_view text, PublishTarget& target);
 
 /// Those of MODEL..., --batch-file, --all-missing and --tag, with --to or --org. Errors:
 /// invalid_argument for words that contradict each other; bad_file for a list that is none;

@@ -36,7 +36,7 @@ void tell(const Context& context, const PublishOutcome& outcome, bool is_json, b
   print_error(context.terminal, outcome.error->message);
 }
 
-Result<int> publish_all(Context& context, const Arguments& arguments,
+Result<int> publish_all(Context& context, const Arguments& arguments, const PublishOptions& options,
                         const std::vector<PublishTarget>& targets) {
   const bool is_json = arguments.has("--json");
   const bool is_one = targets.size() == 1;
@@ -45,7 +45,7 @@ Result<int> publish_all(Context& context, const Arguments& arguments,
   std::vector<PublishOutcome> outcomes;
   for (const PublishTarget& target : targets) {
     hub::ProgressSink& sink = is_json ? static_cast<hub::ProgressSink&>(events) : line;
-    outcomes.push_back(publish_model(context, arguments, target, sink));
+    outcomes.push_back(publish_model(context, arguments, options, target, sink));
     line.clear();
     const PublishOutcome& outcome = outcomes.back();
     tell(context, outcome, is_json, is_one);
@@ -68,13 +68,14 @@ Result<int> publish_all(Context& context, const Arguments& arguments,
 
 Result<int> run(Context& context, const Arguments& arguments) {
   SQ_TRY(const std::vector<PublishTarget> targets, publish_targets(context, arguments));
+  SQ_TRY(const PublishOptions options, publish_options(arguments));
   if (context.environment.flag("SQUISH_OFFLINE") && !arguments.has("--dry-run")) {
     return Error{
         ErrorCode::unsupported,
         "publish needs the network, and SQUISH_OFFLINE (or --offline) forbids it; --dry-run "
         "shows what would be sent"};
   }
-  return publish_all(context, arguments, targets);
+  return publish_all(context, arguments, options, targets);
 }
 
 }  // namespace

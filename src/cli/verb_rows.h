@@ -20,6 +20,7 @@ Verb make_masks_verb();
 Verb make_rotate_verb();
 Verb make_pull_verb();
 Verb make_publish_verb();
+Verb make_push_verb();
 Verb make_models_verb();
 Verb make_export_verb();
 Verb make_show_verb();
