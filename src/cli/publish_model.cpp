@@ -267,4 +267,21 @@ PublishOutcome publish_model(Context& context, const Arguments& arguments,
   return outcome;
 }
 
+Status check_destination(const Context& context, const PublishOptions& options,
+                         const PublishTarget& target, hub::ProgressSink& progress) {
+  hub::HttpClient client(context.environment, {}, interrupted());
+  hub::HubWriter writer(client, context.environment,
+                        hub::hub_token(context.environment, options.token), progress);
+  SQ_TRY_STATUS(writer.check_token());
+  SQ_TRY_STATUS(hub::check_repository(target.repository));
+  SQ_TRY_STATUS(check_blocked_name(target.repository));
+  SQ_TRY(const hub::RepositoryState state, writer.look(target.repository, target.revision));
+  SQ_TRY_STATUS(hub::check_visibility(target.repository, options.is_private, state));
+  if (options.force || !state.holds_files(options.folder)) return {};
+  return Error{ErrorCode::refused,
+               fmt::format("{} holds files already; name another repository, or send the result "
+                           "later with squish push --force",
+                           target.repository)};
+}
+
 }  // namespace squish::cli

@@ -20,7 +20,7 @@ struct PublishTarget {
   std::string revision = "main";
 };
 
-/// How, as the flags of publish and push say.
+/// How, as the flags of publish, push and quantize-remote say.
 struct PublishOptions {
   bool is_dry = false;    // gates and a plan; nothing is sent
   bool is_quiet = false;  // a plan without a word to the hub, and without a card
@@ -66,5 +66,11 @@ struct PublishOutcome {
 PublishOutcome publish_model(Context& context, const Arguments& arguments,
                              const PublishOptions& options, const PublishTarget& target,
                              hub::ProgressSink& progress);
+
+/// What can be known of `target` before there is a model: that its repository can be written to and
+/// holds no files yet, or may be changed. Errors: those of publish_model(); refused for one that
+/// holds files.
+Status check_destination(const Context& context, const PublishOptions& options,
+                         const PublishTarget& target, hub::ProgressSink& progress);
 
 }  // namespace squish::cli

@@ -23,9 +23,12 @@ Result<hub::PulledModel> pull_model(Context& context, const PullOptions& options
   SQ_TRY(const hub::Paths paths, context.paths());
   hub::PullRequest request;
   request.source = options.source;
-  request.models_directory = paths.models;
+  request.models_directory =
+      options.models_directory.empty() ? paths.models : options.models_directory;
   request.token = options.token;
   request.force = options.force;
+  request.choice = options.choice;
+  request.approve = options.approve;
   return hub::pull(request, hub::Catalog::builtin(), context.environment, progress, interrupted());
 }
 

@@ -12,6 +12,9 @@ struct PullOptions {
   std::string source = {};
   std::string token = {};
   bool force = false;
+  std::string models_directory = {};  // "": the one of this context
+  hub::WeightChoice choice = hub::WeightChoice::ready;
+  decltype(hub::PullRequest::approve) approve = {};
 };
 
 /// hub::pull with the settings of this context; Ctrl-C ends it, keeping what has arrived. Errors:

@@ -21,6 +21,7 @@ Verb make_rotate_verb();
 Verb make_pull_verb();
 Verb make_publish_verb();
 Verb make_push_verb();
+Verb make_quantize_remote_verb();
 Verb make_models_verb();
 Verb make_export_verb();
 Verb make_show_verb();

@@ -99,15 +99,23 @@ void append_group(std::vector<OptionRow>& out, OptionGroup group) {
 
 std::span<const Verb> verbs() {
   static const std::vector<Verb> table = {
-      make_run_verb(),     make_chat_verb(),      make_serve_verb(),       make_ps_verb(),
-      make_stop_verb(),    make_logs_verb(),      make_trace_verb(),       make_quality_verb(),
-      make_pull_verb(),    make_compress_verb(),  make_export_verb(),      make_publish_verb(),
-      make_push_verb(),    make_trim_verb(),      make_masks_verb(),       make_merge_verb(),
-      make_sbom_verb(),    make_models_verb(),    make_show_verb(),        make_remove_verb(),
-      make_catalog_verb(), make_search_verb(),    make_tokenize_verb(),    make_embed_verb(),
-      make_bench_verb(),   make_benchmark_verb(), make_eval_verb(),        make_check_verb(),
-      make_config_verb(),  make_version_verb(),   make_completions_verb(), make_help_verb(),
-      make_rotate_verb(),
+      make_run_verb(),       make_chat_verb(),
+      make_serve_verb(),     make_ps_verb(),
+      make_stop_verb(),      make_logs_verb(),
+      make_trace_verb(),     make_quality_verb(),
+      make_pull_verb(),      make_compress_verb(),
+      make_export_verb(),    make_publish_verb(),
+      make_push_verb(),      make_quantize_remote_verb(),
+      make_trim_verb(),      make_masks_verb(),
+      make_merge_verb(),     make_sbom_verb(),
+      make_models_verb(),    make_show_verb(),
+      make_remove_verb(),    make_catalog_verb(),
+      make_search_verb(),    make_tokenize_verb(),
+      make_embed_verb(),     make_bench_verb(),
+      make_benchmark_verb(), make_eval_verb(),
+      make_check_verb(),     make_config_verb(),
+      make_version_verb(),   make_completions_verb(),
+      make_help_verb(),      make_rotate_verb(),
   };
   return table;
 }

@@ -393,13 +393,9 @@ Result<Summary> Run::run() {
   ReportFacts facts;
   facts.source_name = base_name(options_.input);
   facts.source_bytes = preview_.source_bytes;
-  if (preview_.plan.options.calibration != Calibration::none) {
-    facts.calibration =
-        fmt::format("{}, {} tokens of {}",
-                    preview_.plan.options.calibration == Calibration::awq ? "awq" : "ldlq",
-                    preview_.calibration_tokens,
-                    options_.calibration_path.empty() ? "built-in text" : "the user's text");
-  }
+  facts.calibration =
+      calibration_note(preview_.plan.options.calibration, preview_.calibration_tokens,
+                       options_.calibration_path.empty());
   facts.comparison = summary.comparison;
   facts.sentence = summary.sentence;
   facts.notes = preview_.source->notes;

@@ -85,6 +85,12 @@ std::string make_stats_json(const Plan& plan, const Entries& entries) {
   return "{\n  \"tensors\": {\n" + join(lines, ",\n") + "\n  }\n}\n";
 }
 
+std::string calibration_note(Calibration calibration, size_t tokens, bool is_built_in) {
+  if (calibration == Calibration::none) return "";
+  return fmt::format("{}, {} tokens of {}", calibration == Calibration::awq ? "awq" : "ldlq",
+                     tokens, is_built_in ? "built-in text" : "the user's text");
+}
+
 std::string make_report_json(const Plan& plan, const Entries& entries, const ReportFacts& facts) {
   double energy = 0;
   double error = 0;

@@ -16,10 +16,13 @@ namespace squish::compress {
 /// the activations where they were measured), AWQ's exponent, and why the type is another.
 std::string make_stats_json(const Plan& plan, const Entries& entries);
 
+/// "awq, 8192 tokens of built-in text"; empty without calibration.
+std::string calibration_note(Calibration calibration, size_t tokens, bool is_built_in);
+
 struct ReportFacts {
   std::string source_name;  // the last part of the source's path
   uint64_t source_bytes = 0;
-  std::string calibration;  // "awq, 8192 tokens of built-in text"; empty: none
+  std::string calibration;  // calibration_note()
   std::optional<Comparison> comparison;
   std::string sentence;
   std::vector<std::string> notes;

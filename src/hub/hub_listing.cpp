@@ -60,6 +60,16 @@ std::optional<std::string_view> after_host(std::string_view text) {
   return std::nullopt;
 }
 
+/// Bits of a weight by what config.json says of a quantised checkpoint; 0 where it says nothing.
+uint32_t packed_bits(const json& quantization) {
+  if (!quantization.is_object()) return 0;
+  const uint64_t bits = count_field(quantization, "bits");
+  if (bits >= 1 && bits <= 8) return static_cast<uint32_t>(bits);
+  const json& in_8_bits = member(quantization, "load_in_8bit");
+  const bool is_8 = in_8_bits.is_boolean() && in_8_bits.get<bool>();
+  return is_8 || text_field(quantization, "quant_method").starts_with("fp8") ? 8 : 4;
+}
+
 /// One thing that can be fetched: a GGUF file or a whole split set.
 struct Choice {
   std::string label;  // the file name, of the first part
@@ -182,6 +192,7 @@ Result<HubListing> parse_hub_listing(std::string_view text, const std::string& r
   listing.commit = text_field(root, "sha");
   if (!is_hex(listing.commit, 40)) listing.commit.clear();
   listing.custom_code = member(member(root, "config"), "auto_map").is_object();
+  listing.packed_bits = packed_bits(member(member(root, "config"), "quantization_config"));
   std::set<std::string> seen;
   for (const json& item : siblings) {
     HubFile file;

@@ -35,6 +35,7 @@ struct HubListing {
   std::string commit;  // 40 hexadecimal digits, or empty when the server does not say
   std::vector<HubFile> files;
   bool custom_code = false;  // config.auto_map: the model wants its own Python code
+  uint32_t packed_bits = 0;  // of a weight that another program quantised; 0: plain floats
 };
 /// From the answer of /api/models/<repo>?blobs=true. Errors: bad_file; unsafe when any path would
 /// leave a directory.

@@ -115,6 +115,20 @@ TEST(ChooseSafetensors, takes_exactly_the_shards_of_the_index) {
             ErrorCode::not_found);
 }
 
+TEST(HubListing, knows_how_many_bits_another_program_packed_a_weight_into) {
+  const auto bits = [](const std::string& config) {
+    const auto listing = parse_hub_listing(R"({"siblings": [], "config": )" + config + "}", "a/b");
+    return listing ? static_cast<int>(listing->packed_bits) : -1;
+  };
+  EXPECT_EQ(bits("{}"), 0);
+  EXPECT_EQ(bits(R"({"quantization_config": null})"), 0);
+  EXPECT_EQ(bits(R"({"quantization_config": {"quant_method": "gptq", "bits": 3}})"), 3);
+  EXPECT_EQ(bits(R"({"quantization_config": {"quant_method": "awq", "bits": 99}})"), 4);
+  EXPECT_EQ(bits(R"({"quantization_config": {"quant_method": "fp8"}})"), 8);
+  EXPECT_EQ(bits(R"({"quantization_config": {"load_in_8bit": true}})"), 8);
+  EXPECT_EQ(bits(R"({"quantization_config": {"quant_method": "mxfp4"}})"), 4);
+}
+
 TEST(HfPlan, counts_what_an_earlier_pull_left_as_there) {
   const std::string directory = ::testing::TempDir() + "squish_hf_plan";
   ASSERT_TRUE(make_directories(directory));
@@ -128,6 +142,7 @@ TEST(HfPlan, counts_what_an_earlier_pull_left_as_there) {
   ASSERT_TRUE(write_file_atomic(directory + "/a.safetensors.part", as_bytes(std::string(60, 'x'))));
   ASSERT_TRUE(write_file_atomic(directory + "/b.safetensors", as_bytes(std::string(500, 'x'))));
   EXPECT_EQ(plan.missing_bytes(directory), 140U) << "a file of another size counts as itself alone";
+  EXPECT_EQ(plan.weights().size(), 3U);
 }
 
 TEST(ScanListing, judges_by_names) {

