@@ -75,6 +75,7 @@ Answer collect(RequestHandle& handle) {
 }
 
 constexpr int kRequests = 12;
+constexpr int kRounds = 200;
 
 /// `at_once` requests at a time.
 std::vector<Answer> answers_of(ThreadPool* pool, int at_once, std::atomic<bool>& was_elsewhere) {
@@ -104,7 +105,9 @@ TEST(StepSampler, rows_drawn_by_several_threads_are_those_drawn_alone) {
   for (const int threads : {1, 2, 4}) {
     ThreadPool pool(threads);
     was_elsewhere = false;
-    EXPECT_EQ(answers_of(&pool, kRequests, was_elsewhere), alone) << threads << " threads";
+    // A busy machine may leave all rows of a round to the thread that is awake.
+    for (int round = 0; round == 0 || (threads > 1 && !was_elsewhere && round < kRounds); ++round)
+      ASSERT_EQ(answers_of(&pool, kRequests, was_elsewhere), alone) << threads << " threads";
     EXPECT_EQ(was_elsewhere, threads > 1);
   }
 }
@@ -121,19 +124,23 @@ TEST(StepSampler, what_fails_on_another_thread_fails_on_the_engines) {
   };
   std::atomic<bool> was_elsewhere = false;
   ThreadPool pool(2);
-  FakeModel model({.vocabulary_size = kVocabulary});
-  const auto engine = std::move(Engine::create(model, {.pool = &pool})).value();
-  std::vector<RequestHandle> handles;
-  for (int i = 4; i < kRequests; ++i) {
-    Request request = request_number(i);
-    request.constraint = std::make_unique<Failing>(std::this_thread::get_id(), was_elsewhere);
-    handles.push_back(engine->submit(std::move(request)).value());
+  bool has_failed = false;
+  for (int round = 0; round < kRounds && !has_failed; ++round) {
+    FakeModel model({.vocabulary_size = kVocabulary});
+    const auto engine = std::move(Engine::create(model, {.pool = &pool})).value();
+    std::vector<RequestHandle> handles;
+    for (int i = 4; i < kRequests; ++i) {
+      Request request = request_number(i);
+      request.constraint = std::make_unique<Failing>(std::this_thread::get_id(), was_elsewhere);
+      handles.push_back(engine->submit(std::move(request)).value());
+    }
+    try {
+      for (int step = 0; step < 1000 && !engine->idle(); ++step) engine->step();
+    } catch (const std::bad_alloc&) {
+      has_failed = true;
+    }
   }
-  EXPECT_THROW(
-      {
-        for (int step = 0; step < 1000 && !engine->idle(); ++step) engine->step();
-      },
-      std::bad_alloc);
+  EXPECT_TRUE(has_failed);
 }
 
 TEST(StepSampler, log_probabilities_of_a_prompt_are_those_of_one_thread) {
