@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import random
 import resource
@@ -124,15 +125,16 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(squish, ti
     out = tmp_path / "killed"
     command = ("compress", tiny, "-o", out, "--calibration-tokens", "512", "--compare-tokens", "64")
     source = content(tiny)
-    begin = time.monotonic()
-    squish(*command)
-    duration = time.monotonic() - begin
-    shutil.rmtree(out)
+    duration = math.inf
+    for _ in range(3):
+        begin = time.monotonic()
+        squish(*command)
+        duration = min(duration, time.monotonic() - begin)
+        shutil.rmtree(out)
     generator = random.Random(20261124)
     kills = finished = 0
-    deadline = time.monotonic() + 240
     while kills < 200:
-        assert time.monotonic() < deadline, f"only {kills} kills in 240 s"
+        assert finished < 400, f"only {kills} kills, and {finished} runs that were over before theirs"
         process = squish.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             _, talk = process.communicate(timeout=generator.uniform(0, duration))
