@@ -15,8 +15,8 @@
 
 namespace {
 
-/// 32 bytes of 8 rows, transposed in four steps of their own: step 3 leaves dwords j (lanes 0 and
-/// 2, four rows each) and 4 + j (lanes 1 and 3) in z[j].
+/// 32 bytes of 8 rows, transposed in four steps: two that load, unpack_dwords to y and unpack_pairs
+/// back, which leaves dwords j (lanes 0 and 2, four rows each) and 4 + j (lanes 1 and 3) in z[j].
 struct EightRows {
   __m512i z[4];
   __m512i y[4];
@@ -26,18 +26,6 @@ struct EightRows {
       return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[row] + at));
     };
     z[r] = _mm512_inserti64x4(_mm512_castsi256_si512(half(r)), half(r + 4), 1);
-  }
-  inline __attribute__((always_inline)) void unpack_dwords() {
-    y[0] = _mm512_unpacklo_epi32(z[0], z[1]);
-    y[1] = _mm512_unpackhi_epi32(z[0], z[1]);
-    y[2] = _mm512_unpacklo_epi32(z[2], z[3]);
-    y[3] = _mm512_unpackhi_epi32(z[2], z[3]);
-  }
-  inline __attribute__((always_inline)) void unpack_pairs() {
-    z[0] = _mm512_unpacklo_epi64(y[0], y[2]);
-    z[1] = _mm512_unpackhi_epi64(y[0], y[2]);
-    z[2] = _mm512_unpacklo_epi64(y[1], y[3]);
-    z[3] = _mm512_unpackhi_epi64(y[1], y[3]);
   }
 };
 
@@ -74,9 +62,9 @@ struct PiecesK4 {
       eight.load(rows, at, 2 * step);
       eight.load(rows, at, 2 * step + 1);
     } else if constexpr (step == 2) {
-      eight.unpack_dwords();
+      unpack_dwords(eight.z, eight.y);
     } else if constexpr (step == 3) {
-      eight.unpack_pairs();
+      unpack_pairs(eight.y, eight.z);
     } else {
       store_halves(eight.z[step - 4], to + 64 * (step - 4), 64 * 4);
     }

@@ -52,14 +52,24 @@ inline void store_factors(__m512i (&factors)[16], float* out) {
   for (size_t i = 0; i < 16; ++i) _mm512_store_si512(out + 16 * i, factors[i]);
 }
 
+/// The two halves of transpose_lanes.
+inline __attribute__((always_inline)) void unpack_dwords(const __m512i (&z)[4], __m512i (&out)[4]) {
+  out[0] = _mm512_unpacklo_epi32(z[0], z[1]);
+  out[1] = _mm512_unpackhi_epi32(z[0], z[1]);
+  out[2] = _mm512_unpacklo_epi32(z[2], z[3]);
+  out[3] = _mm512_unpackhi_epi32(z[2], z[3]);
+}
+inline __attribute__((always_inline)) void unpack_pairs(const __m512i (&y)[4], __m512i (&out)[4]) {
+  out[0] = _mm512_unpacklo_epi64(y[0], y[2]);
+  out[1] = _mm512_unpackhi_epi64(y[0], y[2]);
+  out[2] = _mm512_unpacklo_epi64(y[1], y[3]);
+  out[3] = _mm512_unpackhi_epi64(y[1], y[3]);
+}
 /// 4 x 4 dwords in each 128-bit lane: dword i of out[j] is dword j of z[i].
 inline void transpose_lanes(const __m512i (&z)[4], __m512i (&out)[4]) {
-  const __m512i low[2] = {_mm512_unpacklo_epi32(z[0], z[1]), _mm512_unpacklo_epi32(z[2], z[3])};
-  const __m512i high[2] = {_mm512_unpackhi_epi32(z[0], z[1]), _mm512_unpackhi_epi32(z[2], z[3])};
-  out[0] = _mm512_unpacklo_epi64(low[0], low[1]);
-  out[1] = _mm512_unpackhi_epi64(low[0], low[1]);
-  out[2] = _mm512_unpacklo_epi64(high[0], high[1]);
-  out[3] = _mm512_unpackhi_epi64(high[0], high[1]);
+  __m512i y[4];
+  unpack_dwords(z, y);
+  unpack_pairs(y, out);
 }
 
 /// 16 bytes of each row: out[j] has dword j of the 16 rows.
