@@ -50,19 +50,33 @@ def random_schema(chance, depth):
     return out
 
 
-def valid_schemas(count):
-    """Those that their own draft calls schemas."""
-    chance, out = random.Random(20), []
-    while len(out) < count:
-        schema = {"$schema": chance.choice(DRAFTS), **random_schema(chance, chance.randint(1, 3))}
-        schema["definitions"] = {"d": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}}
-        validator = jsonschema.validators.validator_for(schema)
+def checked(schemas, count, validator_of):
+    """The first `count` that their own draft calls schemas, each with its validator."""
+    out = []
+    for schema in schemas:
+        validator = validator_of(schema)
         try:
             validator.check_schema(schema)
         except jsonschema.SchemaError:
             continue
-        out.append((schema, validator(schema)))
-    return out
+        out.append((schema, validator))
+        if len(out) == count:
+            return out
+    raise AssertionError(f"only {len(out)} schemas")
+
+
+def definitions():
+    return {"d": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}}
+
+
+def valid_schemas(count):
+    chance = random.Random(20)
+
+    def drawn():
+        while True:
+            yield {"$schema": chance.choice(DRAFTS), **random_schema(chance, chance.randint(1, 3)), "definitions": definitions()}
+
+    return checked(drawn(), count, lambda schema: jsonschema.validators.validator_for(schema)(schema))
 
 
 @pytest.fixture(scope="module")
@@ -151,19 +165,15 @@ def is_misread(schema):
 
 
 def valid_schemas_of_unevaluated(count, seed=11):
-    chance, out = random.Random(seed), []
-    while len(out) < count:
-        schema = {"$schema": chance.choice(DRAFTS[3:]), **random_unevaluated(chance, chance.randint(0, 2))}
-        if schema["$schema"] == DRAFTS[3] and is_misread(schema):
-            continue
-        schema["definitions"] = {"d": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}}
-        validator = exact_validator(schema)
-        try:
-            validator.check_schema(schema)
-        except jsonschema.SchemaError:
-            continue
-        out.append((schema, validator))
-    return out
+    chance = random.Random(seed)
+
+    def drawn():
+        while True:
+            schema = {"$schema": chance.choice(DRAFTS[3:]), **random_unevaluated(chance, chance.randint(0, 2))}
+            if schema["$schema"] != DRAFTS[3] or not is_misread(schema):
+                yield schema | {"definitions": definitions()}
+
+    return checked(drawn(), count, exact_validator)
 
 
 def test_texts_of_the_masks_of_schemas_with_unevaluated_names_and_items_validate(model):
@@ -174,16 +184,13 @@ def test_texts_of_the_masks_of_schemas_with_unevaluated_names_and_items_validate
 
 
 def valid_schemas_of_lists(count):
-    chance, out = random.Random(7), []
-    while len(out) < count:
-        schema = {"$schema": chance.choice(DRAFTS), **random_list(chance), "definitions": {"d": {"type": "object"}}}
-        validator = exact_validator(schema)
-        try:
-            validator.check_schema(schema)
-        except jsonschema.SchemaError:
-            continue
-        out.append((schema, validator))
-    return out
+    chance = random.Random(7)
+
+    def drawn():
+        while True:
+            yield {"$schema": chance.choice(DRAFTS), **random_list(chance), "definitions": {"d": {"type": "object"}}}
+
+    return checked(drawn(), count, exact_validator)
 
 
 def test_texts_of_the_masks_of_random_lists_and_multiples_validate(model):
